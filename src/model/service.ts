@@ -1,0 +1,63 @@
+import type { Labels } from "../api/object.ts";
+import type { ObjectRef } from "../lib/message.ts";
+import type { Protocol } from "./protocol.ts";
+
+/** How a client finds the endpoints of a service (Istio: model.Resolution; the number is what registryz prints). */
+export type Resolution =
+  | "clientSideLb" // 0: endpoints are known
+  | "dnsLb" // 1: strict DNS
+  | "passthrough" // 2: the original destination
+  | "dnsRoundRobin" // 3: logical DNS
+  | "alias" // 4: ExternalName
+  | "dynamicDns"; // 5: dynamic forward proxy
+
+export interface ServicePort {
+  readonly name: string;
+  readonly number: number;
+  readonly protocol: Protocol;
+  /** Kubernetes: number or name of a container port. ServiceEntry: the number, where one was given. */
+  readonly targetPort?: number | string;
+}
+
+/** One host of the mesh, from a Kubernetes Service or from one host of a ServiceEntry. */
+export interface Service {
+  readonly hostname: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly registry: "Kubernetes" | "External";
+  readonly ports: readonly ServicePort[];
+  /** Cluster addresses or the addresses (also CIDR blocks) of a ServiceEntry; empty where it has none. */
+  readonly addresses: readonly string[];
+  /** Address from automatic allocation, for services without one of their own. */
+  readonly autoAllocatedAddress?: string;
+  readonly resolution: Resolution;
+  readonly isHeadless: boolean;
+  readonly meshExternal: boolean;
+  /** "*" for all, "." for the own namespace, "~" for nobody, otherwise names of namespaces. Never empty. */
+  readonly exportTo: ReadonlySet<string>;
+  readonly labels: Labels;
+  readonly selector: Labels | undefined;
+  /** RFC 3339 */
+  readonly creationTimestamp?: string;
+  readonly resourceVersion?: string;
+  /** Target of an ExternalName service. */
+  readonly externalName?: string;
+  /** Other hosts (ExternalName services) that stand for this one. */
+  readonly aliases: readonly { readonly hostname: string; readonly namespace: string }[];
+  /** Subject alternative names that a client may accept, from a ServiceEntry or an annotation. */
+  readonly subjectAltNames: readonly string[];
+  readonly publishNotReadyAddresses: boolean;
+  readonly nodeLocal: boolean;
+  readonly trafficDistribution?: "PreferClose" | "PreferSameZone" | "PreferSameNode" | "Any";
+  /** Addresses of load balancers and external IPs: registryz shows them. */
+  readonly externalAddresses: readonly string[];
+  /** The object this service came from. */
+  readonly object: ObjectRef;
+}
+
+/** Key of a service: a host may exist in several namespaces. */
+export function serviceKey(service: { readonly hostname: string; readonly namespace: string }): string {
+  return `${service.namespace}/${service.hostname}`;
+}
+
+export const unspecifiedAddress = "0.0.0.0";
