@@ -1,0 +1,66 @@
+// The table of who imports whom: one row a layer. A layer may import itself and what its row names, nothing else.
+// ARCHITECTURE.md explains the rows.
+const layers = {
+  lib: [],
+  config: ["lib"],
+  api: ["lib"],
+  model: ["lib", "api"],
+  sources: ["lib", "api"],
+  registry: ["lib", "api", "model"],
+  snapshot: ["lib", "api", "model", "registry", "sources"],
+  translate: ["lib", "api", "model", "snapshot"],
+  push: ["lib", "model", "snapshot", "translate"],
+  xds: ["lib", "model", "snapshot", "push", "translate"],
+  http: ["lib", "api", "model", "snapshot", "translate", "push", "xds"],
+  cli: ["lib", "config", "model", "bootstrap"],
+  bootstrap: ["lib", "config", "api", "model", "sources", "registry", "snapshot", "translate", "push", "xds", "http"],
+};
+
+/** Packages from npm that only some places may know: [package, places]. */
+const edges = [
+  ["@grpc/grpc-js", "^src/xds/grpc-server\\.ts$"],
+  ["fastify", "^src/http/"],
+  ["pino", "^src/bootstrap/"],
+  ["prom-client", "^src/http/"],
+  ["commander", "^src/cli/"],
+  ["picocolors", "^src/cli/"],
+  ["yaml", "^src/(sources|api)/"],
+  ["typebox", "^src/api/"],
+];
+
+/** Pure layers: no file, network, process or timer of the platform. */
+const pure = "^src/(lib|api|model|registry|snapshot|translate)/";
+
+module.exports = {
+  forbidden: [
+    { name: "no-cycles", severity: "error", from: {}, to: { circular: true } },
+    ...Object.entries(layers).map(([layer, allowed]) => ({
+      name: `layer-${layer}`,
+      severity: "error",
+      comment: `src/${layer} may import only itself${allowed.length ? ` and ${allowed.join(", ")}` : ""}`,
+      from: { path: `^src/${layer}/`, pathNot: "\\.test\\.ts$" },
+      to: { path: "^src/", pathNot: `^src/(${[layer, ...allowed].join("|")})/` },
+    })),
+    ...edges.map(([name, place]) => ({
+      name: `edge-${name.replaceAll(/[^a-z]+/g, "-")}`,
+      severity: "error",
+      from: { path: "^src/", pathNot: [place, "\\.test\\.ts$"] },
+      to: { path: `node_modules/${name}/` },
+    })),
+    {
+      name: "pure-layers",
+      severity: "error",
+      comment: "pure layers take everything as data",
+      from: { path: pure, pathNot: "\\.test\\.ts$" },
+      to: { dependencyTypes: ["core"], pathNot: "^(node:)?(util|url|buffer|net|crypto)$" },
+    },
+    { name: "src-never-imports-tests", severity: "error", from: { path: "^src/", pathNot: "\\.test\\.ts$" }, to: { path: "^(test|tools)/" } },
+    { name: "packages-stand-alone", severity: "error", from: { path: "^packages/" }, to: { path: "^(src|test|tools)/" } },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "types", "default"] },
+  },
+};

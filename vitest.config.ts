@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    // Two cores: tests that start Envoys or many connections must not starve each other.
+    maxWorkers: 2,
+    reporters: ["default", "./test/support/closing-reporter.ts"],
+    include: ["src/**/*.test.ts", "packages/*/src/**/*.test.ts", "packages/*/build/**/*.test.ts", "tools/**/*.test.ts", "test/**/*.test.ts"],
+    testTimeout: 30_000,
+    hookTimeout: 120_000,
+  },
+});
