@@ -1,0 +1,21 @@
+export type { TypeMap } from "../gen/types/type-map.ts";
+export { isTypeName, packAny, typeNameOf, typeUrl, unpackAny, unpackAs } from "./any.ts";
+export {
+  bool,
+  double,
+  duration,
+  durationToMs,
+  type Json,
+  str,
+  struct,
+  structToJson,
+  u32,
+  u64,
+  value,
+  valueToJson,
+} from "./builders.ts";
+export { decode, decodeDynamic } from "./decode.ts";
+export type { MethodDescriptor, ServiceDescriptor } from "./descriptor.ts";
+export { encode, encodeDynamic, type TypeName } from "./encode.ts";
+export { ProtoError } from "./proto-error.ts";
+export { findService, listTypeNames } from "./schema.ts";
