@@ -57,12 +57,18 @@ function describeField(field: protobuf.Field): FieldDescriptor {
     type: type ? fullName(type) : resolved.type,
     ...(type instanceof protobuf.Enum ? { isEnum: true } : {}),
     ...(resolved.repeated ? { repeated: true } : {}),
-    ...(resolved.repeated && resolved.packed && (!type || type instanceof protobuf.Enum) ? { packed: true } : {}),
+    ...(resolved.repeated && resolved.packed && isPackable(resolved) ? { packed: true } : {}),
     ...(resolved instanceof protobuf.MapField ? { key: resolved.keyType } : {}),
     ...(oneof ? { oneof } : {}),
     ...(!isRepeatedOrMap && resolved.hasPresence && !(type instanceof protobuf.Type) ? { presence: true } : {}),
     ...(resolved.options?.[SENSITIVE_OPTION] === true ? { sensitive: true } : {}),
   };
+}
+
+/** The parser calls every repeated proto3 field packed; only numbers can be. */
+function isPackable(field: protobuf.Field): boolean {
+  if (field.resolvedType) return field.resolvedType instanceof protobuf.Enum;
+  return field.type !== "string" && field.type !== "bytes";
 }
 
 function describeService(service: protobuf.Service): ServiceDescriptor {

@@ -1,12 +1,12 @@
 import type { TypeMap } from "../gen/types/type-map.ts";
 import { ByteReader } from "./byte-reader.ts";
-import { isDefaultValue, type TypeName, wireTypeOf } from "./encode.ts";
+import type { TypeName } from "./encode.ts";
 import { ProtoError, withOuterPath } from "./proto-error.ts";
+import { isDefaultValue, scalarWireType, WIRE_DELIMITED, wireTypeOf } from "./scalar-writers.ts";
 import { type FieldSchema, findMessage, type MessageSchema, type ScalarType, type ValueSchema } from "./schema.ts";
 
 type Fields = Record<string, unknown>;
 
-const WIRE_DELIMITED = 2;
 const MAX_DEPTH = 100;
 
 /**
@@ -59,7 +59,7 @@ interface FieldHeader {
 
 function readField(reader: ByteReader, header: FieldHeader, target: Target): void {
   const { field, wireType } = header;
-  const expected = valueWireType(field.value);
+  const expected = wireTypeOf(field.value);
   if (field.key !== undefined && wireType === WIRE_DELIMITED) {
     readMapEntry(reader.part(), field, target);
   } else if (field.repeated && wireType === WIRE_DELIMITED && expected !== WIRE_DELIMITED) {
@@ -101,9 +101,9 @@ function readMapEntry(part: ByteReader, field: FieldSchema, target: Target): voi
   let value: unknown;
   while (part.position < part.end) {
     const tag = part.varint();
-    if (tag >>> 3 === 1 && field.key !== undefined && (tag & 7) === wireTypeOf(field.key)) {
+    if (tag >>> 3 === 1 && field.key !== undefined && (tag & 7) === scalarWireType(field.key)) {
       key = readScalar(part, field.key);
-    } else if (tag >>> 3 === 2 && (tag & 7) === valueWireType(field.value)) {
+    } else if (tag >>> 3 === 2 && (tag & 7) === wireTypeOf(field.value)) {
       value = readValue(part, field.value, { into: {}, depth: target.depth });
     } else {
       part.skip(tag & 7);
@@ -140,11 +140,6 @@ function readScalarDefault(scalar: ScalarType | undefined): unknown {
   if (scalar === "string") return "";
   if (scalar === "bool") return false;
   return scalar === "bytes" ? new Uint8Array() : 0;
-}
-
-function valueWireType(value: ValueSchema): number {
-  if (value.kind === "message") return WIRE_DELIMITED;
-  return value.kind === "enum" ? 0 : wireTypeOf(value.scalar);
 }
 
 function readScalar(reader: ByteReader, scalar: ScalarType): unknown {

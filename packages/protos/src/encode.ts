@@ -1,14 +1,22 @@
 import type { TypeMap } from "../gen/types/type-map.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import { ProtoError, suggestName, withOuterPath } from "./proto-error.ts";
-import { type EnumSchema, type FieldSchema, findMessage, type MessageSchema, type ScalarType } from "./schema.ts";
+import {
+  describeValue,
+  isDefaultValue,
+  SCALAR_WRITERS,
+  scalarWireType,
+  WIRE_DELIMITED,
+  type WriteValue,
+  wireTypeOf,
+  writeEnum,
+} from "./scalar-writers.ts";
+import { type FieldSchema, findMessage, type MessageSchema, type ScalarType } from "./schema.ts";
 
 /** Full name of a message. */
 export type TypeName = keyof TypeMap;
 
 type Fields = Readonly<Record<string, unknown>>;
-/** Writes one value without its tag. */
-type WriteValue = (writer: ByteWriter, value: unknown) => void;
 
 interface FieldEncoder {
   readonly field: FieldSchema;
@@ -20,11 +28,6 @@ interface MessageEncoder {
   readonly schema: MessageSchema;
   readonly byName: Map<string, FieldEncoder>;
 }
-
-const WIRE_VARINT = 0;
-const WIRE_64 = 1;
-const WIRE_DELIMITED = 2;
-const WIRE_32 = 5;
 
 /** Deeper nesting than this is refused by every protobuf reader. */
 const MAX_DEPTH = 100;
@@ -51,36 +54,6 @@ export function encodeDynamic(typeName: string, message: unknown): Uint8Array {
     throw withOuterPath(typeName, cause);
   }
   return writer.finish();
-}
-
-/** Wire type of a scalar. */
-export function wireTypeOf(scalar: ScalarType): number {
-  switch (scalar) {
-    case "double":
-    case "fixed64":
-    case "sfixed64":
-      return WIRE_64;
-    case "float":
-    case "fixed32":
-    case "sfixed32":
-      return WIRE_32;
-    case "string":
-    case "bytes":
-      return WIRE_DELIMITED;
-    default:
-      return WIRE_VARINT;
-  }
-}
-
-/** The default value of a field without presence, which never goes on the wire. */
-export function isDefaultValue(field: FieldSchema, value: unknown): boolean {
-  if (field.value.kind === "enum") return value === 0 || field.value.enumSchema.numbers.get(String(value)) === 0;
-  if (value instanceof Uint8Array) return value.length === 0;
-  return Object.is(value, 0) || value === "" || value === false || (value === "0" && isLong(field));
-}
-
-function isLong(field: FieldSchema): boolean {
-  return field.value.kind === "scalar" && field.value.scalar.endsWith("64");
 }
 
 function findEncoder(typeName: string): MessageEncoder {
@@ -136,10 +109,10 @@ function addFieldEncoder(encoder: MessageEncoder, name: string): FieldEncoder {
 
 function createFieldWriter(field: FieldSchema): WriteValue {
   const writeValue = createValueWriter(field);
-  const tag = ((field.id << 3) | valueWireType(field)) >>> 0;
+  const tag = ((field.id << 3) | wireTypeOf(field.value)) >>> 0;
   const delimitedTag = ((field.id << 3) | WIRE_DELIMITED) >>> 0;
   if (field.key !== undefined)
-    return createMapWriter(field.key, delimitedTag, { writeValue, tag: valueWireType(field) });
+    return createMapWriter(field.key, delimitedTag, { writeValue, tag: wireTypeOf(field.value) });
   if (field.repeated) {
     return field.packed ? createPackedWriter(delimitedTag, writeValue) : createRepeatedWriter(tag, writeValue);
   }
@@ -187,7 +160,7 @@ function createMapWriter(
   value: { readonly writeValue: WriteValue; readonly tag: number },
 ): WriteValue {
   const writeKey = SCALAR_WRITERS[keyType];
-  const keyTag = (1 << 3) | wireTypeOf(keyType);
+  const keyTag = (1 << 3) | scalarWireType(keyType);
   const valueTag = (2 << 3) | value.tag;
   return (out, entries) => {
     if (typeof entries !== "object" || Array.isArray(entries)) {
@@ -217,14 +190,12 @@ function parseMapKey(keyType: ScalarType, key: string): unknown {
   return keyType === "bool" ? key === "true" : Number(key);
 }
 
-function valueWireType(field: FieldSchema): number {
-  if (field.value.kind === "message") return WIRE_DELIMITED;
-  return field.value.kind === "enum" ? WIRE_VARINT : wireTypeOf(field.value.scalar);
-}
-
 function createValueWriter(field: FieldSchema): WriteValue {
   if (field.value.kind === "scalar") return SCALAR_WRITERS[field.value.scalar];
-  if (field.value.kind === "enum") return createEnumWriter(field.value.enumSchema);
+  if (field.value.kind === "enum") {
+    const schema = field.value.enumSchema;
+    return (out, value) => writeEnum(out, schema, value);
+  }
   // Looked up now and its fields only when met: recursive types would not end otherwise.
   const encoder = findEncoder(field.value.typeName);
   return (out, value) => {
@@ -234,88 +205,7 @@ function createValueWriter(field: FieldSchema): WriteValue {
   };
 }
 
-/** Names are the rule; a number stands for a value newer than the definitions, as proto3 enums are open. */
-function createEnumWriter(schema: EnumSchema): WriteValue {
-  return (out, value) => {
-    const number = typeof value === "number" ? value : schema.numbers.get(value as string);
-    if (number === undefined || !Number.isInteger(number)) {
-      const hint = suggestName(String(value), schema.numbers.keys());
-      throw new ProtoError("", `${describeValue(value)} is no value of ${schema.name}${hint}`);
-    }
-    writeInt32(out, number);
-  };
-}
-
-function writeInt32(out: ByteWriter, value: number): void {
-  if (value < 0) out.varint64(BigInt(value));
-  else out.varint(value);
-}
-
-const SCALAR_WRITERS: Readonly<Record<ScalarType, WriteValue>> = {
-  double: (out, value) => out.double(expectNumber(value)),
-  float: (out, value) => out.float(expectNumber(value)),
-  int32: (out, value) => writeInt32(out, expectInteger(value, -0x80000000, 0x7fffffff)),
-  uint32: (out, value) => out.varint(expectInteger(value, 0, 0xffffffff)),
-  sint32: (out, value) => {
-    const number = expectInteger(value, -0x80000000, 0x7fffffff);
-    out.varint((number << 1) ^ (number >> 31));
-  },
-  fixed32: (out, value) => out.fixed32(expectInteger(value, 0, 0xffffffff)),
-  sfixed32: (out, value) => out.fixed32(expectInteger(value, -0x80000000, 0x7fffffff)),
-  int64: writeVarint64,
-  uint64: writeVarint64,
-  sint64: (out, value) => {
-    const long = expectLong(value);
-    out.varint64((long << 1n) ^ (long >> 63n));
-  },
-  fixed64: (out, value) => out.fixed64(expectLong(value)),
-  sfixed64: (out, value) => out.fixed64(expectLong(value)),
-  bool: (out, value) => {
-    if (typeof value !== "boolean") throw new ProtoError("", `expected a boolean, got ${describeValue(value)}`);
-    out.varint(value ? 1 : 0);
-  },
-  string: (out, value) => {
-    if (typeof value !== "string") throw new ProtoError("", `expected a string, got ${describeValue(value)}`);
-    out.string(value);
-  },
-  bytes: (out, value) => {
-    if (!(value instanceof Uint8Array)) throw new ProtoError("", `expected bytes, got ${describeValue(value)}`);
-    out.bytes(value);
-  },
-};
-
-function writeVarint64(out: ByteWriter, value: unknown): void {
-  // Almost every 64-bit number met (seconds, counters) fits 32 bits, where no BigInt is needed.
-  if (typeof value === "number" && value >= 0 && value <= 0xffffffff && Number.isInteger(value)) out.varint(value);
-  else out.varint64(expectLong(value));
-}
-
-function expectNumber(value: unknown): number {
-  if (typeof value !== "number") throw new ProtoError("", `expected a number, got ${describeValue(value)}`);
-  return value;
-}
-
-function expectInteger(value: unknown, min: number, max: number): number {
-  if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max) {
-    throw new ProtoError("", `expected an integer from ${min} to ${max}, got ${describeValue(value)}`);
-  }
-  return value;
-}
-
-function expectLong(value: unknown): bigint {
-  if (typeof value === "number" && Number.isSafeInteger(value)) return BigInt(value);
-  if (typeof value === "string" && /^-?\d+$/.test(value)) return BigInt(value);
-  throw new ProtoError("", `expected a 64-bit integer, got ${describeValue(value)}`);
-}
-
 function expectArray(value: unknown): readonly unknown[] {
   if (!Array.isArray(value)) throw new ProtoError("", `expected an array, got ${describeValue(value)}`);
   return value;
-}
-
-function describeValue(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.slice(0, 60));
-  if (value === null || typeof value !== "object") return String(value);
-  if (value instanceof Uint8Array) return "bytes";
-  return Array.isArray(value) ? "an array" : "an object";
 }

@@ -17,5 +17,21 @@ export {
 export { decode, decodeDynamic } from "./decode.ts";
 export type { MethodDescriptor, ServiceDescriptor } from "./descriptor.ts";
 export { encode, encodeDynamic, type TypeName } from "./encode.ts";
+export { fromJson, fromJsonDynamic } from "./from-json.ts";
 export { ProtoError } from "./proto-error.ts";
 export { findService, listTypeNames } from "./schema.ts";
+export { type ToJsonOptions, toJson, toJsonDynamic } from "./to-json.ts";
+export { findUnknownKeys } from "./verify.ts";
+export {
+  concatBytes,
+  type DeltaResourceParts,
+  encodeAny,
+  encodeDeltaDiscoveryResponse,
+  encodeDiscoveryResponse,
+  frameDeltaResource,
+  frameSotwResource,
+  lengthDelimited,
+  type ResponseHead,
+  stringField,
+  varintField,
+} from "./wire.ts";

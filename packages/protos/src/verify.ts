@@ -1,0 +1,90 @@
+import { ByteWriter } from "./byte-writer.ts";
+import { ProtoError, suggestName } from "./proto-error.ts";
+import { describeValue, SCALAR_WRITERS, writeEnum } from "./scalar-writers.ts";
+import { type FieldSchema, findMessage, type ValueSchema } from "./schema.ts";
+
+/** Takes what the checks write; nothing ever reads it. */
+const scratch = new ByteWriter();
+
+/**
+ * Lists everything wrong with a wire object, each with its path, or nothing: unknown members, unknown enum values,
+ * values of the wrong type or range, and two members of one oneof. `encode` stops at the first of these and lets two
+ * members of a oneof pass, the later of which a reader would take; tests and debug mode want to see them all.
+ */
+export function findUnknownKeys(typeName: string, message: unknown): readonly string[] {
+  const problems: string[] = [];
+  verifyMessage({ path: typeName, problems }, typeName, message);
+  return problems;
+}
+
+interface Place {
+  readonly path: string;
+  readonly problems: string[];
+}
+
+function verifyMessage(place: Place, typeName: string, message: unknown): void {
+  const fields = expectObject(place, message);
+  if (!fields) return;
+  const schema = findMessage(typeName);
+  const setOneofs = new Map<string, string>();
+  for (const [name, value] of Object.entries(fields)) {
+    if (value === undefined || value === null) continue;
+    const inner = within(place, `.${name}`);
+    const field = schema.byName.get(name);
+    if (!field) {
+      report(inner, `no such field in ${typeName}${suggestName(name, schema.byName.keys())}`);
+      continue;
+    }
+    if (field.oneof !== undefined) verifyOneof(inner, setOneofs, field.oneof);
+    verifyField(inner, field, value);
+  }
+}
+
+function verifyOneof(place: Place, setOneofs: Map<string, string>, oneof: string): void {
+  const other = setOneofs.get(oneof);
+  if (other !== undefined) report(place, `set together with ${other}, of which oneof ${oneof} allows one`);
+  setOneofs.set(oneof, place.path);
+}
+
+function verifyField(place: Place, field: FieldSchema, value: unknown): void {
+  if (field.key !== undefined) {
+    for (const [key, member] of Object.entries(expectObject(place, value) ?? {})) {
+      if (member !== undefined) verifyValue(within(place, `[${JSON.stringify(key)}]`), field.value, member);
+    }
+  } else if (!field.repeated) {
+    verifyValue(place, field.value, value);
+  } else if (Array.isArray(value)) {
+    for (const [index, element] of value.entries()) verifyValue(within(place, `[${index}]`), field.value, element);
+  } else {
+    report(place, `expected an array, got ${describeValue(value)}`);
+  }
+}
+
+function verifyValue(place: Place, schema: ValueSchema, value: unknown): void {
+  if (schema.kind === "message") {
+    verifyMessage(place, schema.typeName, value);
+    return;
+  }
+  scratch.reset();
+  try {
+    if (schema.kind === "enum") writeEnum(scratch, schema.enumSchema, value);
+    else SCALAR_WRITERS[schema.scalar](scratch, value);
+  } catch (cause) {
+    if (!(cause instanceof ProtoError)) throw cause;
+    report(place, cause.reason);
+  }
+}
+
+function expectObject(place: Place, value: unknown): object | undefined {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+  report(place, `expected an object, got ${describeValue(value)}`);
+  return undefined;
+}
+
+function within(place: Place, step: string): Place {
+  return { path: place.path + step, problems: place.problems };
+}
+
+function report(place: Place, problem: string): void {
+  place.problems.push(`${place.path}: ${problem}`);
+}
