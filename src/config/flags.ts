@@ -1,0 +1,185 @@
+/**
+ * Every option and environment variable of `meltemi serve`, in one table: the command line, --help and the documentation
+ * are made from it. Names and defaults are istiod's where it has the same thing (pilot/cmd/pilot-discovery, pilot/pkg/features).
+ */
+import type { Environment } from "./env.ts";
+import { type AnyFlag, defineFlag, type FlagType, parseFlag, type ValueOf } from "./flag.ts";
+
+export const flagTable = {
+  configDir: defineFlag({
+    name: "config-dir",
+    aliases: ["configDir"],
+    type: "string",
+    default: "",
+    doc: "Directory of YAML and JSON files that hold the mesh; read again whenever a file changes.",
+  }),
+  grpcAddr: defineFlag({
+    name: "grpcAddr",
+    type: "address",
+    default: ":15010",
+    doc: "Address for proxies: xDS over plaintext gRPC.",
+  }),
+  httpAddr: defineFlag({
+    name: "httpAddr",
+    type: "address",
+    default: ":8080",
+    doc: "Address for readiness and, for requests from this machine, the debug pages.",
+  }),
+  monitoringAddr: defineFlag({
+    name: "monitoringAddr",
+    type: "address",
+    default: ":15014",
+    doc: "Address for metrics, version and, for requests from this machine, the debug pages.",
+  }),
+  domain: defineFlag({ name: "domain", type: "string", default: "cluster.local", doc: "DNS domain of the cluster." }),
+  clusterId: defineFlag({
+    name: "clusterID",
+    env: "CLUSTER_ID",
+    type: "string",
+    default: "Kubernetes",
+    doc: "Name of the cluster that the objects belong to.",
+  }),
+  namespace: defineFlag({
+    name: "namespace",
+    letter: "n",
+    env: "POD_NAMESPACE",
+    type: "string",
+    default: "istio-system",
+    doc: "Namespace of the control plane: configuration in it holds for the whole mesh.",
+  }),
+  podName: defineFlag({
+    env: "POD_NAME",
+    type: "string",
+    default: "meltemi",
+    doc: "Name of this instance, which proxies and logs are shown.",
+  }),
+  shutdownDuration: defineFlag({
+    name: "shutdownDuration",
+    type: "duration",
+    default: "10s",
+    doc: "How long streams may take to end after SIGTERM before they are cut.",
+  }),
+  keepaliveInterval: defineFlag({
+    name: "keepaliveInterval",
+    env: "GRPC_KEEPALIVE_INTERVAL",
+    type: "duration",
+    default: "30s",
+    doc: "After this long without activity a connection is pinged.",
+  }),
+  keepaliveTimeout: defineFlag({
+    name: "keepaliveTimeout",
+    env: "GRPC_KEEPALIVE_TIMEOUT",
+    type: "duration",
+    default: "10s",
+    doc: "A connection whose ping is not answered for this long is closed.",
+  }),
+  keepaliveMaxServerConnectionAge: defineFlag({
+    name: "keepaliveMaxServerConnectionAge",
+    type: "duration",
+    default: "infinity",
+    doc: "Connections older than this are asked to reconnect, which spreads them over new replicas.",
+  }),
+  logLevel: defineFlag({
+    name: "log_output_level",
+    aliases: ["log-level"],
+    env: "LOG_LEVEL",
+    type: "string",
+    default: "info",
+    doc: "Least level of log lines that are printed: debug, info, warn, error or none.",
+  }),
+  logAsJson: defineFlag({
+    name: "log_as_json",
+    env: "LOG_AS_JSON",
+    type: "boolean",
+    default: "false",
+    doc: "Print one JSON object a line, for machines that read logs, instead of text.",
+  }),
+  debugOnHttp: defineFlag({
+    env: "ENABLE_DEBUG_ON_HTTP",
+    type: "boolean",
+    default: "true",
+    doc: "Serve the debug pages.",
+  }),
+  debounceAfter: defineFlag({
+    env: "PILOT_DEBOUNCE_AFTER",
+    type: "duration",
+    default: "100ms",
+    doc: "Quiet time that ends a burst of changes; the first change of a quiet mesh goes out at once.",
+  }),
+  debounceMax: defineFlag({
+    env: "PILOT_DEBOUNCE_MAX",
+    type: "duration",
+    default: "10s",
+    doc: "Longest time that a burst without quiet may hold changes back.",
+  }),
+  pushThrottle: defineFlag({
+    env: "PILOT_PUSH_THROTTLE",
+    type: "integer",
+    default: "0",
+    doc: "Streams that are written to at the same time; 0 chooses by the number of processors.",
+  }),
+  maxRequestsPerSecond: defineFlag({
+    env: "PILOT_MAX_REQUESTS_PER_SECOND",
+    type: "number",
+    default: "0",
+    doc: "New streams accepted each second; 0 chooses by the number of processors.",
+  }),
+  maxStreams: defineFlag({
+    env: "ISTIO_GPRC_MAXSTREAMS",
+    type: "integer",
+    default: "100000",
+    doc: "Most streams on one connection.",
+  }),
+  maxReceiveMessageSize: defineFlag({
+    env: "ISTIO_GPRC_MAXRECVMSGSIZE",
+    type: "integer",
+    default: "4194304",
+    doc: "Largest request, in bytes, that a proxy may send.",
+  }),
+} as const satisfies { readonly [key: string]: AnyFlag };
+
+type FlagTable = typeof flagTable;
+export type FlagKey = keyof FlagTable;
+/** All flags with their values; durations in milliseconds. */
+export type Flags = { readonly [Key in FlagKey]: ValueOf<FlagTable[Key]> };
+
+/** Texts given on the command line, by the flag's key in the table. */
+export type GivenOptions = { readonly [Key in FlagKey]?: string };
+
+/**
+ * Values of all flags from the command line, the environment and the defaults, in this order of precedence. Each text
+ * that cannot be read gives a problem that names its origin; its default stands in for it.
+ */
+export function resolveFlags(
+  options: GivenOptions,
+  environment: Environment,
+): { readonly flags: Flags; readonly problems: readonly string[] } {
+  const problems: string[] = [];
+  const entries = Object.entries(flagTable).map(([key, flag]: [string, AnyFlag]) => {
+    const given = options[key as FlagKey];
+    const fromEnvironment = flag.env === undefined ? undefined : environment[flag.env];
+    // An empty variable counts as unset, as in istiod.
+    const variable = fromEnvironment === "" ? undefined : fromEnvironment;
+    const origin = given === undefined ? `environment variable ${flag.env}` : `--${flag.name}`;
+    const parsed = parseFlag<FlagType>(flag.type, given ?? variable ?? flag.default);
+    if ("value" in parsed) return [key, parsed.value];
+    problems.push(`${origin}: ${parsed.problem}`);
+    return [key, valueOrThrow(flag)];
+  });
+  return { flags: Object.fromEntries(entries) as Flags, problems };
+}
+
+function valueOrThrow(flag: AnyFlag): unknown {
+  const parsed = parseFlag<FlagType>(flag.type, flag.default);
+  if ("value" in parsed) return parsed.value;
+  throw new Error(`default of ${flag.name ?? flag.env} cannot be read: ${parsed.problem}`);
+}
+
+/** Description of a flag for --help: what it does, its variable and its default. */
+export function describeFlag(flag: AnyFlag): string {
+  const notes = [
+    ...(flag.name !== undefined && flag.env !== undefined ? [`also ${flag.env}`] : []),
+    ...(flag.default === "" ? [] : [`default ${flag.default}`]),
+  ];
+  return notes.length === 0 ? flag.doc : `${flag.doc} (${notes.join("; ")})`;
+}
