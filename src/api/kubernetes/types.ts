@@ -46,7 +46,12 @@ export interface EndpointSliceSpec {
   /** Name of the service, from the label kubernetes.io/service-name. */
   readonly serviceName: string;
   readonly addressType: "IPv4" | "IPv6" | "FQDN";
-  readonly ports: readonly { readonly name: string; readonly port: number; readonly protocol: string; readonly appProtocol?: string }[];
+  readonly ports: readonly {
+    readonly name: string;
+    readonly port: number;
+    readonly protocol: string;
+    readonly appProtocol?: string;
+  }[];
   readonly endpoints: readonly KubeEndpoint[];
 }
 export type EndpointSlice = ApiObject<"EndpointSlice", EndpointSliceSpec>;
@@ -71,9 +76,15 @@ export interface PodSpec {
 export type Pod = ApiObject<"Pod", PodSpec>;
 
 /** Only the labels of a node matter (region, zone), and its addresses for node ports. */
-export type KubeNode = ApiObject<"Node", { readonly addresses: readonly { readonly type: string; readonly address: string }[] }>;
+export type KubeNode = ApiObject<
+  "Node",
+  { readonly addresses: readonly { readonly type: string; readonly address: string }[] }
+>;
 export type Namespace = ApiObject<"Namespace", { readonly phase?: string }>;
 /** Secret data is decoded from base64. Never print it. */
-export type Secret = ApiObject<"Secret", { readonly type: string; readonly data: { readonly [key: string]: Uint8Array } }>;
+export type Secret = ApiObject<
+  "Secret",
+  { readonly type: string; readonly data: { readonly [key: string]: Uint8Array } }
+>;
 export type ConfigMap = ApiObject<"ConfigMap", { readonly data: { readonly [key: string]: string } }>;
 export type ServiceAccount = ApiObject<"ServiceAccount", Record<string, never>>;
