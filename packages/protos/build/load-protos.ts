@@ -27,16 +27,17 @@ type Overlay = Readonly<Record<string, Readonly<Record<string, OverlayField>>>>;
 
 /**
  * Parses Envoy's v3 API from the development dependency that carries it, xDS and UDPA types, google.rpc and our own
- * definitions, keeping the snake_case names. Throws when a file cannot be read or parsed.
+ * definitions. Members are named as written, in snake_case, unless `camelCase` asks for the parser's own habit.
+ * Throws when a file cannot be read or parsed.
  */
-export function loadProtos(): protobuf.Root {
+export function loadProtos({ camelCase = false } = {}): protobuf.Root {
   const dependencies = join(packageDir("@grpc/grpc-js-xds"), "deps");
   const includeDirs = [
     OWN_PROTOS,
     ...["envoy-api", "xds", "googleapis", "protoc-gen-validate"].map((name) => join(dependencies, name)),
     packageDir("protobufjs"),
   ];
-  renameWellKnownFields();
+  if (!camelCase) renameWellKnownFields();
   const root = new protobuf.Root();
   root.resolvePath = (_origin, target) => findIncluded(includeDirs, target) ?? target;
   const wanted = [
@@ -46,8 +47,8 @@ export function loadProtos(): protobuf.Root {
     "google/rpc/status.proto",
     "google/rpc/error_details.proto",
   ];
-  root.loadSync(wanted, { keepCase: true });
-  applyOverlay(root);
+  root.loadSync(wanted, { keepCase: !camelCase });
+  applyOverlay(root, camelCase);
   root.resolveAll();
   return root;
 }
@@ -96,13 +97,13 @@ function renameWellKnownFields(): void {
   });
 }
 
-function applyOverlay(root: protobuf.Root): void {
+function applyOverlay(root: protobuf.Root, camelCase: boolean): void {
   const overlay = JSON.parse(readFileSync(join(OWN_PROTOS, "overlay.json"), "utf8")) as Overlay;
   for (const [typeName, fields] of Object.entries(overlay)) {
     const type = root.lookupType(typeName);
     for (const [name, field] of Object.entries(fields)) {
       if (type.fields[name]) throw new Error(`overlay field ${typeName}.${name} is now part of the tree: drop it`);
-      type.add(new protobuf.Field(name, field.id, field.type));
+      type.add(new protobuf.Field(camelCase ? protobuf.util.camelCase(name) : name, field.id, field.type));
     }
   }
 }

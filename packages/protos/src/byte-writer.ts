@@ -24,6 +24,10 @@ export class ByteWriter {
   /** Unsigned 32-bit varint. */
   varint(value: number): void {
     this.reserve(5);
+    if (value < 128 && value >= 0) {
+      this.buffer[this.position++] = value;
+      return;
+    }
     let rest = value >>> 0;
     while (rest > 127) {
       this.buffer[this.position++] = (rest & 127) | 128;

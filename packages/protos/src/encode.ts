@@ -70,30 +70,47 @@ function writeMessage(out: ByteWriter, encoder: MessageEncoder, message: unknown
   }
   if (++depth > MAX_DEPTH) throw new ProtoError("", "nested too deeply");
   const fields = message as Fields;
-  for (const found of orderedFields(encoder, fields)) {
-    try {
-      found.write(out, fields[found.field.name]);
-    } catch (cause) {
-      throw withOuterPath(found.field.name, cause);
-    }
+  if (isInOrder(encoder, fields)) {
+    for (const name in fields) writeMember(out, encoder, { name, value: fields[name] });
+  } else {
+    const names = Object.keys(fields).filter((name) => isSet(fields[name]));
+    names.sort((a, b) => findFieldEncoder(encoder, a).field.id - findFieldEncoder(encoder, b).field.id);
+    for (const name of names) writeMember(out, encoder, { name, value: fields[name] });
   }
   depth--;
 }
 
-/** Encoders of the members that are set, by field number. Builders mostly write them in that order already. */
-function orderedFields(encoder: MessageEncoder, fields: Fields): readonly FieldEncoder[] {
-  const found: FieldEncoder[] = [];
+/** Builders mostly list members by field number, which makes sorting them a waste. */
+function isInOrder(encoder: MessageEncoder, fields: Fields): boolean {
   let last = 0;
-  let isOrdered = true;
   for (const name in fields) {
-    const value = fields[name];
-    if (value === undefined || value === null) continue;
-    const fieldEncoder = encoder.byName.get(name) ?? addFieldEncoder(encoder, name);
-    if (fieldEncoder.field.id < last) isOrdered = false;
-    last = fieldEncoder.field.id;
-    found.push(fieldEncoder);
+    if (!isSet(fields[name])) continue;
+    const { id } = findFieldEncoder(encoder, name).field;
+    if (id < last) return false;
+    last = id;
   }
-  return isOrdered ? found : found.sort((a, b) => a.field.id - b.field.id);
+  return true;
+}
+
+function writeMember(
+  out: ByteWriter,
+  encoder: MessageEncoder,
+  { name, value }: { readonly name: string; readonly value: unknown },
+): void {
+  if (!isSet(value)) return;
+  try {
+    findFieldEncoder(encoder, name).write(out, value);
+  } catch (cause) {
+    throw withOuterPath(name, cause);
+  }
+}
+
+function isSet(value: unknown): boolean {
+  return value !== undefined && value !== null;
+}
+
+function findFieldEncoder(encoder: MessageEncoder, name: string): FieldEncoder {
+  return encoder.byName.get(name) ?? addFieldEncoder(encoder, name);
 }
 
 function addFieldEncoder(encoder: MessageEncoder, name: string): FieldEncoder {
@@ -124,13 +141,7 @@ function createFieldWriter(field: FieldSchema): WriteValue {
 }
 
 function createRepeatedWriter(tag: number, writeValue: WriteValue): WriteValue {
-  return (out, values) => {
-    const elements = expectArray(values);
-    for (let index = 0; index < elements.length; index++) {
-      out.varint(tag);
-      writeElement(index, () => writeValue(out, elements[index]));
-    }
-  };
+  return (out, values) => writeElements(expectArray(values), out, { tag, writeValue });
 }
 
 function createPackedWriter(tag: number, writeValue: WriteValue): WriteValue {
@@ -139,16 +150,24 @@ function createPackedWriter(tag: number, writeValue: WriteValue): WriteValue {
     if (elements.length === 0) return;
     out.varint(tag);
     const start = out.open();
-    for (let index = 0; index < elements.length; index++) {
-      writeElement(index, () => writeValue(out, elements[index]));
-    }
+    writeElements(elements, out, { tag: undefined, writeValue });
     out.close(start);
   };
 }
 
-function writeElement(index: number, write: () => void): void {
+interface ElementWriter {
+  /** Undefined for packed elements, which share one. */
+  readonly tag: number | undefined;
+  readonly writeValue: WriteValue;
+}
+
+function writeElements(elements: readonly unknown[], out: ByteWriter, { tag, writeValue }: ElementWriter): void {
+  let index = 0;
   try {
-    write();
+    for (; index < elements.length; index++) {
+      if (tag !== undefined) out.varint(tag);
+      writeValue(out, elements[index]);
+    }
   } catch (cause) {
     throw withOuterPath(`[${index}]`, cause);
   }
@@ -167,7 +186,8 @@ function createMapWriter(
       throw new ProtoError("", `expected a map, got ${describeValue(entries)}`);
     }
     const map = entries as Fields;
-    for (const key of Object.keys(map).sort()) {
+    const keys = Object.keys(map);
+    for (const key of keys.length > 1 ? keys.sort() : keys) {
       if (map[key] === undefined) continue;
       out.varint(tag);
       const start = out.open();
