@@ -1,0 +1,58 @@
+/** Injected faults of a route. Rules: Istio route.go TranslateFault. */
+import type { FaultAbort, HTTPFault } from "@meltemi/protos/envoy/extensions/filters/http/fault/v3";
+import type { HttpFault } from "../../api/virtual-service/schema.ts";
+import { buildPercentage, buildWholePercentage } from "./percentage.ts";
+import { toDuration } from "./spec-durations.ts";
+
+export const faultFilter = "envoy.filters.http.fault";
+
+// Codes by name: grpc.github.io/grpc/core/md_doc_statuscodes.html
+const grpcStatuses: readonly string[] = [
+  "OK",
+  "CANCELLED",
+  "UNKNOWN",
+  "INVALID_ARGUMENT",
+  "DEADLINE_EXCEEDED",
+  "NOT_FOUND",
+  "ALREADY_EXISTS",
+  "PERMISSION_DENIED",
+  "RESOURCE_EXHAUSTED",
+  "FAILED_PRECONDITION",
+  "ABORTED",
+  "OUT_OF_RANGE",
+  "UNIMPLEMENTED",
+  "INTERNAL",
+  "UNAVAILABLE",
+  "DATA_LOSS",
+  "UNAUTHENTICATED",
+];
+
+/** The filter's configuration for a route; undefined where nothing that Envoy can do is asked for. */
+export function buildFault(fault: HttpFault): HTTPFault | undefined {
+  const delay = buildDelay(fault.delay);
+  const abort = buildAbort(fault.abort);
+  if (delay === undefined && abort === undefined) return undefined;
+  return { ...(delay === undefined ? {} : { delay }), ...(abort === undefined ? {} : { abort }) };
+}
+
+function buildDelay(delay: HttpFault["delay"]): HTTPFault["delay"] {
+  if (delay?.fixedDelay === undefined) return undefined;
+  const percentage =
+    delay.percentage === undefined ? buildWholePercentage(delay.percent ?? 0) : buildPercentage(delay.percentage);
+  return { fixed_delay: toDuration(delay.fixedDelay), percentage };
+}
+
+function buildAbort(abort: HttpFault["abort"]): FaultAbort | undefined {
+  if (abort === undefined) return undefined;
+  const percentage = abort.percentage === undefined ? {} : { percentage: buildPercentage(abort.percentage) };
+  if (abort.httpStatus !== undefined) return { http_status: abort.httpStatus, ...percentage };
+  if (abort.grpcStatus === undefined) return undefined;
+  const status = parseGrpcStatus(abort.grpcStatus);
+  return status === undefined ? undefined : { grpc_status: status, ...percentage };
+}
+
+function parseGrpcStatus(text: string): number | undefined {
+  if (/^\d{1,2}$/.test(text)) return Number(text);
+  const status = grpcStatuses.indexOf(text);
+  return status < 0 ? undefined : status;
+}

@@ -1,0 +1,96 @@
+/**
+ * The names under which a client may call a service: the domains of its virtual host. Rules: Istio
+ * pilot/pkg/networking/core/httproute.go (generateVirtualHostDomains, GenerateAltVirtualHosts).
+ */
+import { type Service, unspecifiedAddress } from "../../model/service.ts";
+import type { ScopeKey } from "../scope.ts";
+
+/** What of a scope decides about domains. */
+export type DomainScope = Pick<ScopeKey, "dnsDomain" | "dnsCapture" | "dnsAutoAllocate">;
+
+export interface ServiceDomains {
+  readonly domains: readonly string[];
+  /** Those of the domains that are short forms: they give way to a service whose full name they are. */
+  readonly shortForms: ReadonlySet<string>;
+}
+
+const serviceLabel = ".svc.";
+
+/**
+ * Domains of a service on a port. `port` adds the forms with ":port" as a proxy for absolute URLs needs them; without
+ * it the route configuration must ignore ports in the host.
+ */
+export function listServiceDomains(scope: DomainScope, service: Service, port?: number): ServiceDomains {
+  const domains: string[] = [];
+  const shortForms = new Set<string>();
+  for (const hostname of [service.hostname, ...service.aliases.map((alias) => alias.hostname)]) {
+    const short = listShortForms(hostname, scope.dnsDomain).flatMap((name) => withPort(name, port));
+    domains.push(...withPort(hostname, port), ...short);
+    for (const name of short) shortForms.add(name);
+  }
+  // Pods of a headless service are called by names below that of the service.
+  if (service.isHeadless && service.registry === "Kubernetes") domains.push(...domains.map((name) => `*.${name}`));
+  for (const address of listClientAddresses(scope, service)) domains.push(...withPort(address, port));
+  return { domains, shortForms };
+}
+
+/** Domains of a host that a virtual service names and no service has. */
+export function listHostDomains(hostname: string): readonly string[] {
+  return [bracketAddress(hostname)];
+}
+
+/**
+ * Other names of a host for clients of `dnsDomain` ("namespace.svc.cluster.local"): the absolute name, and for services
+ * of the same cluster suffix the shorter names, also the bare one inside the same namespace.
+ */
+export function listShortForms(hostname: string, dnsDomain: string): readonly string[] {
+  const absolute = `${hostname}.`;
+  const domainAt = dnsDomain.indexOf(serviceLabel);
+  if (domainAt < 0) return [absolute, ...listSharedDomainForms(hostname, dnsDomain)];
+  const suffix = domainAt === 0 ? dnsDomain : dnsDomain.slice(domainAt);
+  const labelAt = hostname.indexOf(serviceLabel);
+  // Other hosts may not be shortened: their short names could be those of services.
+  if (!hostname.endsWith(suffix) || labelAt <= 0) return [absolute];
+  const nameEnd = hostname.indexOf(".");
+  if (nameEnd + 1 > labelAt) return [absolute];
+  const qualified = hostname.slice(0, labelAt);
+  const withLabel = `${qualified}.svc`;
+  const isOwnNamespace = hostname.slice(nameEnd + 1, labelAt) === dnsDomain.slice(0, domainAt);
+  if (isOwnNamespace) return [absolute, hostname.slice(0, nameEnd), withLabel, qualified];
+  return [absolute, qualified, withLabel];
+}
+
+/** `host:port`, with brackets around an IPv6 address. */
+export function joinHostPort(host: string, port: number): string {
+  return `${bracketAddress(host)}:${port}`;
+}
+
+/** Addresses of a service as a client may call them; empty where it has none. */
+function listClientAddresses(scope: DomainScope, service: Service): readonly string[] {
+  const own = service.addresses.filter((address) => address !== "" && address !== unspecifiedAddress);
+  if (own.length > 0) return own;
+  const auto = service.autoAllocatedAddress;
+  // Only a proxy that answers DNS for its workload makes the workload use these addresses.
+  return auto !== undefined && scope.dnsCapture && scope.dnsAutoAllocate ? [auto] : [];
+}
+
+/** Outside Kubernetes names: what a host and the client's domain share may be left off. */
+function listSharedDomainForms(hostname: string, dnsDomain: string): readonly string[] {
+  const host = hostname.split(".");
+  const client = dnsDomain.split(".");
+  let shared = 0;
+  while (shared < Math.min(host.length, client.length) && host.at(-1 - shared) === client.at(-1 - shared)) shared++;
+  if (shared === 0 || shared === host.length) return [];
+  const unique = host.slice(0, host.length - shared);
+  const forms = [unique.join(".")];
+  if (unique.length === 2) forms.push([...unique, host[host.length - shared]].join("."));
+  return forms;
+}
+
+function withPort(name: string, port: number | undefined): readonly string[] {
+  return port === undefined ? [bracketAddress(name)] : [bracketAddress(name), joinHostPort(name, port)];
+}
+
+function bracketAddress(host: string): string {
+  return host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
+}

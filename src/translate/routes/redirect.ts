@@ -1,0 +1,58 @@
+/** Routes that answer by themselves: redirects and fixed responses. Rules: Istio route.go ApplyRedirect. */
+import type {
+  DirectResponseAction,
+  RedirectAction,
+  RedirectAction_RedirectResponseCode,
+} from "@meltemi/protos/envoy/config/route/v3";
+import type { DirectResponse, HttpRedirect } from "../../api/virtual-service/schema.ts";
+import type { RouteSemantics } from "./route-semantics.ts";
+
+// 301 is what Envoy does where nothing is said.
+const responseCodes: ReadonlyMap<number, RedirectAction_RedirectResponseCode> = new Map([
+  [302, "FOUND"],
+  [303, "SEE_OTHER"],
+  [307, "TEMPORARY_REDIRECT"],
+  [308, "PERMANENT_REDIRECT"],
+]);
+
+/** Marks a redirect of the Gateway API that replaces only the matched prefix. */
+const prefixMark = "%PREFIX()%";
+
+export interface RedirectContext {
+  /** Port that requests come in at. */
+  readonly port: number;
+  readonly isTls: boolean;
+  readonly semantics: RouteSemantics;
+}
+
+export function buildRedirect(redirect: HttpRedirect, context: RedirectContext): RedirectAction {
+  const port = findPort(redirect, context);
+  const code = responseCodes.get(redirect.redirectCode ?? 0);
+  return {
+    ...(redirect.authority ? { host_redirect: redirect.authority } : {}),
+    ...buildPath(redirect.uri ?? "", context.semantics),
+    ...(redirect.scheme ? { scheme_redirect: redirect.scheme } : {}),
+    ...(port === 0 ? {} : { port_redirect: port }),
+    ...(code === undefined ? {} : { response_code: code }),
+  };
+}
+
+export function buildDirectResponse(response: DirectResponse): DirectResponseAction {
+  const { string: text, bytes } = response.body ?? {};
+  if (text !== undefined) return { status: response.status, body: { inline_string: text } };
+  if (bytes !== undefined) return { status: response.status, body: { inline_bytes: Buffer.from(bytes, "base64") } };
+  return { status: response.status };
+}
+
+function buildPath(uri: string, semantics: RouteSemantics): RedirectAction {
+  if (semantics === "gateway" && uri.startsWith(prefixMark)) return { prefix_rewrite: uri.slice(prefixMark.length) };
+  return { path_redirect: uri };
+}
+
+/** The port to redirect to, 0 for that of the scheme: Envoy then leaves it out of the Location header. */
+function findPort(redirect: HttpRedirect, context: RedirectContext): number {
+  const wanted = redirect.port ?? (redirect.derivePort === "FROM_REQUEST_PORT" ? context.port : 0);
+  const scheme = redirect.scheme || (context.isTls ? "https" : "http");
+  const isDefault = (wanted === 80 && scheme === "http") || (wanted === 443 && scheme === "https");
+  return isDefault ? 0 : wanted;
+}

@@ -1,0 +1,15 @@
+/**
+ * Where the rules of a virtual service come from. Objects converted from Ingress or from the Gateway API say so in an
+ * annotation, and their prefixes and rewrites mean something else than Istio's own.
+ */
+import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
+
+export type RouteSemantics = "istio" | "ingress" | "gateway";
+
+/** Istio: pkg/config/constants InternalRouteSemantics. */
+export const routeSemanticsAnnotation = "internal.istio.io/route-semantics";
+
+export function routeSemanticsOf(virtualService: ResolvedVirtualService): RouteSemantics {
+  const semantics = virtualService.object.meta.annotations[routeSemanticsAnnotation];
+  return semantics === "ingress" || semantics === "gateway" ? semantics : "istio";
+}
