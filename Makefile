@@ -1,0 +1,41 @@
+# The front door: `make help` says what there is. Needs Node (any version that has npm 10 or newer) and, for `make run` and
+# the tests with real proxies, Python 3 with pip; the Node that the project runs on is installed by npm like the rest.
+
+# The Node of node_modules goes first, so that npm and everything that it starts use that one; only `npm ci`, which takes
+# that very folder away, runs on the machine's own.
+machine_path := $(PATH)
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check golden parity bench build
+
+help: ## Say what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Run the Bookinfo mesh on this machine until Ctrl-C (CONFIG_DIR=dir: with another configuration)
+	@node tools/run/run.ts
+
+test: build ## Run every test; the last line counts them
+	@npm test --silent
+
+check: build ## Check format, lint, types, layers, dead code and sizes
+	@npm run --silent check
+
+golden: build ## Write the expected outputs of test/golden anew; read the diff before you commit it
+	@vitest run test/golden --update
+
+parity: build ## Compare with the reference's recorded resources (CASES=01,03 picks some; PARITY_DIR=dir names another folder)
+	@node tools/parity/parity.ts
+
+bench: build ## Measure speed and memory with many simulated proxies
+	@node test/bench/bench.ts
+
+# Generated code (protobuf types), only where its inputs changed.
+build: node_modules/.package-lock.json
+	@npm run --silent build
+
+# npm writes this file last, so it is newer than the lock exactly where everything is installed.
+node_modules/.package-lock.json: package-lock.json
+	@echo "Installing dependencies (npm ci)"
+	@PATH='$(machine_path)' npm ci --no-progress
+	@touch $@

@@ -1,0 +1,85 @@
+import { statSync } from "node:fs";
+import { Command, Option } from "commander";
+import { createLog } from "../../bootstrap/log.ts";
+import { serveUntilSignal } from "../../bootstrap/serve.ts";
+import { readEnvironment } from "../../config/env.ts";
+import type { AnyFlag } from "../../config/flag.ts";
+import {
+  describeFlag,
+  type FlagKey,
+  type Flags,
+  flagTable,
+  type GivenOptions,
+  resolveFlags,
+} from "../../config/flags.ts";
+import { CommandFailure, UsageError } from "../failures.ts";
+
+export function createServeCommand(): Command {
+  const command = new Command("serve").description(
+    "Run the control plane: read the mesh from a directory and configure the proxies that connect.",
+  );
+  for (const [key, flag] of listFlags()) addFlag(command, key, flag);
+  return command.addHelpText("after", describeEnvironment()).action(async (given: Readonly<Record<string, string>>) => {
+    const { flags, problems } = resolveFlags(mergeSpellings(given), readEnvironment());
+    if (problems.length > 0) throw new UsageError(problems.join("\nerror: "));
+    checkConfigDir(flags.configDir);
+    await serve(flags);
+  });
+}
+
+async function serve(flags: Flags): Promise<void> {
+  const log = createLog({ level: flags.logLevel, json: flags.logAsJson });
+  try {
+    await serveUntilSignal(flags, log);
+  } catch (cause) {
+    throw new CommandFailure(describeStartFailure(cause), { cause });
+  }
+}
+
+const listFlags = (): readonly (readonly [FlagKey, AnyFlag])[] =>
+  Object.entries(flagTable).map(([key, flag]) => [key as FlagKey, flag]);
+
+/** Commander keeps each spelling under its own attribute; `spellingKey` tells them apart. */
+function addFlag(command: Command, key: FlagKey, flag: AnyFlag): void {
+  if (flag.name === undefined) return;
+  const letter = flag.letter === undefined ? "" : `-${flag.letter}, `;
+  const value = flag.type === "boolean" ? "[true|false]" : `<${flag.type}>`;
+  for (const [index, name] of [flag.name, ...(flag.aliases ?? [])].entries()) {
+    const option = new Option(`${index === 0 ? letter : ""}--${name} ${value}`, describeFlag(flag));
+    if (flag.type === "boolean") option.preset("true");
+    if (index > 0) option.hideHelp();
+    option.attributeName = () => spellingKey(key, index);
+    command.addOption(option);
+  }
+}
+
+const spellingKey = (key: FlagKey, index: number): string => (index === 0 ? key : `${key}~${index}`);
+
+function mergeSpellings(given: Readonly<Record<string, string>>): GivenOptions {
+  const entries = Object.entries(given).map(([spelling, text]) => [spelling.split("~")[0], text]);
+  return Object.fromEntries(entries);
+}
+
+function describeEnvironment(): string {
+  const only = listFlags().filter(([, flag]) => flag.name === undefined);
+  const width = Math.max(...only.map(([, flag]) => flag.env?.length ?? 0)) + 2;
+  const lines = only.map(([, flag]) => `  ${(flag.env ?? "").padEnd(width)}${describeFlag(flag)}`);
+  return `\nEnvironment:\n${lines.join("\n")}\n\nExample:\n  meltemi serve --config-dir manifests/samples/bookinfo --grpcAddr 127.0.0.1:15010`;
+}
+
+function checkConfigDir(path: string): void {
+  if (path === "") {
+    throw new UsageError("say where the mesh's configuration is: meltemi serve --config-dir DIR");
+  }
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) throw new UsageError(`--config-dir: there is no directory ${path}`);
+  if (!stats.isDirectory()) throw new UsageError(`--config-dir: ${path} is a file; name the directory that holds it`);
+}
+
+function describeStartFailure(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  if ("code" in cause && cause.code === "EADDRINUSE") {
+    return `${cause.message}: another program listens there. End it, or choose other ports (see meltemi serve --help).`;
+  }
+  return cause.message;
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env node
+// Plain JavaScript, so that an old Node gets as far as telling what is missing: the program itself is TypeScript, which
+// Node runs directly from 22.19 on.
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+if (major < 22 || (major === 22 && minor < 19)) {
+  process.stderr.write(
+    `meltemi needs Node 22.19 or newer; this is Node ${process.versions.node}.\n` +
+      "In a checkout, `npm run meltemi -- ...` uses the Node that `npm ci` installs beside it.\n",
+  );
+  process.exit(1);
+}
+const { runCommandLine } = await import("./main.ts");
+process.exitCode = await runCommandLine(process.argv.slice(2));
