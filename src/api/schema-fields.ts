@@ -52,7 +52,7 @@ export const labels = (description: string) => map(Type.String(), description);
 
 /** One of a few words, exactly as users write them. */
 export const oneOf = <const Words extends readonly [string, ...string[]]>(words: Words, description: string) =>
-  Type.Enum([...words] as unknown as Words, { type: "string", description });
+  Type.Unsafe<Words[number]>({ type: "string", enum: words, description });
 
 /** Part of a whole in percent: 0 to 100, decimals allowed. */
 export const percent = (description: string) =>
