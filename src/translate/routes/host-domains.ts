@@ -29,7 +29,7 @@ export function listServiceDomains(scope: DomainScope, service: Service, port?: 
     for (const name of short) shortForms.add(name);
   }
   // Pods of a headless service are called by names below that of the service.
-  if (service.isHeadless && service.registry === "Kubernetes") domains.push(...domains.map((name) => `*.${name}`));
+  if (service.resolution === "passthrough" && service.registry === "Kubernetes") domains.push(...domains.map((name) => `*.${name}`));
   for (const address of listClientAddresses(scope, service)) domains.push(...withPort(address, port));
   return { domains, shortForms };
 }
@@ -66,7 +66,7 @@ export function joinHostPort(host: string, port: number): string {
 }
 
 /** Addresses of a service as a client may call them; empty where it has none. */
-function listClientAddresses(scope: DomainScope, service: Service): readonly string[] {
+export function listClientAddresses(scope: DomainScope, service: Service): readonly string[] {
   const own = service.addresses.filter((address) => address !== "" && address !== unspecifiedAddress);
   if (own.length > 0) return own;
   const auto = service.autoAllocatedAddress;

@@ -17,6 +17,8 @@ export interface ServiceHostIndex {
 export interface VirtualServiceIndex {
   /** Wildcard hosts, the most specific first. */
   readonly wildcards: readonly string[];
+  /** Wildcard hosts that have a name in common with the host. */
+  listWildcards(hostname: string): readonly string[];
   /** All virtual services with a host that overlaps the given one, oldest first. */
   listForHost(hostname: string): readonly ResolvedVirtualService[];
   /** The one that serves a host: the oldest with exactly this host, otherwise the most specific wildcard. */
@@ -29,6 +31,28 @@ export const indexServices: (services: readonly Service[]) => ServiceHostIndex =
 /** Index of virtual services; the same for the same array (which must be sorted, oldest first). */
 export const indexVirtualServices: (virtualServices: readonly ResolvedVirtualService[]) => VirtualServiceIndex =
   memoByIdentity(buildVirtualServiceIndex);
+
+/**
+ * Services whose name a wildcard host of a virtual service covers or overlaps, by that wildcard; the same map for the
+ * same arrays.
+ */
+export const indexWildcardServices: (
+  services: readonly Service[],
+  virtualServices: readonly ResolvedVirtualService[],
+) => ReadonlyMap<string, readonly Service[]> = memoByIdentity(buildWildcardServices);
+
+function buildWildcardServices(
+  services: readonly Service[],
+  virtualServices: readonly ResolvedVirtualService[],
+): ReadonlyMap<string, readonly Service[]> {
+  const { wildcards, listWildcards } = indexVirtualServices(virtualServices);
+  const found = new Map<string, Service[]>(wildcards.map((wildcard) => [wildcard, []]));
+  if (wildcards.length === 0) return found;
+  for (const service of services) {
+    for (const wildcard of listWildcards(service.hostname)) found.get(wildcard)?.push(service);
+  }
+  return found;
+}
 
 function buildServiceIndex(services: readonly Service[]): ServiceHostIndex {
   const byHostname = new Map<string, Service>();
@@ -77,7 +101,9 @@ function buildVirtualServiceIndex(virtualServices: readonly ResolvedVirtualServi
     const host = byHost.has(hostname) ? hostname : listCovering(hostname)[0];
     return host === undefined ? undefined : byHost.get(host)?.[0];
   };
-  return { wildcards, listForHost, findMostSpecific };
+  const listWildcards = (hostname: string): readonly string[] =>
+    isWildcardHost(hostname) ? wildcards.filter((pattern) => hostsOverlap(pattern, hostname)) : listCovering(hostname);
+  return { wildcards, listWildcards, listForHost, findMostSpecific };
 }
 
 /** Wildcards of whole labels that cover a host, the longest first: "a.b.c" gives "*.b.c", "*.c", "*". */

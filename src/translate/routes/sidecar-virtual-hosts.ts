@@ -1,0 +1,272 @@
+/**
+ * Virtual hosts of a sidecar's egress port: those of virtual services first, then the services that none routes. Rules:
+ * Istio httproute.go BuildSidecarOutboundVirtualHosts, route.go BuildSidecarVirtualHostWrapper.
+ */
+import type { Route, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
+import { refOf } from "../../api/object.ts";
+import { isWildcardHost } from "../../lib/hostname.ts";
+import { isHttp, isUnsupported } from "../../model/protocol.ts";
+import type { Service, ServicePort } from "../../model/service.ts";
+import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
+import type { PartSource } from "../built.ts";
+import type { EgressListener, ScopeView } from "../scope.ts";
+import { destinationsOfPort } from "./destinations.ts";
+import { findServiceHash } from "./hash-policy.ts";
+import { joinHostPort, listHostDomains, listServiceDomains } from "./host-domains.ts";
+import { meshGateways } from "./request-source.ts";
+import { type RouteFacts, routeFactsOf } from "./route-facts.ts";
+import { routeSemanticsOf } from "./route-semantics.ts";
+import { createSlotMemo } from "./slot-memo.ts";
+import { indexServices, indexVirtualServices, indexWildcardServices } from "./view-index.ts";
+import { buildDefaultRoute, buildVirtualHost } from "./virtual-host.ts";
+import { buildVirtualServiceRoutes } from "./virtual-service-routes.ts";
+
+/** Where virtual services apply also to hosts that no service has. */
+const plainHttpPort = 80;
+
+/** A domain that an earlier virtual host has already: it was left out of this one. */
+export interface DroppedDomain {
+  readonly virtualHost: string;
+  /** Undefined where the whole virtual host came twice. */
+  readonly domain: string | undefined;
+  readonly sources: readonly PartSource[];
+}
+
+export interface PortVirtualHosts {
+  /** Sorted by name. */
+  readonly hosts: readonly VirtualHost[];
+  readonly dropped: readonly DroppedDomain[];
+}
+
+const keptHosts = createSlotMemo<VirtualHost>();
+const keptPorts = createSlotMemo<PortVirtualHosts>();
+
+/**
+ * All virtual hosts of a port of an egress listener; `port` 0 stands for all ports at once, as an HTTP proxy or a
+ * socket is asked. Virtual hosts are the same objects as before where nothing that made them changed.
+ */
+export function listSidecarVirtualHosts(view: ScopeView, listener: EgressListener, port: number): PortVirtualHosts {
+  return keptPorts({ owner: view, slot: `${port}` }, [listener], () => {
+    const context = createPortContext(view, listener, port);
+    const groups = listener.virtualServices.flatMap((virtualService) => listGroups(virtualService, context));
+    const routed = new Set(groups.flatMap((group) => group.services));
+    const rest = context.services.filter((service) => !routed.has(service) && service.resolution !== "alias");
+    const plans = [...groups.flatMap((group) => planGroup(group, context)), ...planServices(rest, context)];
+    return buildHosts(plans, context);
+  });
+}
+
+interface PortContext {
+  readonly view: ScopeView;
+  readonly facts: RouteFacts;
+  readonly listener: EgressListener;
+  readonly port: number;
+  /** Services of the listener that have the port. */
+  readonly services: readonly Service[];
+  readonly byHostname: ReadonlyMap<string, Service>;
+  readonly hasService: (hostname: string) => boolean;
+  readonly wildcardServices: ReadonlyMap<string, readonly Service[]>;
+}
+
+/** One virtual service on one port: the hosts and services that share its routes. */
+interface Group {
+  readonly virtualService: ResolvedVirtualService;
+  readonly port: number;
+  /** Hosts that no service has. */
+  readonly hosts: readonly string[];
+  readonly services: readonly Service[];
+  readonly routes: readonly Route[];
+}
+
+interface HostPlan {
+  readonly hostname: string;
+  readonly port: number;
+  readonly service: Service | undefined;
+  readonly sources: readonly PartSource[];
+  /** What the built host hangs on: it is kept for the owner as long as the inputs are the same. */
+  readonly owner: object;
+  readonly inputs: readonly unknown[];
+  readonly listRoutes: () => readonly Route[];
+}
+
+function createPortContext(view: ScopeView, listener: EgressListener, port: number): PortContext {
+  const index = indexServices(listener.services);
+  const { byHostname } = index;
+  return {
+    view,
+    facts: routeFactsOf(view),
+    listener,
+    port,
+    byHostname,
+    services: port === 0 ? listener.services : index.listByPort(port),
+    hasService: (hostname) => hasPort(byHostname.get(hostname), port),
+    wildcardServices: indexWildcardServices(listener.services, listener.virtualServices),
+  };
+}
+
+function listGroups(virtualService: ResolvedVirtualService, context: PortContext): readonly Group[] {
+  const { view, port } = context;
+  if (port !== plainHttpPort && !hasHostOnPort(virtualService, context)) return [];
+  const findDestination = destinationsOfPort(context.byHostname, port);
+  const routeContext = { view, gateways: meshGateways, port, isTls: false, findDestination };
+  const routes = buildVirtualServiceRoutes(virtualService, routeContext);
+  if (routes.length === 0) return [];
+  const { hosts, services } = separateHosts(virtualService, context);
+  const allowed = services.filter((service) => mayRoute(virtualService, service, view));
+  // The Gateway API: routes count for services of their own namespace, or for clients in it.
+  if (routeSemanticsOf(virtualService) === "gateway" && allowed.length === 0) return [];
+  const byPort = new Map<number, Service[]>();
+  for (const service of allowed) {
+    for (const { number } of listHttpPorts(service, port)) byPort.set(number, [...(byPort.get(number) ?? []), service]);
+  }
+  if (byPort.size === 0 && port === plainHttpPort) byPort.set(plainHttpPort, []);
+  return [...byPort].map(([number, members]) => ({ virtualService, port: number, hosts, services: members, routes }));
+}
+
+/** True where a host of the virtual service is, or overlaps, a service of the port. */
+function hasHostOnPort(virtualService: ResolvedVirtualService, context: PortContext): boolean {
+  return virtualService.hosts.some((host) => {
+    if (context.hasService(host)) return true;
+    if (!isWildcardHost(host)) return context.services.some((service) => coversHost(service, host));
+    return (context.wildcardServices.get(host) ?? []).some((service) => hasPort(service, context.port));
+  });
+}
+
+/** Splits the hosts of a virtual service into services and names that no service has. */
+function separateHosts(
+  virtualService: ResolvedVirtualService,
+  context: PortContext,
+): { readonly hosts: readonly string[]; readonly services: readonly Service[] } {
+  const hosts: string[] = [];
+  const services = new Set<Service>();
+  const exact = virtualService.hosts.filter((host) => !isWildcardHost(host));
+  for (const host of exact) {
+    const service = context.byHostname.get(host);
+    if (service !== undefined && hasPort(service, context.port)) services.add(service);
+    else hosts.push(host);
+  }
+  const { findMostSpecific } = indexVirtualServices(context.listener.virtualServices);
+  for (const host of virtualService.hosts.filter(isWildcardHost)) {
+    const isGateway = routeSemanticsOf(virtualService) === "gateway";
+    const covered = (context.wildcardServices.get(host) ?? []).filter((service) => hasPort(service, context.port));
+    if (isGateway || covered.length === 0) {
+      hosts.push(host);
+      continue;
+    }
+    for (const service of covered) if (findMostSpecific(service.hostname) === virtualService) services.add(service);
+  }
+  return { hosts, services: [...services] };
+}
+
+function mayRoute(virtualService: ResolvedVirtualService, service: Service, view: ScopeView): boolean {
+  if (routeSemanticsOf(virtualService) !== "gateway") return true;
+  const { namespace } = virtualService.object.meta;
+  return service.namespace === namespace || view.key.namespace === namespace;
+}
+
+function planGroup(group: Group, context: PortContext): readonly HostPlan[] {
+  const { virtualService, port, routes } = group;
+  const own = [{ object: refOf(virtualService.object), path: "spec.hosts" }];
+  const delegates = virtualService.sources.slice(1).map((object) => ({ object, path: "" }));
+  const shared = { port, owner: routes, listRoutes: () => routes };
+  const hosts = group.hosts.map((hostname): HostPlan => {
+    return { ...shared, hostname, service: undefined, inputs: [], sources: [...own, ...delegates] };
+  });
+  const services = group.services.map((service): HostPlan => {
+    const sources = [...own, ...delegates, { object: service.object, path: "" }];
+    return { ...shared, hostname: service.hostname, service, inputs: [], sources };
+  });
+  return context.port === 0 || port === context.port ? [...hosts, ...services] : [];
+}
+
+function planServices(services: readonly Service[], context: PortContext): readonly HostPlan[] {
+  const { view, facts } = context;
+  return services.flatMap((service) => {
+    const ports = listHttpPorts(service, context.port);
+    const rule = ports.length === 0 ? undefined : view.findDestinationRule(service);
+    return ports.map(({ number: port }): HostPlan => {
+      const hash = findServiceHash(rule, port);
+      const listRoutes = (): readonly Route[] => [buildDefaultRoute({ service, port, hash }, facts)];
+      const sources = [{ object: service.object, path: "" }];
+      return { hostname: service.hostname, port, service, owner: service, inputs: [hash], sources, listRoutes };
+    });
+  });
+}
+
+/** Builds the hosts one after the other: who comes first keeps a name or a domain that comes twice. */
+function buildHosts(plans: readonly HostPlan[], context: PortContext): PortVirtualHosts {
+  const { view, facts } = context;
+  const fullNames = new Set(plans.flatMap((plan) => (plan.service === undefined ? [] : [plan.hostname])));
+  const names = new Set<string>();
+  const taken = new Set<string>();
+  const hosts: VirtualHost[] = [];
+  const dropped: DroppedDomain[] = [];
+  for (const plan of plans) {
+    const virtualHost = joinHostPort(plan.hostname, plan.port);
+    const drop = (domain?: string): void => void dropped.push({ virtualHost, domain, sources: plan.sources });
+    if (names.has(virtualHost)) {
+      drop();
+      continue;
+    }
+    names.add(virtualHost);
+    const { domains, shortForms } = listDomains(plan, context);
+    const free = domains.filter((domain) => {
+      const key = domain.toLowerCase();
+      // A short form never takes the place of the service that really has this name.
+      if (taken.has(key) || (shortForms.has(domain) && fullNames.has(domain))) {
+        drop(domain);
+        return false;
+      }
+      taken.add(key);
+      return true;
+    });
+    const usable = context.port === 0 && plan.port !== plainHttpPort ? free.filter(hasColon) : free;
+    if (usable.length > 0) hosts.push(keepHost(plan, usable, { view, facts }));
+  }
+  return { hosts: hosts.sort(compareNames), dropped };
+}
+
+function keepHost(
+  plan: HostPlan,
+  domains: readonly string[],
+  { facts }: { readonly view: ScopeView; readonly facts: RouteFacts },
+): VirtualHost {
+  const slot = `${plan.hostname}:${plan.port}|${domains.join(",")}|${facts.id}`;
+  return keptHosts({ owner: plan.owner, slot }, plan.inputs, () => {
+    const { hostname, port, sources } = plan;
+    return buildVirtualHost({ hostname, port, domains, sources, routes: plan.listRoutes() }, facts);
+  });
+}
+
+function listDomains(
+  plan: HostPlan,
+  context: PortContext,
+): { readonly domains: readonly string[]; readonly shortForms: ReadonlySet<string> } {
+  if (plan.service === undefined) return { domains: listHostDomains(plan.hostname), shortForms: new Set() };
+  // Ports in hosts are ignored by the route configuration, except where one stands for all ports.
+  return listServiceDomains(context.view.key, plan.service, context.port === 0 ? plan.port : undefined);
+}
+
+function listHttpPorts(service: Service, port: number): readonly ServicePort[] {
+  return service.ports.filter(({ number, protocol }) => {
+    return (port === 0 || number === port) && (isHttp(protocol) || isUnsupported(protocol));
+  });
+}
+
+function hasPort(service: Service | undefined, port: number): boolean {
+  return service !== undefined && (port === 0 || service.ports.some(({ number }) => number === port));
+}
+
+function coversHost(service: Service, host: string): boolean {
+  return isWildcardHost(service.hostname) && host.endsWith(service.hostname.slice(1));
+}
+
+function hasColon(domain: string): boolean {
+  return domain.includes(":");
+}
+
+function compareNames(a: VirtualHost, b: VirtualHost): number {
+  const [left, right] = [a.name ?? "", b.name ?? ""];
+  if (left === right) return 0;
+  return left < right ? -1 : 1;
+}
