@@ -22,7 +22,8 @@ export function formatLocality(locality: Locality): string {
   return `${locality.region}/${locality.zone}/${locality.subzone}`;
 }
 
-export type EndpointHealth = "HEALTHY" | "UNHEALTHY" | "DRAINING" | "TERMINATING";
+/** "UNKNOWN" (the wire's default, not written) where no platform watches the endpoint: those of a ServiceEntry. */
+export type EndpointHealth = "UNKNOWN" | "HEALTHY" | "UNHEALTHY" | "DRAINING" | "TERMINATING";
 
 /** One address and port that serves one port of a service. Immutable: identity tells whether it changed. */
 export interface Endpoint {

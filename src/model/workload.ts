@@ -15,6 +15,18 @@ export interface Workload {
   readonly network: string;
   readonly nodeName: string;
   readonly object: ObjectRef;
+  /** "istio" where it takes mutual TLS, otherwise "disabled"; derived from its label and account. */
+  readonly tlsMode?: string;
+  /** Named ports: of the containers of a pod, or the port map of a workload entry. */
+  readonly ports?: { readonly [name: string]: number };
+  /** 0 or absent: none was given. */
+  readonly weight?: number;
+  readonly clusterId?: string;
+  /** Of a pod with an own DNS name. */
+  readonly hostName?: string;
+  readonly subDomain?: string;
+  /** False while a pod is not ready or a workload entry was reported unhealthy; absent means true. */
+  readonly ready?: boolean;
 }
 
 /** One port on which a workload serves one service: what inbound listeners and clusters are built from. */

@@ -25,6 +25,8 @@ export interface EndpointIndex {
   list(hostname: string, namespace: string): readonly Endpoint[];
   /** Hosts with endpoints, for debugging: [hostname, namespace, endpoints]. */
   entries(): Iterable<readonly [string, string, readonly Endpoint[]]>;
+  /** Keys (serviceKey) of services that have an endpoint with this address, sorted. */
+  servicesAt(address: string): readonly string[];
 }
 
 export interface WorkloadIndex {
@@ -70,11 +72,21 @@ export interface Snapshot {
   readonly namespaceLabels: ReadonlyMap<string, Labels>;
   /** Label names that any selector of the mesh reads on a proxy; all others never reach a scope key. */
   readonly selectorLabels: ReadonlySet<string>;
+  /** The selectors behind selectorLabels as "name=value" pairs: values that no selector asks for need not be told apart. */
+  readonly selectorPairs: SelectorPairs;
   /** Everything that is to be said about the objects: from the sources, the registry and the indexes. */
   readonly messages: readonly Message[];
   /** All objects of a kind as they are served, for configz and for analysis. */
   objects<K extends Kind>(kind: K): readonly ObjectOf<K>[];
   findObject<K extends Kind>(kind: K, namespace: string, name: string): ObjectOf<K> | undefined;
+}
+
+/** "name=value" pairs that selectors ask for, by what the selector decides. */
+export interface SelectorPairs {
+  /** Outbound traffic of sidecars: source labels of virtual services, workload selectors of destination rules. */
+  readonly outbound: ReadonlySet<string>;
+  /** Everything, Gateways and policies included. */
+  readonly all: ReadonlySet<string>;
 }
 
 /** What differs between two snapshots; the push side decides from it what to make anew. */

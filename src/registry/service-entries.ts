@@ -1,0 +1,179 @@
+import { refOf } from "../api/object.ts";
+import type { ServiceEntry } from "../api/service-entry/schema.ts";
+import { type Endpoint, parseLocality } from "../model/endpoint.ts";
+import { parseProtocol } from "../model/protocol.ts";
+import type { Resolution, Service, ServicePort } from "../model/service.ts";
+import type { Workload } from "../model/workload.ts";
+import { parseExportTo } from "./export-to.ts";
+import { addPlaceLabels, networkLabel, tlsModeLabel } from "./workloads.ts";
+
+export const unixAddressPrefix = "unix://";
+
+const resolutions: { readonly [name: string]: Resolution } = {
+  NONE: "passthrough",
+  STATIC: "clientSideLb",
+  DNS: "dnsLb",
+  DNS_ROUND_ROBIN: "dnsRoundRobin",
+  DYNAMIC_DNS: "dynamicDns",
+};
+
+/** Converts a ServiceEntry: one service for each of its hosts (Istio: pilot/pkg/serviceregistry/serviceentry). */
+export function convertServiceEntry(entry: ServiceEntry, defaultExportTo: readonly string[]): readonly Service[] {
+  const { meta, spec } = entry;
+  const shared = {
+    namespace: meta.namespace,
+    registry: "External" as const,
+    ports: (spec.ports ?? []).map(convertPort),
+    addresses: (spec.addresses ?? []).map(trimHostPrefix),
+    resolution: resolutions[spec.resolution ?? "NONE"] ?? "passthrough",
+    isHeadless: false,
+    meshExternal: (spec.location ?? "MESH_EXTERNAL") === "MESH_EXTERNAL",
+    exportTo: parseExportTo(spec.exportTo ?? [], defaultExportTo),
+    labels: meta.labels,
+    selector: spec.workloadSelector?.labels,
+    ...(meta.creationTimestamp !== undefined && { creationTimestamp: meta.creationTimestamp }),
+    ...(meta.resourceVersion !== undefined && { resourceVersion: meta.resourceVersion }),
+    aliases: [],
+    subjectAltNames: spec.subjectAltNames ?? [],
+    publishNotReadyAddresses: false,
+    nodeLocal: false,
+    externalAddresses: [],
+    object: refOf(entry),
+  };
+  return [...new Set(spec.hosts)].map((hostname) => ({ hostname, name: hostname, ...shared }));
+}
+
+/** What the endpoints of a ServiceEntry are made of. */
+export interface ServiceEntryEndpointsInput {
+  readonly entry: ServiceEntry;
+  readonly hostname: string;
+  /** Workloads that the entry's selector selects, in a steady order; empty without a selector. */
+  readonly selected: readonly Workload[];
+  readonly clusterId: string;
+}
+
+type EntryPort = NonNullable<ServiceEntry["spec"]["ports"]>[number];
+type EntryEndpoint = NonNullable<ServiceEntry["spec"]["endpoints"]>[number];
+
+/**
+ * Endpoints of one host of a ServiceEntry: those that are listed, those of the selected workloads, or the host itself
+ * where DNS is to resolve it and nothing else is said.
+ */
+export function deriveServiceEntryEndpoints(input: ServiceEntryEndpointsInput): readonly Endpoint[] {
+  const { spec } = input.entry;
+  const ports = spec.ports ?? [];
+  if (spec.workloadSelector !== undefined) {
+    return ports.flatMap((port) => input.selected.flatMap((workload) => convertSelected(workload, port, input)));
+  }
+  const listed = spec.endpoints ?? [];
+  const resolution = spec.resolution ?? "NONE";
+  if (listed.length === 0 && (resolution === "DNS" || resolution === "DNS_ROUND_ROBIN")) {
+    // Nobody can resolve a name with a star in it.
+    if (input.hostname.startsWith("*")) return [];
+    return ports.map((port) => hostEndpoint(port, input));
+  }
+  return ports.flatMap((port) => listed.flatMap((_, index) => convertListed(index, port, input)));
+}
+
+function convertPort(port: EntryPort): ServicePort {
+  return {
+    name: port.name,
+    number: port.number,
+    protocol: parseProtocol(port.protocol ?? ""),
+    ...(port.targetPort !== undefined && port.targetPort !== 0 && { targetPort: port.targetPort }),
+  };
+}
+
+/** A block of one address is that address: "192.0.2.1/32". */
+function trimHostPrefix(address: string): string {
+  return address.replace(address.includes(":") ? /\/128$/ : /\/32$/, "");
+}
+
+function hostEndpoint(port: EntryPort, { entry, hostname, clusterId }: ServiceEntryEndpointsInput): Endpoint {
+  return {
+    address: hostname,
+    additionalAddresses: [],
+    port: port.targetPort || port.number,
+    servicePortName: port.name,
+    labels: {},
+    namespace: entry.meta.namespace,
+    serviceAccount: "",
+    workloadName: entry.meta.name,
+    network: "",
+    locality: parseLocality(""),
+    clusterId,
+    weight: 0,
+    tlsMode: "disabled",
+    health: "UNKNOWN",
+    nodeName: "",
+    hostName: "",
+    subDomain: "",
+  };
+}
+
+function convertListed(index: number, port: EntryPort, input: ServiceEntryEndpointsInput): readonly Endpoint[] {
+  const { entry, clusterId } = input;
+  const listed: EntryEndpoint | undefined = entry.spec.endpoints?.[index];
+  if (listed === undefined || (listed.address ?? "") === "") return [];
+  const labels = listed.labels ?? {};
+  const place = {
+    locality: parseLocality(listed.locality ?? labels["istio-locality"]?.replaceAll(".", "/") ?? ""),
+    clusterId,
+    network: listed.network || labels[networkLabel] || "",
+    nodeName: "",
+  };
+  return [
+    {
+      ...hostEndpoint(port, input),
+      address: listed.address ?? "",
+      port: selectPort(listed.address ?? "", listed.ports ?? {}, port),
+      labels: addPlaceLabels(labels, place),
+      serviceAccount: listed.serviceAccount ?? "",
+      workloadName: `${entry.meta.name}-${index}`,
+      ...place,
+      weight: listed.weight ?? 0,
+      tlsMode: labels[tlsModeLabel] ?? (listed.serviceAccount ? "istio" : "disabled"),
+    },
+  ];
+}
+
+function convertSelected(workload: Workload, port: EntryPort, input: ServiceEntryEndpointsInput): readonly Endpoint[] {
+  const address = workload.addresses[0];
+  if (address === undefined) return [];
+  const number = selectPort(address, workload.ports ?? {}, port);
+  return [convertWorkloadEndpoint(workload, { address, port: number, servicePortName: port.name }, input.clusterId)];
+}
+
+/** The endpoint of a selected pod or workload entry. Only of pods does the platform know whether they are ready. */
+export function convertWorkloadEndpoint(
+  workload: Workload,
+  at: Pick<Endpoint, "address" | "port" | "servicePortName">,
+  clusterId: string,
+): Endpoint {
+  const { locality, network, nodeName } = workload;
+  const watched = workload.object.kind === "Pod" || workload.ready === false;
+  const health = workload.ready === false ? "UNHEALTHY" : "HEALTHY";
+  return {
+    ...at,
+    additionalAddresses: workload.addresses.slice(1),
+    labels: addPlaceLabels(workload.labels, { locality, clusterId, network, nodeName }),
+    namespace: workload.namespace,
+    serviceAccount: workload.serviceAccount,
+    workloadName: workload.workloadName,
+    network,
+    locality,
+    clusterId,
+    weight: workload.weight ?? 0,
+    tlsMode: workload.tlsMode ?? "disabled",
+    health: watched ? health : "UNKNOWN",
+    nodeName,
+    hostName: workload.hostName ?? "",
+    subDomain: workload.subDomain ?? "",
+  };
+}
+
+// The workload's own map of ports comes first, then what the entry says, then the service's port.
+function selectPort(address: string, ports: { readonly [name: string]: number }, port: EntryPort): number {
+  if (address.startsWith(unixAddressPrefix)) return 0;
+  return ports[port.name] || port.targetPort || port.number;
+}

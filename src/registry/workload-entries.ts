@@ -1,0 +1,66 @@
+import { refOf } from "../api/object.ts";
+import type { WorkloadEntry } from "../api/workload-entry/schema.ts";
+import { type Endpoint, parseLocality } from "../model/endpoint.ts";
+import type { Service } from "../model/service.ts";
+import type { Workload } from "../model/workload.ts";
+import { convertWorkloadEndpoint, unixAddressPrefix } from "./service-entries.ts";
+import { networkLabel, tlsModeLabel } from "./workloads.ts";
+
+/**
+ * Converts a WorkloadEntry. Labels of the object itself win over those of its spec; who names an account takes mutual TLS
+ * unless a label says otherwise (Istio: serviceentry/conversion.go).
+ */
+export function convertWorkloadEntry(entry: WorkloadEntry, clusterId: string): Workload {
+  const { meta, spec } = entry;
+  const labels = { ...spec.labels, ...meta.labels };
+  const serviceAccount = spec.serviceAccount ?? "";
+  return {
+    name: meta.name,
+    namespace: meta.namespace,
+    addresses: (spec.address ?? "") === "" ? [] : [spec.address ?? ""],
+    labels,
+    serviceAccount,
+    workloadName: meta.name,
+    locality: parseLocality(spec.locality || labels["istio-locality"]?.replaceAll(".", "/") || ""),
+    network: spec.network || labels[networkLabel] || "",
+    nodeName: "",
+    object: refOf(entry),
+    tlsMode: labels[tlsModeLabel] ?? (serviceAccount === "" ? "disabled" : "istio"),
+    ports: spec.ports ?? {},
+    weight: spec.weight ?? 0,
+    clusterId,
+  };
+}
+
+/**
+ * Endpoints that selected workload entries give to a Kubernetes service. A numeric target port may be replaced by the
+ * entry's port of the service port's name; a named one must be in the entry's map, otherwise the entry does not serve it.
+ */
+export function deriveSelectedEndpoints(
+  service: Service,
+  selected: readonly Workload[],
+  clusterId: string,
+): readonly Endpoint[] {
+  return selected.flatMap((workload) => {
+    const address = workload.addresses[0];
+    if (address === undefined) return [];
+    return service.ports.flatMap((port) => {
+      const number = findWorkloadPort(workload, port);
+      if (number === undefined) return [];
+      const at = {
+        address,
+        port: address.startsWith(unixAddressPrefix) ? 0 : number,
+        servicePortName: port.name,
+      };
+      return [convertWorkloadEndpoint(workload, at, clusterId)];
+    });
+  });
+}
+
+/** Port on which a workload serves a port of a Kubernetes service; undefined where it has none of the target's name. */
+export function findWorkloadPort(workload: Workload, port: Service["ports"][number]): number | undefined {
+  const ports = workload.ports ?? {};
+  if (typeof port.targetPort === "string") return ports[port.targetPort];
+  const stated = workload.object.kind === "WorkloadEntry" ? ports[port.name] : undefined;
+  return stated ?? (port.targetPort || port.number);
+}

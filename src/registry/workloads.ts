@@ -1,0 +1,91 @@
+import type { KubeNode, Pod } from "../api/kubernetes/types.ts";
+import { type Labels, refOf } from "../api/object.ts";
+import { type Locality, parseLocality, unknownLocality } from "../model/endpoint.ts";
+import type { Workload } from "../model/workload.ts";
+
+export const regionLabel = "topology.kubernetes.io/region";
+export const zoneLabel = "topology.kubernetes.io/zone";
+export const subzoneLabel = "topology.istio.io/subzone";
+export const networkLabel = "topology.istio.io/network";
+export const tlsModeLabel = "security.istio.io/tlsMode";
+const clusterLabel = "topology.istio.io/cluster";
+const hostnameLabel = "kubernetes.io/hostname";
+const localityLabel = "istio-locality";
+const legacyRegionLabel = "failure-domain.beta.kubernetes.io/region";
+const legacyZoneLabel = "failure-domain.beta.kubernetes.io/zone";
+
+/** Name that a CronJob gives its Jobs: its own and the minute or second of the start. */
+const cronJobRun = /^(.+)-\d{8,10}$/;
+
+/**
+ * Converts a pod. Locality is that of its node, unless the pod's label states one ("r1.z1" for r1/z1); the workload's name
+ * is that of the deployment or cron job behind its owner, else its own (Istio: pkg/kube/labels and kube/controller).
+ */
+export function convertPod(pod: Pod, node: KubeNode | undefined, clusterId: string): Workload {
+  const { meta, spec } = pod;
+  return {
+    name: meta.name,
+    namespace: meta.namespace,
+    addresses: spec.addresses,
+    labels: meta.labels,
+    serviceAccount: spec.serviceAccountName,
+    workloadName: deriveWorkloadName(pod),
+    locality: deriveLocality(meta.labels, node?.meta.labels ?? {}),
+    network: meta.labels[networkLabel] ?? "",
+    nodeName: spec.nodeName ?? "",
+    object: refOf(pod),
+    tlsMode: meta.labels[tlsModeLabel] ?? "disabled",
+    ports: Object.fromEntries(
+      spec.ports.flatMap((port) => (port.name === undefined ? [] : [[port.name, port.containerPort]])),
+    ),
+    clusterId,
+    hostName: spec.hostname ?? "",
+    subDomain: spec.subdomain ?? "",
+    ready: spec.ready,
+  };
+}
+
+/** The locality that a label states ("r1.z1.s1", dots because labels take no slash), or the node's. */
+export function deriveLocality(labels: Labels, nodeLabels: Labels): Locality {
+  const stated = labels[localityLabel];
+  // A value with a slash can only come from an annotation-like source: dots then belong to the names.
+  if (stated) return parseLocality(stated.includes("/") ? stated : stated.replaceAll(".", "/"));
+  const region = nodeLabels[regionLabel] ?? nodeLabels[legacyRegionLabel] ?? "";
+  const zone = nodeLabels[zoneLabel] ?? nodeLabels[legacyZoneLabel] ?? "";
+  const subzone = nodeLabels[subzoneLabel] ?? "";
+  return region === "" && zone === "" && subzone === "" ? unknownLocality : { region, zone, subzone };
+}
+
+/** Where an endpoint is, for labels that subsets and failover priorities may select by. */
+export interface Place {
+  readonly locality: Locality;
+  readonly clusterId: string;
+  readonly network: string;
+  readonly nodeName: string;
+}
+
+/** Labels with the place added (Istio: pilot/pkg/serviceregistry/util/label); empty parts add nothing. */
+export function addPlaceLabels(labels: Labels, place: Place): Labels {
+  const added: Record<string, string> = { ...labels };
+  const put = (name: string, value: string): void => {
+    if (value !== "") added[name] = value;
+  };
+  put(regionLabel, place.locality.region);
+  put(zoneLabel, place.locality.zone);
+  put(subzoneLabel, place.locality.subzone);
+  put(clusterLabel, place.clusterId);
+  put(networkLabel, place.network);
+  put(hostnameLabel, place.nodeName);
+  return added;
+}
+
+function deriveWorkloadName({ meta, spec }: Pod): string {
+  const owner = spec.owner;
+  if (owner === undefined || owner.name === "") return meta.name;
+  if (owner.kind === "ReplicaSet") {
+    const hash = meta.labels["pod-template-hash"];
+    return hash !== undefined && owner.name.endsWith(`-${hash}`) ? owner.name.slice(0, -hash.length - 1) : owner.name;
+  }
+  if (owner.kind === "Job") return cronJobRun.exec(owner.name)?.[1] ?? owner.name;
+  return owner.name;
+}

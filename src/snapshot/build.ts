@@ -1,0 +1,219 @@
+import type { Kind } from "../api/kinds.ts";
+import type { ConfigMap } from "../api/kubernetes/types.ts";
+import { defaultMeshConfig } from "../api/mesh-config/defaults.ts";
+import type { MeshConfig } from "../api/mesh-config/schema.ts";
+import type { Message } from "../lib/message.ts";
+import { networkLabel } from "../registry/workloads.ts";
+import type { ChangeSet } from "../sources/source.ts";
+import { ConfigTable, type ConfigView } from "./config-table.ts";
+import { EndpointTable } from "./endpoint-table.ts";
+import { isDeepEqual } from "./is-deep-equal.ts";
+import {
+  applyObjectChanges,
+  findObject,
+  listObjects,
+  nameKey,
+  type ObjectDelta,
+  type ObjectMaps,
+} from "./object-store.ts";
+import { listReferenceMessages } from "./reference-messages.ts";
+import { ServiceTable } from "./service-table.ts";
+import type { EndpointIndex, ServiceIndex, Snapshot, SnapshotChange, WorkloadIndex } from "./snapshot.ts";
+import { WorkloadTable } from "./workload-table.ts";
+
+export interface SnapshotBuilderOptions {
+  /** Domain of the cluster, such as "cluster.local". */
+  readonly domain: string;
+  readonly clusterId: string;
+  /** Namespace of the ConfigMap with the mesh's settings; "istio-system" where not given. */
+  readonly systemNamespace?: string;
+  /** Name of that ConfigMap; "istio" where not given. */
+  readonly meshConfigName?: string;
+  /** Settings until a ConfigMap states others, and again when it is gone. */
+  readonly mesh?: MeshConfig;
+}
+
+/** Holds the mesh of this moment; everything that it hands out is immutable. */
+export interface SnapshotBuilder {
+  /** The snapshot of this moment, empty before the first change set. */
+  readonly current: Snapshot;
+  /**
+   * Applies a change set as one step. `source` names where it comes from: the problems of a change set take the place
+   * of the earlier ones of the same source.
+   */
+  apply(changeSet: ChangeSet, source?: string): SnapshotChange;
+}
+
+/** Creates a builder with an empty mesh. */
+export function createSnapshotBuilder(options: SnapshotBuilderOptions): SnapshotBuilder {
+  return new IncrementalBuilder(options);
+}
+
+class IncrementalBuilder implements SnapshotBuilder {
+  readonly #options: SnapshotBuilderOptions;
+  readonly #workloads: WorkloadTable;
+  readonly #services = new ServiceTable();
+  readonly #endpoints: EndpointTable;
+  readonly #config: ConfigTable;
+  readonly #problems = new Map<string, readonly Message[]>();
+  #maps: ObjectMaps = new Map();
+  #mesh: MeshSettings;
+  #current: Snapshot;
+
+  constructor(options: SnapshotBuilderOptions) {
+    this.#options = options;
+    this.#mesh = { config: options.mesh ?? defaultMeshConfig, problems: [] };
+    this.#workloads = new WorkloadTable(options.clusterId);
+    this.#endpoints = new EndpointTable({ ...options, services: this.#services, workloads: this.#workloads });
+    this.#config = new ConfigTable(options.domain);
+    this.#current = this.#createSnapshot(0);
+  }
+
+  get current(): Snapshot {
+    return this.#current;
+  }
+
+  apply(changeSet: ChangeSet, source = ""): SnapshotChange {
+    const before = this.#current;
+    this.#problems.set(source, changeSet.problems);
+    const { maps, deltas } = applyObjectChanges(this.#maps, changeSet.changes);
+    this.#maps = maps;
+    const kinds = new Set<Kind | "MeshConfig">(deltas.map((delta) => delta.ref.kind as Kind));
+    if (this.#updateMesh(deltas)) kinds.add("MeshConfig");
+    const changed = this.#updateRegistry(deltas);
+    if (kinds.size > 0) this.#config.update(maps, kinds, this.#mesh.config);
+    this.#current = this.#createSnapshot(before.generation + 1);
+    return {
+      before: before.generation === 0 ? undefined : before,
+      after: this.#current,
+      kinds,
+      objects: deltas.map((delta) => delta.ref),
+      ...changed,
+    };
+  }
+
+  /** True where the settings read differently. */
+  #updateMesh(deltas: readonly ObjectDelta[]): boolean {
+    const { systemNamespace = "istio-system", meshConfigName = "istio" } = this.#options;
+    const delta = deltas.find(
+      ({ ref }) => ref.kind === "ConfigMap" && ref.namespace === systemNamespace && ref.name === meshConfigName,
+    );
+    if (delta === undefined) return false;
+    const before = this.#mesh.config;
+    const fallback = this.#options.mesh ?? defaultMeshConfig;
+    this.#mesh = readMeshSettings(delta.after as ConfigMap | undefined, before, fallback);
+    return this.#mesh.config !== before;
+  }
+
+  #updateRegistry(deltas: readonly ObjectDelta[]): Pick<SnapshotChange, "services" | "endpoints"> {
+    const { config } = this.#mesh;
+    const workloads = this.#workloads.update(deltas, (name) => findObject(this.#maps, "Node", nameKey("", name)));
+    const services = this.#services.update(deltas, {
+      domain: this.#options.domain,
+      trustDomain: config.trustDomain,
+      defaultExportTo: config.defaultServiceExportTo,
+    });
+    const systemNamespace = nameKey("", this.#options.systemNamespace ?? "istio-system");
+    const endpoints = this.#endpoints.update({
+      deltas,
+      workloads,
+      services: services.touched,
+      network: findObject(this.#maps, "Namespace", systemNamespace)?.meta.labels[networkLabel] ?? "",
+    });
+    return { services: services.changed, endpoints };
+  }
+
+  #createSnapshot(generation: number): Snapshot {
+    return new MeshSnapshot({
+      generation,
+      mesh: this.#mesh.config,
+      domain: this.#options.domain,
+      clusterId: this.#options.clusterId,
+      services: this.#services.index,
+      endpoints: this.#endpoints.index,
+      workloads: this.#workloads.index,
+      config: this.#config.view,
+      maps: this.#maps,
+      problems: [...[...this.#problems.values()].flat(), ...this.#mesh.problems],
+    });
+  }
+}
+
+interface SnapshotParts {
+  readonly generation: number;
+  readonly mesh: MeshConfig;
+  readonly domain: string;
+  readonly clusterId: string;
+  readonly services: ServiceIndex;
+  readonly endpoints: EndpointIndex;
+  readonly workloads: WorkloadIndex;
+  readonly config: ConfigView;
+  readonly maps: ObjectMaps;
+  readonly problems: readonly Message[];
+}
+
+class MeshSnapshot implements Snapshot {
+  readonly generation: number;
+  readonly mesh: MeshConfig;
+  readonly domain: string;
+  readonly clusterId: string;
+  readonly services: ServiceIndex;
+  readonly endpoints: EndpointIndex;
+  readonly workloads: WorkloadIndex;
+  readonly virtualServices: ConfigView["virtualServices"];
+  readonly destinationRules: ConfigView["destinationRules"];
+  readonly gateways: ConfigView["gateways"];
+  readonly sidecars: ConfigView["sidecars"];
+  readonly peerAuthentications: ConfigView["peerAuthentications"];
+  readonly namespaceLabels: ConfigView["namespaceLabels"];
+  readonly selectorLabels: ConfigView["selectorLabels"];
+  readonly selectorPairs: ConfigView["selectorPairs"];
+  readonly #maps: ObjectMaps;
+  readonly #problems: readonly Message[];
+  #messages: readonly Message[] | undefined;
+
+  constructor(parts: SnapshotParts) {
+    this.generation = parts.generation;
+    this.mesh = parts.mesh;
+    this.domain = parts.domain;
+    this.clusterId = parts.clusterId;
+    this.services = parts.services;
+    this.endpoints = parts.endpoints;
+    this.workloads = parts.workloads;
+    this.virtualServices = parts.config.virtualServices;
+    this.destinationRules = parts.config.destinationRules;
+    this.gateways = parts.config.gateways;
+    this.sidecars = parts.config.sidecars;
+    this.peerAuthentications = parts.config.peerAuthentications;
+    this.namespaceLabels = parts.config.namespaceLabels;
+    this.selectorLabels = parts.config.selectorLabels;
+    this.selectorPairs = parts.config.selectorPairs;
+    this.#maps = parts.maps;
+    this.#problems = parts.problems;
+  }
+
+  // Found when somebody asks: a change must not wait for what only people read.
+  get messages(): readonly Message[] {
+    this.#messages ??= [...this.#problems, ...listReferenceMessages(this)];
+    return this.#messages;
+  }
+
+  objects<K extends Kind>(kind: K) {
+    return listObjects(this.#maps, kind);
+  }
+
+  findObject<K extends Kind>(kind: K, namespace: string, name: string) {
+    return findObject(this.#maps, kind, nameKey(namespace, name));
+  }
+}
+
+interface MeshSettings {
+  readonly config: MeshConfig;
+  readonly problems: readonly Message[];
+}
+
+function readMeshSettings(object: ConfigMap | undefined, before: MeshConfig, fallback: MeshConfig): MeshSettings {
+  const text = object?.spec.data["mesh"];
+  const config = text === undefined ? fallback : before;
+  return { config: isDeepEqual(config, before) ? before : config, problems: [] };
+}

@@ -1,0 +1,109 @@
+import type { DestinationRule } from "../api/destination-rule/schema.ts";
+import type { Gateway } from "../api/gateway/schema.ts";
+import type { Kind, MeshObject, ObjectOf } from "../api/kinds.ts";
+import type { MeshConfig } from "../api/mesh-config/schema.ts";
+import { compareByAge, type Labels } from "../api/object.ts";
+import type { PeerAuthentication } from "../api/peer-authentication/schema.ts";
+import type { Sidecar } from "../api/sidecar/schema.ts";
+import { isDeepEqual, keepIfEqual, keepIfSameElements } from "./is-deep-equal.ts";
+import { listObjects, type ObjectMaps } from "./object-store.ts";
+import { DestinationRuleResolver } from "./resolve-destination-rules.ts";
+import { VirtualServiceResolver } from "./resolve-virtual-services.ts";
+import { deriveSelectorPairs, mayReadProxyLabels } from "./selector-labels.ts";
+import type { ResolvedVirtualService, SelectorPairs } from "./snapshot.ts";
+
+/** What a snapshot holds of the configuration; parts are identical as long as they read the same. */
+export interface ConfigView {
+  readonly virtualServices: readonly ResolvedVirtualService[];
+  readonly destinationRules: readonly DestinationRule[];
+  readonly gateways: readonly Gateway[];
+  readonly sidecars: readonly Sidecar[];
+  readonly peerAuthentications: readonly PeerAuthentication[];
+  readonly namespaceLabels: ReadonlyMap<string, Labels>;
+  readonly selectorLabels: ReadonlySet<string>;
+  readonly selectorPairs: SelectorPairs;
+}
+
+const emptyView: ConfigView = {
+  virtualServices: [],
+  destinationRules: [],
+  gateways: [],
+  sidecars: [],
+  peerAuthentications: [],
+  namespaceLabels: new Map(),
+  selectorLabels: new Set(),
+  selectorPairs: { outbound: new Set(), all: new Set() },
+};
+
+/** Configuration objects ready for use, kept up to date kind by kind. Lives as long as its builder. */
+export class ConfigTable {
+  readonly #virtualServices: VirtualServiceResolver;
+  readonly #destinationRules: DestinationRuleResolver;
+  #defaultExportTo: readonly string[] = [];
+  #view: ConfigView = emptyView;
+
+  constructor(domain: string) {
+    this.#virtualServices = new VirtualServiceResolver(domain);
+    this.#destinationRules = new DestinationRuleResolver(domain);
+  }
+
+  get view(): ConfigView {
+    return this.#view;
+  }
+
+  /** Makes the parts of the changed kinds anew. */
+  update(maps: ObjectMaps, kinds: ReadonlySet<string>, mesh: MeshConfig): void {
+    const before = this.#view;
+    const byAge = <K extends Kind>(kind: K, list: readonly ObjectOf<K>[]): readonly ObjectOf<K>[] =>
+      kinds.has(kind) ? keepIfSameElements(list, listByAge(maps, kind)) : list;
+    const exportToChanged = !isDeepEqual(this.#defaultExportTo, mesh.defaultVirtualServiceExportTo);
+    this.#defaultExportTo = mesh.defaultVirtualServiceExportTo;
+    const selectorPairs = [...kinds].some(mayReadProxyLabels)
+      ? keepIfEqual(before.selectorPairs, deriveSelectorPairs(listSelecting(maps)))
+      : before.selectorPairs;
+    this.#view = {
+      virtualServices:
+        kinds.has("VirtualService") || exportToChanged
+          ? keepIfSameElements(
+              before.virtualServices,
+              this.#virtualServices.resolve(listByAge(maps, "VirtualService"), this.#defaultExportTo),
+            )
+          : before.virtualServices,
+      destinationRules: kinds.has("DestinationRule")
+        ? keepIfSameElements(
+            before.destinationRules,
+            listByAge(maps, "DestinationRule").map((rule) => this.#destinationRules.resolve(rule)),
+          )
+        : before.destinationRules,
+      gateways: byAge("Gateway", before.gateways),
+      sidecars: byAge("Sidecar", before.sidecars),
+      peerAuthentications: byAge("PeerAuthentication", before.peerAuthentications),
+      namespaceLabels: kinds.has("Namespace")
+        ? keepIfEqual(before.namespaceLabels, listNamespaceLabels(maps))
+        : before.namespaceLabels,
+      selectorPairs,
+      selectorLabels:
+        selectorPairs === before.selectorPairs
+          ? before.selectorLabels
+          : keepIfEqual(before.selectorLabels, namesOf(selectorPairs)),
+    };
+  }
+}
+
+function listByAge<K extends Kind>(maps: ObjectMaps, kind: K): readonly ObjectOf<K>[] {
+  return [...listObjects(maps, kind)].sort(compareByAge);
+}
+
+function* listSelecting(maps: ObjectMaps): Iterable<MeshObject> {
+  for (const [kind, map] of maps) {
+    if (mayReadProxyLabels(kind)) yield* map.values();
+  }
+}
+
+function listNamespaceLabels(maps: ObjectMaps): ReadonlyMap<string, Labels> {
+  return new Map(listObjects(maps, "Namespace").map((object) => [object.meta.name, object.meta.labels]));
+}
+
+function namesOf(pairs: SelectorPairs): ReadonlySet<string> {
+  return new Set([...pairs.all].map((pair) => pair.slice(0, pair.indexOf("="))));
+}

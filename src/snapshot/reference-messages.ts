@@ -1,0 +1,151 @@
+import { refOf } from "../api/object.ts";
+import type { Destination, VirtualService } from "../api/virtual-service/schema.ts";
+import { isWildcardHost } from "../lib/hostname.ts";
+import type { Message } from "../lib/message.ts";
+import { isVisibleFrom } from "../registry/export-to.ts";
+import { nameKey } from "./object-store.ts";
+import { isDelegate, listDelegateKeys } from "./resolve-virtual-services.ts";
+import type { ResolvedVirtualService, Snapshot } from "./snapshot.ts";
+
+/** What a snapshot says about references that lead nowhere and about rules that shadow each other. Pure. */
+export function listReferenceMessages(snapshot: Snapshot): readonly Message[] {
+  return [
+    ...snapshot.virtualServices.flatMap((rule) => [
+      ...listGatewayMessages(rule, snapshot),
+      ...listDelegateMessages(rule.object, snapshot),
+      ...listDestinationMessages(rule, snapshot),
+    ]),
+    ...listSubsetDuplicates(snapshot),
+  ];
+}
+
+function listGatewayMessages(rule: ResolvedVirtualService, snapshot: Snapshot): readonly Message[] {
+  return rule.gateways.flatMap((name, index) => {
+    if (name === "mesh" || hasGateway(snapshot, name)) return [];
+    return [warning(rule.object, "unknown-gateway", `spec.gateways[${index}]`, `there is no Gateway ${name}`)];
+  });
+}
+
+function hasGateway(snapshot: Snapshot, key: string): boolean {
+  const slash = key.indexOf("/");
+  return snapshot.findObject("Gateway", key.slice(0, slash), key.slice(slash + 1)) !== undefined;
+}
+
+function listDelegateMessages(object: VirtualService, snapshot: Snapshot): readonly Message[] {
+  const keys = listDelegateKeys(object);
+  if (keys.length === 0) return [];
+  const paths = (object.spec.http ?? []).flatMap((route, index) =>
+    route.delegate ? [`spec.http[${index}].delegate`] : [],
+  );
+  return keys.flatMap((key, index) => {
+    const slash = key.indexOf("/");
+    const delegate = snapshot.findObject("VirtualService", key.slice(0, slash), key.slice(slash + 1));
+    const path = paths[index] ?? "spec.http";
+    if (delegate === undefined) {
+      return [warning(object, "unknown-delegate", path, `there is no VirtualService ${key}; the route is left out`)];
+    }
+    if (isDelegate(delegate)) return [];
+    return [
+      warning(object, "delegate-with-hosts", path, `VirtualService ${key} has hosts, so that it cannot be a delegate`),
+    ];
+  });
+}
+
+interface Target {
+  readonly destination: Destination;
+  readonly path: string;
+}
+
+function listDestinationMessages(rule: ResolvedVirtualService, snapshot: Snapshot): readonly Message[] {
+  // Routes that came from a delegate stand under other numbers than in the object, so that only the object is named.
+  const isMerged = rule.sources.length > 1;
+  return listTargets(rule).flatMap(({ destination, path }) => {
+    const where = isMerged ? "spec.http" : path;
+    const services = snapshot.services.byHostname(destination.host);
+    const from = rule.object.meta.namespace;
+    if (services.length === 0) {
+      if (isWildcardHost(destination.host)) return [];
+      return [
+        warning(
+          rule.object,
+          "unknown-host",
+          `${where}.destination.host`,
+          `no service has the host ${destination.host}`,
+        ),
+      ];
+    }
+    if (!services.some((service) => isVisibleFrom(service.exportTo, service.namespace, from))) {
+      const text = `${destination.host} is not exported to namespace ${from}`;
+      return [warning(rule.object, "hidden-host", `${where}.destination.host`, text)];
+    }
+    const port = destination.port?.number;
+    if (port !== undefined && !services.some((service) => service.ports.some((known) => known.number === port))) {
+      const text = `${destination.host} has no port ${port}`;
+      return [warning(rule.object, "unknown-port", `${where}.destination.port.number`, text)];
+    }
+    const subset = destination.subset ?? "";
+    if (subset === "" || hasSubset(snapshot, destination.host, subset)) return [];
+    const text = `no DestinationRule of ${destination.host} has the subset ${subset}`;
+    return [warning(rule.object, "unknown-subset", `${where}.destination.subset`, text)];
+  });
+}
+
+function listTargets({ spec }: ResolvedVirtualService): readonly Target[] {
+  const http = (spec.http ?? []).flatMap((route, index): readonly Target[] => [
+    ...(route.route ?? []).map(({ destination }, i) => ({ destination, path: `spec.http[${index}].route[${i}]` })),
+    ...(route.mirrors ?? []).map(({ destination }, i) => ({ destination, path: `spec.http[${index}].mirrors[${i}]` })),
+  ]);
+  const tls = (spec.tls ?? []).flatMap((route, index) =>
+    (route.route ?? []).map(({ destination }, i) => ({ destination, path: `spec.tls[${index}].route[${i}]` })),
+  );
+  const tcp = (spec.tcp ?? []).flatMap((route, index) =>
+    (route.route ?? []).map(({ destination }, i) => ({ destination, path: `spec.tcp[${index}].route[${i}]` })),
+  );
+  return [...http, ...tls, ...tcp];
+}
+
+function hasSubset(snapshot: Snapshot, host: string, subset: string): boolean {
+  return subsetsByHost(snapshot).get(host)?.has(subset) ?? false;
+}
+
+const subsetIndexes = new WeakMap<object, ReadonlyMap<string, ReadonlySet<string>>>();
+
+function subsetsByHost(snapshot: Snapshot): ReadonlyMap<string, ReadonlySet<string>> {
+  const known = subsetIndexes.get(snapshot.destinationRules);
+  if (known !== undefined) return known;
+  const index = new Map<string, Set<string>>();
+  for (const { spec } of snapshot.destinationRules) {
+    const names = index.get(spec.host) ?? new Set<string>();
+    for (const subset of spec.subsets ?? []) names.add(subset.name);
+    index.set(spec.host, names);
+  }
+  subsetIndexes.set(snapshot.destinationRules, index);
+  return index;
+}
+
+function listSubsetDuplicates(snapshot: Snapshot): readonly Message[] {
+  const owners = new Map<string, string>();
+  return snapshot.destinationRules.flatMap((rule) =>
+    (rule.spec.subsets ?? []).flatMap((subset, index) => {
+      const key = `${rule.meta.namespace}/${rule.spec.host}/${subset.name}/${JSON.stringify(rule.spec.workloadSelector ?? {})}`;
+      const owner = owners.get(key);
+      owners.set(key, owner ?? nameKey(rule.meta.namespace, rule.meta.name));
+      if (owner === undefined) return [];
+      const text = `subset ${subset.name} of ${rule.spec.host} is already defined by DestinationRule ${owner}, which wins`;
+      return [
+        {
+          level: "warning" as const,
+          code: "duplicate-subset",
+          object: refOf(rule),
+          path: `spec.subsets[${index}].name`,
+          text,
+        },
+      ];
+    }),
+  );
+}
+
+function warning(object: VirtualService, code: string, path: string, text: string): Message {
+  const position = object.position === undefined ? {} : { position: object.position };
+  return { level: "warning", code, object: refOf(object), path, text, ...position };
+}

@@ -1,0 +1,222 @@
+import type { KubeService } from "../api/kubernetes/types.ts";
+import type { ServiceEntry } from "../api/service-entry/schema.ts";
+import { objectKey } from "../lib/message.ts";
+import { type Service, serviceKey } from "../model/service.ts";
+import { convertKubeService, type ServiceDefaults } from "../registry/kube-services.ts";
+import { resolveAliases } from "../registry/service-aliases.ts";
+import { convertServiceEntry } from "../registry/service-entries.ts";
+import { isDeepEqual, keepIfEqual } from "./is-deep-equal.ts";
+import { compareText, type ObjectDelta } from "./object-store.ts";
+import { createPersistentMap, draftMap, type PersistentMap } from "./persistent-map.ts";
+import type { ServiceIndex } from "./snapshot.ts";
+
+/** The part of a service that one object contributes. */
+export interface Contribution {
+  readonly object: KubeService | ServiceEntry;
+  readonly service: Service;
+}
+
+/** Services of the mesh, kept up to date change by change. Lives as long as its builder. */
+export class ServiceTable {
+  /** By object key. */
+  readonly #converted = new Map<
+    string,
+    { readonly object: KubeService | ServiceEntry; readonly services: readonly Service[] }
+  >();
+  /** By service key, then object key. */
+  readonly #contributions = new Map<string, Map<string, Contribution>>();
+  /** Before aliases are added. */
+  readonly #merged = new Map<string, Service>();
+  readonly #keysByHostname = new Map<string, Set<string>>();
+  readonly #aliasKeys = new Set<string>();
+  #aliases: ReadonlyMap<string, Service["aliases"]> = new Map();
+  #defaults: ServiceDefaults | undefined;
+  #services: PersistentMap<Service> = createPersistentMap();
+  #hostnames: PersistentMap<readonly Service[]> = createPersistentMap();
+  #index: ServiceIndex = createIndex([], this.#services, this.#hostnames);
+
+  get index(): ServiceIndex {
+    return this.#index;
+  }
+
+  /** What makes up a service: objects of Kubernetes first, then the oldest. */
+  listContributions(key: string): readonly Contribution[] {
+    return [...(this.#contributions.get(key)?.values() ?? [])].sort(
+      (a, b) =>
+        Number(a.service.registry !== "Kubernetes") - Number(b.service.registry !== "Kubernetes") ||
+        compareServices(a.service, b.service) ||
+        compareText(a.object.meta.name, b.object.meta.name),
+    );
+  }
+
+  /**
+   * Takes over what happened to services and service entries. `changed` are keys of services that read differently,
+   * `touched` those of which an object differs at all (its endpoints may, too).
+   */
+  update(
+    deltas: readonly ObjectDelta[],
+    defaults: ServiceDefaults,
+  ): { readonly changed: ReadonlySet<string>; readonly touched: ReadonlySet<string> } {
+    const touched = new Set<string>();
+    const objects = new Map<string, KubeService | ServiceEntry | undefined>();
+    if (!isDeepEqual(this.#defaults, defaults)) {
+      this.#defaults = defaults;
+      for (const [key, { object }] of this.#converted) objects.set(key, object);
+    }
+    for (const { ref, after } of deltas) {
+      if (ref.kind === "Service" || ref.kind === "ServiceEntry") {
+        objects.set(objectKey(ref), after as KubeService | ServiceEntry | undefined);
+      }
+    }
+    for (const [key, object] of objects) this.#convert(key, object, defaults, touched);
+    const candidates = new Set(touched);
+    for (const key of touched) this.#merge(key);
+    this.#updateAliases(touched, candidates);
+    return { changed: this.#publish(candidates), touched };
+  }
+
+  #convert(
+    key: string,
+    object: KubeService | ServiceEntry | undefined,
+    defaults: ServiceDefaults,
+    touched: Set<string>,
+  ): void {
+    const before = this.#converted.get(key)?.services ?? [];
+    const after = convertObject(object, defaults).map((service) => {
+      const known = before.find((other) => other.hostname === service.hostname);
+      return known !== undefined && readsTheSame(known, service) ? known : service;
+    });
+    for (const service of before) {
+      this.#contributions.get(serviceKey(service))?.delete(key);
+      touched.add(serviceKey(service));
+    }
+    if (object === undefined) {
+      this.#converted.delete(key);
+      return;
+    }
+    this.#converted.set(key, { object, services: after });
+    for (const service of after) {
+      const owner = serviceKey(service);
+      const contributions = this.#contributions.get(owner) ?? new Map<string, Contribution>();
+      this.#contributions.set(owner, contributions.set(key, { object, service }));
+      touched.add(owner);
+    }
+  }
+
+  #merge(key: string): void {
+    const services = this.listContributions(key).map((contribution) => contribution.service);
+    const [leading, ...others] = services;
+    const before = this.#merged.get(key);
+    if (leading === undefined) {
+      this.#contributions.delete(key);
+      this.#merged.delete(key);
+      if (before !== undefined) this.#keysByHostname.get(before.hostname)?.delete(key);
+      this.#aliasKeys.delete(key);
+      return;
+    }
+    this.#merged.set(key, others.length === 0 ? leading : keepIfEqual(before, mergeServices(leading, others)));
+    const keys = this.#keysByHostname.get(leading.hostname) ?? new Set<string>();
+    this.#keysByHostname.set(leading.hostname, keys.add(key));
+    if (leading.resolution === "alias") this.#aliasKeys.add(key);
+    else this.#aliasKeys.delete(key);
+  }
+
+  #updateAliases(touched: ReadonlySet<string>, candidates: Set<string>): void {
+    const hadAliases = this.#aliases.size > 0;
+    if (!hadAliases && this.#aliasKeys.size === 0) return;
+    if (
+      ![...touched].some(
+        (key) => this.#aliasKeys.has(key) || !this.#merged.has(key) || this.#services.get(key)?.resolution === "alias",
+      )
+    )
+      return;
+    const before = this.#aliases;
+    this.#aliases = resolveAliases([...this.#aliasKeys].flatMap((key) => this.#merged.get(key) ?? []));
+    for (const hostname of [...before.keys(), ...this.#aliases.keys()]) {
+      for (const key of this.#keysByHostname.get(hostname) ?? []) candidates.add(key);
+    }
+  }
+
+  #publish(candidates: ReadonlySet<string>): ReadonlySet<string> {
+    const changed = new Set<string>();
+    const hostnames = new Set<string>();
+    const draft = draftMap(this.#services);
+    for (const key of candidates) {
+      const before = this.#services.get(key);
+      const merged = this.#merged.get(key);
+      const aliases = merged && this.#aliases.get(merged.hostname);
+      const after = merged && aliases ? keepIfEqual(before, { ...merged, aliases }) : merged;
+      if (before === after) continue;
+      changed.add(key);
+      hostnames.add((before ?? after)?.hostname ?? "");
+      if (after === undefined) draft.delete(key);
+      else draft.set(key, after);
+    }
+    if (changed.size === 0) return changed;
+    this.#services = draft.finish();
+    const hostDraft = draftMap(this.#hostnames);
+    for (const hostname of hostnames) {
+      const services = [...(this.#keysByHostname.get(hostname) ?? [])].flatMap((key) => this.#services.get(key) ?? []);
+      if (services.length > 0) hostDraft.set(hostname, services.sort(compareServices));
+      else {
+        hostDraft.delete(hostname);
+        this.#keysByHostname.delete(hostname);
+      }
+    }
+    this.#hostnames = hostDraft.finish();
+    // What stays is in order already, which the sort takes advantage of.
+    const kept = this.#index.all.filter((service) => !changed.has(serviceKey(service)));
+    const all = [...kept, ...[...changed].flatMap((key) => this.#services.get(key) ?? [])].sort(compareServices);
+    this.#index = createIndex(all, this.#services, this.#hostnames);
+    return changed;
+  }
+}
+
+/** Istio's order of services: creation time, name, namespace. */
+export function compareServices(a: Service, b: Service): number {
+  return (
+    compareText(a.creationTimestamp ?? "", b.creationTimestamp ?? "") ||
+    compareText(a.name, b.name) ||
+    compareText(a.namespace, b.namespace)
+  );
+}
+
+function convertObject(object: KubeService | ServiceEntry | undefined, defaults: ServiceDefaults): readonly Service[] {
+  if (object === undefined) return [];
+  if (object.kind === "Service") return [convertKubeService(object, defaults)];
+  return convertServiceEntry(object, defaults.defaultExportTo);
+}
+
+// The version of the object moves with its status, which is nobody's business here.
+function readsTheSame(a: Service, b: Service): boolean {
+  return isDeepEqual({ ...a, resourceVersion: "" }, { ...b, resourceVersion: "" });
+}
+
+// Several entries of one namespace may share a host, each with ports of its own: the service has them all.
+function mergeServices(leading: Service, others: readonly Service[]): Service {
+  const ports = [...leading.ports];
+  const addresses = new Set(leading.addresses);
+  const subjectAltNames = new Set(leading.subjectAltNames);
+  for (const other of others) {
+    for (const port of other.ports) {
+      if (!ports.some((known) => known.number === port.number || known.name === port.name)) ports.push(port);
+    }
+    for (const address of other.addresses) addresses.add(address);
+    for (const name of other.subjectAltNames) subjectAltNames.add(name);
+  }
+  return { ...leading, ports, addresses: [...addresses], subjectAltNames: [...subjectAltNames] };
+}
+
+function createIndex(
+  all: readonly Service[],
+  services: PersistentMap<Service>,
+  hostnames: PersistentMap<readonly Service[]>,
+): ServiceIndex {
+  return {
+    all,
+    byHostname: (hostname) => hostnames.get(hostname) ?? none,
+    find: (hostname, namespace) => services.get(serviceKey({ hostname, namespace })),
+  };
+}
+
+const none: readonly Service[] = [];
