@@ -1,0 +1,16 @@
+import type { HttpFilter } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
+import type { Protocol } from "../../model/protocol.ts";
+import type { FilterFacts, ListenerClass } from "../network-filters/filter-facts.ts";
+import type { ProxyHeaders } from "../telemetry/proxy-headers.ts";
+
+/** What the stages of a chain of HTTP filters may read. */
+export interface HttpFilterContext {
+  readonly facts: FilterFacts;
+  readonly listenerClass: ListenerClass;
+  /** Protocol of the port; where services share a listener, that of the first. */
+  readonly protocol: Protocol;
+  readonly headers: ProxyHeaders;
+}
+
+/** One place in the order of HTTP filters: the filters that stand there for a listener, none where it needs none. */
+export type HttpFilterStage = (context: HttpFilterContext) => readonly HttpFilter[];

@@ -1,0 +1,79 @@
+/**
+ * What of a proxy and its mesh decides about filters, as plain data. Builders of filters read nothing else, so equal
+ * facts give equal filters, and listeners of different workloads can be the same object.
+ */
+import type { MeshConfig } from "../../api/mesh-config/schema.ts";
+import { memoByIdentity } from "../../lib/memo.ts";
+import { hasExtension } from "../capabilities.ts";
+import type { Capabilities, ListenerKey } from "../scope.ts";
+
+/** Whose side of a connection a listener is on. */
+export type ListenerClass = "sidecarInbound" | "sidecarOutbound" | "gateway";
+
+/** What tracing says of the workload; "" where the proxy did not say it. */
+export interface WorkloadIdentity {
+  readonly canonicalService: string;
+  readonly canonicalRevision: string;
+  readonly meshId: string;
+  readonly namespace: string;
+  readonly clusterId: string;
+}
+
+/** What TCP filters read. */
+export interface ProxyFacts {
+  /** Extensions of the list below that the proxy does not have. */
+  readonly lacking: readonly string[];
+  /** Milliseconds after which an idle connection is closed, as the proxy asks; Envoy's own default where undefined. */
+  readonly idleTimeoutMs: number | undefined;
+}
+
+/** What HTTP connection managers read besides. */
+export interface FilterFacts extends ProxyFacts {
+  readonly mesh: MeshConfig;
+  readonly acceptHttp10: boolean;
+  readonly identity: WorkloadIdentity;
+}
+
+/** Every extension that listeners name. A proxy that lists its extensions gets none that it does not list. */
+const listenerExtensions = [
+  "istio.metadata_exchange",
+  "istio.alpn",
+  "istio.stats",
+  "envoy.filters.http.grpc_web",
+  "envoy.filters.http.grpc_stats",
+  "envoy.filters.http.fault",
+  "envoy.filters.http.cors",
+  "envoy.filters.network.mongo_proxy",
+  "envoy.filters.network.mysql_proxy",
+  "envoy.filters.network.redis_proxy",
+  "envoy.filters.listener.original_src",
+  "envoy.http.stateful_header_formatters.preserve_case",
+] as const;
+
+export type ListenerExtension = (typeof listenerExtensions)[number];
+
+/** Facts of a proxy, for its outbound listeners, its inbound ones or those of a gateway. */
+export const deriveFilterFacts: (key: ListenerKey, mesh: MeshConfig) => FilterFacts = memoByIdentity(
+  (key: ListenerKey, mesh: MeshConfig): FilterFacts => ({
+    mesh,
+    lacking: listLacking(key.scope.capabilities),
+    idleTimeoutMs: key.scope.idleTimeoutMs,
+    acceptHttp10: key.scope.capabilities.acceptHttp10,
+    identity: {
+      canonicalService: key.canonicalService,
+      canonicalRevision: key.canonicalRevision,
+      meshId: key.meshId,
+      namespace: key.scope.namespace,
+      clusterId: key.scope.clusterId,
+    },
+  }),
+);
+
+/** True where the proxy has the extension. */
+export function supports(facts: ProxyFacts, extension: ListenerExtension): boolean {
+  return !facts.lacking.includes(extension);
+}
+
+const listLacking = memoByIdentity((capabilities: Capabilities): readonly string[] =>
+  listenerExtensions.filter((name) => !hasExtension(capabilities, name)),
+);
