@@ -2,6 +2,7 @@
  * One flag: an option of the command line, an environment variable, or both, with its type and its default. A value on
  * the command line wins over the environment, which wins over the default.
  */
+import { parseDuration } from "../lib/duration.ts";
 
 /** Where a server listens. `host` "" means all addresses, as in Go's ":8080". */
 export interface ListenAddress {
@@ -77,18 +78,11 @@ function parseBoolean(text: string): boolean | undefined {
   return undefined;
 }
 
-const unitMs: { readonly [unit: string]: number } = { us: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-
 /** Go's duration text ("1h30m", "100ms", "0") to milliseconds; "infinity" is a duration here, as in istiod's help. */
 function parseDurationMs(text: string): number | undefined {
   if (text === "infinity") return Number.POSITIVE_INFINITY;
-  if (text === "0") return 0;
-  if (!/^(\d+(\.\d+)?(us|ms|s|m|h))+$/.test(text)) return undefined;
-  let total = 0;
-  for (const [, amount = "0", unit = "ms"] of text.matchAll(/(\d+(?:\.\d+)?)(us|ms|s|m|h)/g)) {
-    total += Number(amount) * (unitMs[unit] ?? 0);
-  }
-  return total;
+  const durationMs = parseDuration(text);
+  return durationMs !== undefined && durationMs >= 0 ? durationMs : undefined;
 }
 
 function parseListenAddress(text: string): ListenAddress | undefined {

@@ -19,7 +19,7 @@ export function createServeCommand(): Command {
     "Run the control plane: read the mesh from a directory and configure the proxies that connect.",
   );
   for (const [key, flag] of listFlags()) addFlag(command, key, flag);
-  return command.addHelpText("after", describeEnvironment()).action(async (given: Readonly<Record<string, string>>) => {
+  return command.addHelpText("after", describeEnvironment()).action(async (given: Readonly<Record<string, string | true>>) => {
     const { flags, problems } = resolveFlags(mergeSpellings(given), readEnvironment());
     if (problems.length > 0) throw new UsageError(problems.join("\nerror: "));
     checkConfigDir(flags.configDir);
@@ -46,7 +46,6 @@ function addFlag(command: Command, key: FlagKey, flag: AnyFlag): void {
   const value = flag.type === "boolean" ? "[true|false]" : `<${flag.type}>`;
   for (const [index, name] of [flag.name, ...(flag.aliases ?? [])].entries()) {
     const option = new Option(`${index === 0 ? letter : ""}--${name} ${value}`, describeFlag(flag));
-    if (flag.type === "boolean") option.preset("true");
     if (index > 0) option.hideHelp();
     option.attributeName = () => spellingKey(key, index);
     command.addOption(option);
@@ -55,8 +54,9 @@ function addFlag(command: Command, key: FlagKey, flag: AnyFlag): void {
 
 const spellingKey = (key: FlagKey, index: number): string => (index === 0 ? key : `${key}~${index}`);
 
-function mergeSpellings(given: Readonly<Record<string, string>>): GivenOptions {
-  const entries = Object.entries(given).map(([spelling, text]) => [spelling.split("~")[0], text]);
+/** A boolean option without a value is `true` to commander. */
+function mergeSpellings(given: Readonly<Record<string, string | true>>): GivenOptions {
+  const entries = Object.entries(given).map(([spelling, text]) => [spelling.split("~")[0], String(text)]);
   return Object.fromEntries(entries);
 }
 
