@@ -18,6 +18,7 @@ export function parseDuration(text: string): number | undefined {
   if (text === "0" || text === "-0") return 0;
   if (!wholePattern.test(text)) return undefined;
   let total = 0;
-  for (const [, amount = "0", unit = "ms"] of text.matchAll(partPattern)) total += Number(amount) * (unitMs.get(unit) ?? 0);
+  for (const [, amount = "0", unit = "ms"] of text.matchAll(partPattern))
+    total += Number(amount) * (unitMs.get(unit) ?? 0);
   return text.startsWith("-") ? -total : total;
 }

@@ -19,7 +19,9 @@ export function buildCors(cors: CorsPolicy): CorsWire {
     ...joined("allow_headers", cors.allowHeaders),
     ...joined("expose_headers", cors.exposeHeaders),
     // The header takes whole seconds.
-    ...(cors.maxAge === undefined ? {} : { max_age: String(Math.trunc((parseDuration(cors.maxAge) ?? 0) / msPerSecond)) }),
+    ...(cors.maxAge === undefined
+      ? {}
+      : { max_age: String(Math.trunc((parseDuration(cors.maxAge) ?? 0) / msPerSecond)) }),
     ...(cors.allowCredentials === undefined ? {} : { allow_credentials: bool(cors.allowCredentials) }),
     filter_enabled: { default_value: buildWholePercentage(everything) },
     forward_not_matching_preflights: bool(cors.unmatchedPreflights !== "IGNORE"),

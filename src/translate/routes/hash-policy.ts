@@ -1,8 +1,8 @@
 /** Consistent hashing of a destination rule as a route's hash policy. Rules: Istio route.go hashForHTTPDestination. */
 import type { RouteAction_HashPolicy } from "@meltemi/protos/envoy/config/route/v3";
+import type { Destination } from "../../api/virtual-service/schema.ts";
 import type { MergedDestinationRule } from "../destination-rules.ts";
 import { toDuration } from "./spec-durations.ts";
-import type { Destination } from "../../api/virtual-service/schema.ts";
 import type { ConsistentHash, TrafficPolicy } from "./spec-types.ts";
 
 /** Hashing for a service that no virtual service routes to: the port's own setting before the general one. */
@@ -36,9 +36,7 @@ export function listHashPolicies(hash: ConsistentHash | undefined): readonly Rou
   if (hash?.httpHeaderName !== undefined) return [{ header: { header_name: hash.httpHeaderName } }];
   if (hash?.httpCookie !== undefined) {
     const { name, path, ttl } = hash.httpCookie;
-    return [
-      { cookie: { name, ...(path ? { path } : {}), ...(ttl === undefined ? {} : { ttl: toDuration(ttl) }) } },
-    ];
+    return [{ cookie: { name, ...(path ? { path } : {}), ...(ttl === undefined ? {} : { ttl: toDuration(ttl) }) } }];
   }
   if (hash?.useSourceIp !== undefined) return [{ connection_properties: { source_ip: hash.useSourceIp } }];
   if (hash?.httpQueryParameterName !== undefined) return [{ query_parameter: { name: hash.httpQueryParameterName } }];

@@ -85,5 +85,7 @@ function isHostHeader(name: string): boolean {
 }
 
 function withoutEmpty(fields: HeaderFields): HeaderFields {
-  return Object.fromEntries(fieldNames.flatMap((name) => ((fields[name]?.length ?? 0) === 0 ? [] : [[name, fields[name]]])));
+  return Object.fromEntries(
+    fieldNames.flatMap((name) => ((fields[name]?.length ?? 0) === 0 ? [] : [[name, fields[name]]])),
+  );
 }

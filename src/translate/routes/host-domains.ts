@@ -29,7 +29,8 @@ export function listServiceDomains(scope: DomainScope, service: Service, port?: 
     for (const name of short) shortForms.add(name);
   }
   // Pods of a headless service are called by names below that of the service.
-  if (service.resolution === "passthrough" && service.registry === "Kubernetes") domains.push(...domains.map((name) => `*.${name}`));
+  if (service.resolution === "passthrough" && service.registry === "Kubernetes")
+    domains.push(...domains.map((name) => `*.${name}`));
   for (const address of listClientAddresses(scope, service)) domains.push(...withPort(address, port));
   return { domains, shortForms };
 }

@@ -36,13 +36,16 @@ export interface ForwardingAction {
 }
 
 /** The action of a rule that forwards. */
-export function buildForwardingAction(rule: HttpRoute, resolved: ResolvedRule, context: ActionContext): ForwardingAction {
+export function buildForwardingAction(
+  rule: HttpRoute,
+  resolved: ResolvedRule,
+  context: ActionContext,
+): ForwardingAction {
   const { facts, semantics } = context;
   const forwarding = (rule.route ?? []).map((destination, index) => ({ destination, ...resolved.destinations[index] }));
   const only = forwarding.length === 1 ? forwarding[0] : undefined;
   const weighted = forwarding.filter(({ destination }) => only === undefined && (destination.weight ?? 0) > 0);
-  const host =
-    rule.rewrite?.authority || findHostOverride(rule.headers) || findHostOverride(only?.destination.headers);
+  const host = rule.rewrite?.authority || findHostOverride(rule.headers) || findHostOverride(only?.destination.headers);
   const hashPolicies = (only === undefined ? weighted : [only]).flatMap(({ hash }) => listHashPolicies(hash));
   const mirrors = listMirrors(rule, resolved.mirrors);
   const retryPolicy = buildRetryPolicy(rule.retries ?? facts.defaultRetries, {

@@ -91,7 +91,9 @@ function findVirtualHosts(view: ScopeView, parsed: OutboundRouteName, name: stri
 }
 
 function answerToAll(host: VirtualHost): VirtualHost {
-  return keptServiceHosts({ owner: host, slot: "*" }, [], () => withSources({ ...host, domains: ["*"] }, sourcesOf(host)));
+  return keptServiceHosts({ owner: host, slot: "*" }, [], () =>
+    withSources({ ...host, domains: ["*"] }, sourcesOf(host)),
+  );
 }
 
 /** The egress listener of a route name: the declared one, otherwise the one that catches all. */
@@ -121,7 +123,11 @@ function listListenerRoutes(view: ScopeView, listener: EgressListener): readonly
 function listServiceRoutes(view: ScopeView, service: Service, port: ServicePort): readonly string[] {
   if (isHttp(port.protocol)) return [buildPortRouteName(port.number)];
   if (!isUnsupported(port.protocol)) return [];
-  return [hasOwnListener(view, service, port) ? buildServiceRouteName(service.hostname, port.number) : buildPortRouteName(port.number)];
+  return [
+    hasOwnListener(view, service, port)
+      ? buildServiceRouteName(service.hostname, port.number)
+      : buildPortRouteName(port.number),
+  ];
 }
 
 /** True where a listener is bound to an address of the service, or to each of its pods. */

@@ -5,9 +5,9 @@
 import { bool } from "@meltemi/protos";
 import type { HeaderMatcher, QueryParameterMatcher, RouteMatch } from "@meltemi/protos/envoy/config/route/v3";
 import type { MetadataMatcher } from "@meltemi/protos/envoy/type/matcher/v3";
+import type { HttpMatch, StringMatch } from "../../api/virtual-service/schema.ts";
 import { buildClaimMatcher, parseClaimHeader } from "./jwt-claims.ts";
 import type { RouteSemantics } from "./route-semantics.ts";
-import type { HttpMatch, StringMatch } from "../../api/virtual-service/schema.ts";
 import { buildStringMatcher, isPresenceMatch } from "./string-match.ts";
 
 /** The match of a route; `match` is undefined for a rule without conditions. */
@@ -27,8 +27,7 @@ export function buildRouteMatch(match: HttpMatch | undefined, semantics: RouteSe
 
 /** True where no request passes the match by, so that later routes are never reached (Istio: IsCatchAllRoute). */
 export function isCatchAllMatch(match: RouteMatch): boolean {
-  const anyPath =
-    match.prefix === "/" || match.path_separated_prefix === "/" || match.safe_regex?.regex === ".*";
+  const anyPath = match.prefix === "/" || match.path_separated_prefix === "/" || match.safe_regex?.regex === ".*";
   const conditions = [match.headers, match.query_parameters, match.dynamic_metadata];
   return anyPath && conditions.every((list) => (list?.length ?? 0) === 0);
 }

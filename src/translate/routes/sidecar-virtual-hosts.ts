@@ -195,7 +195,7 @@ function planServices(services: readonly Service[], context: PortContext): reado
 
 /** Builds the hosts one after the other: who comes first keeps a name or a domain that comes twice. */
 function buildHosts(plans: readonly HostPlan[], context: PortContext): PortVirtualHosts {
-  const { view, facts } = context;
+  const { facts } = context;
   const fullNames = new Set(plans.flatMap((plan) => (plan.service === undefined ? [] : [plan.hostname])));
   const names = new Set<string>();
   const taken = new Set<string>();
@@ -221,16 +221,12 @@ function buildHosts(plans: readonly HostPlan[], context: PortContext): PortVirtu
       return true;
     });
     const usable = context.port === 0 && plan.port !== plainHttpPort ? free.filter(hasColon) : free;
-    if (usable.length > 0) hosts.push(keepHost(plan, usable, { view, facts }));
+    if (usable.length > 0) hosts.push(keepHost(plan, usable, facts));
   }
   return { hosts: hosts.sort(compareNames), dropped };
 }
 
-function keepHost(
-  plan: HostPlan,
-  domains: readonly string[],
-  { facts }: { readonly view: ScopeView; readonly facts: RouteFacts },
-): VirtualHost {
+function keepHost(plan: HostPlan, domains: readonly string[], facts: RouteFacts): VirtualHost {
   const slot = `${plan.hostname}:${plan.port}|${domains.join(",")}|${facts.id}`;
   return keptHosts({ owner: plan.owner, slot }, plan.inputs, () => {
     const { hostname, port, sources } = plan;

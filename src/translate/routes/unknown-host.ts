@@ -43,14 +43,18 @@ function planRoute(view: ScopeView): Route {
     return { name: dynamicDnsVirtualHost, match, route: { cluster: dynamicDnsCluster, ...timeouts } };
   }
   const proxy = policy?.egressProxy;
-  if (proxy === undefined) return { name: allowAnyVirtualHost, match, route: { cluster: passthroughCluster, ...timeouts } };
+  if (proxy === undefined)
+    return { name: allowAnyVirtualHost, match, route: { cluster: passthroughCluster, ...timeouts } };
   const host = resolveShortHost(proxy.host, namespace, view.snapshot.domain);
   const cluster = buildDestinationCluster({ ...proxy, host }, { port: 0, findDestination: () => undefined });
   return { name: allowAnyVirtualHost, match, route: { cluster, ...timeouts } };
 }
 
 /** The policy that applies, with the namespace that its short names mean. */
-function findPolicy(view: ScopeView): { readonly policy: OutboundTrafficPolicy | undefined; readonly namespace: string } {
+function findPolicy(view: ScopeView): {
+  readonly policy: OutboundTrafficPolicy | undefined;
+  readonly namespace: string;
+} {
   const own = view.sidecar?.spec.outboundTrafficPolicy;
   if (own !== undefined) return { policy: own, namespace: view.sidecar?.meta.namespace ?? view.key.namespace };
   const { mesh } = view.snapshot;

@@ -93,7 +93,9 @@ function buildVirtualServiceIndex(virtualServices: readonly ResolvedVirtualServi
   };
   const listForHost = (hostname: string): readonly ResolvedVirtualService[] => {
     // A wildcard service overlaps exact hosts too; only then all hosts are looked at.
-    const others = isWildcardHost(hostname) ? hosts.filter((host) => hostsOverlap(host, hostname)) : listCovering(hostname);
+    const others = isWildcardHost(hostname)
+      ? hosts.filter((host) => hostsOverlap(host, hostname))
+      : listCovering(hostname);
     const found = new Set([hostname, ...others].flatMap((host) => byHost.get(host) ?? []));
     return [...found].sort((a, b) => (age.get(a) ?? 0) - (age.get(b) ?? 0));
   };

@@ -2,12 +2,9 @@
 import type { Route, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import type { Service } from "../../model/service.ts";
 import { type PartSource, withSources } from "../built.ts";
-import {
-  buildOutboundClusterName,
-  buildVirtualHostName,
-} from "../names.ts";
-import { joinHostPort } from "./host-domains.ts";
+import { buildOutboundClusterName, buildVirtualHostName } from "../names.ts";
 import { listHashPolicies } from "./hash-policy.ts";
+import { joinHostPort } from "./host-domains.ts";
 import { buildRetryPolicy } from "./retry-policy.ts";
 import { buildTimeouts } from "./route-action.ts";
 import type { RouteFacts } from "./route-facts.ts";
@@ -26,7 +23,9 @@ export interface VirtualHostPlan {
 
 /** A virtual host, named `host:port`, with its provenance. */
 export function buildVirtualHost(plan: VirtualHostPlan, facts: RouteFacts): VirtualHost {
-  const name = plan.hostname.includes(":") ? joinHostPort(plan.hostname, plan.port) : buildVirtualHostName(plan.hostname, plan.port);
+  const name = plan.hostname.includes(":")
+    ? joinHostPort(plan.hostname, plan.port)
+    : buildVirtualHostName(plan.hostname, plan.port);
   const host: VirtualHost = {
     name,
     domains: plan.domains,
@@ -62,4 +61,3 @@ export function buildDefaultRoute(
   };
   return withSources(route, [{ object: service.object, path: "" }]);
 }
-

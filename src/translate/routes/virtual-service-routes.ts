@@ -89,7 +89,10 @@ function resolveRule(rule: HttpRoute, context: RouteContext): ResolvedRule {
     const hash = findDestinationHash(destinationRule, destination);
     return { cluster: buildDestinationCluster(destination, context), hash };
   });
-  const mirrored = [...(rule.mirror === undefined ? [] : [rule.mirror]), ...(rule.mirrors ?? []).map((m) => m.destination)];
+  const mirrored = [
+    ...(rule.mirror === undefined ? [] : [rule.mirror]),
+    ...(rule.mirrors ?? []).map((m) => m.destination),
+  ];
   return { destinations, mirrors: mirrored.map((mirror) => buildDestinationCluster(mirror, context)) };
 }
 
@@ -147,7 +150,8 @@ function buildAction(part: RoutePart, context: RuleContext & { readonly segmentP
     const { port } = context.source;
     return { redirect: buildRedirect(rule.redirect, { port, isTls: context.isTls, semantics }), ...headers };
   }
-  if (rule.directResponse !== undefined) return { direct_response: buildDirectResponse(rule.directResponse), ...headers };
+  if (rule.directResponse !== undefined)
+    return { direct_response: buildDirectResponse(rule.directResponse), ...headers };
   const forwarding = buildForwardingAction(rule, targets, { ...context, semantics });
   return { route: forwarding.action, ...mergeHeaderFields(headers, forwarding.headers) };
 }
