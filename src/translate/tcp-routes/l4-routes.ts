@@ -70,27 +70,17 @@ export function matchTcpRoutes(view: ScopeView, request: L4Request): readonly L4
  * A match whose server names and subnets came before is never reached and left out.
  */
 export function matchTlsRoutes(view: ScopeView, request: L4Request): readonly L4RoutePlan[] {
-  const { service, port, virtualServices } = request;
   const handled = new Set<string>();
   const plans: L4RoutePlan[] = [];
-  for (const virtualService of indexVirtualServices(virtualServices).listForHost(service.hostname)) {
-    const ref = refOf(virtualService.object);
-    for (const { rule, match, path } of listTlsMatches(virtualService.spec.tls ?? [])) {
-      if (!matchesL4Source(match, sourceOf(view, port))) continue;
-      const key = `${match.sniHosts.join(",")}|${(match.destinationSubnets ?? []).join(",")}`;
-      const target = planTarget(rule.route ?? [], ref, { view, port });
-      if (handled.has(key) || target === undefined) continue;
-      handled.add(key);
-      const ownSubnets = port > 0 ? (match.destinationSubnets ?? []) : [];
-      const destinationSubnets = ownSubnets.length > 0 ? ownSubnets : request.destinationSubnets;
-      plans.push({
-        sniHosts: match.sniHosts,
-        destinationSubnets,
-        target,
-        configRef: ref,
-        sources: [{ object: ref, path }],
-      });
-    }
+  for (const { ref, rule, match, path } of listApplyingTlsMatches(view, request)) {
+    const target = planTarget(rule.route ?? [], ref, { view, port: request.port });
+    const key = JSON.stringify([match.sniHosts, match.destinationSubnets ?? []]);
+    if (target === undefined || handled.has(key)) continue;
+    handled.add(key);
+    const own = request.port > 0 ? (match.destinationSubnets ?? []) : [];
+    const destinationSubnets = own.length > 0 ? own : request.destinationSubnets;
+    const sources = [{ object: ref, path }];
+    plans.push({ sniHosts: match.sniHosts, destinationSubnets, target, configRef: ref, sources });
   }
   return plans.length > 0 ? plans : [planDefault(view, request, listDefaultNames(view, request))];
 }
@@ -112,7 +102,7 @@ export function findGatewayTcpRoute(
 export function listGatewayTlsMatches(
   virtualService: ResolvedVirtualService,
   source: RequestSource,
-): readonly { readonly rule: TlsRoute; readonly match: TlsMatch; readonly path: string }[] {
+): readonly TlsMatchOfRule[] {
   return listTlsMatches(virtualService.spec.tls ?? []).filter(({ match }) => matchesGatewayL4(match, source));
 }
 
@@ -148,9 +138,27 @@ function listRuleSubnets(rule: TcpRoute, source: RequestSource): readonly string
   return takesAny ? [] : applying.flatMap((match) => match.destinationSubnets ?? []);
 }
 
-function listTlsMatches(
-  rules: readonly TlsRoute[],
-): readonly { readonly rule: TlsRoute; readonly match: TlsMatch; readonly path: string }[] {
+interface TlsMatchOfRule {
+  readonly rule: TlsRoute;
+  readonly match: TlsMatch;
+  readonly path: string;
+}
+
+function listApplyingTlsMatches(
+  view: ScopeView,
+  { service, port, virtualServices }: L4Request,
+): readonly (TlsMatchOfRule & { readonly ref: ObjectRef })[] {
+  const source = sourceOf(view, port);
+  return indexVirtualServices(virtualServices)
+    .listForHost(service.hostname)
+    .flatMap((virtualService) => {
+      const ref = refOf(virtualService.object);
+      const matches = listTlsMatches(virtualService.spec.tls ?? []);
+      return matches.filter(({ match }) => matchesL4Source(match, source)).map((found) => ({ ...found, ref }));
+    });
+}
+
+function listTlsMatches(rules: readonly TlsRoute[]): readonly TlsMatchOfRule[] {
   return rules.flatMap((rule, index) =>
     rule.match.map((match, matchIndex) => ({ rule, match, path: `spec.tls[${index}].match[${matchIndex}]` })),
   );
