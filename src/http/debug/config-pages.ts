@@ -1,0 +1,76 @@
+/** Pages about configuration: the objects that are served, the mesh, its networks. */
+import type { Kind } from "../../api/kinds.ts";
+import type { ApiObject } from "../../api/object.ts";
+import type { Service } from "../../model/service.ts";
+import { type DebugHandler, replyJson, replyText } from "./reply.ts";
+
+/** Kinds of Istio's API, with group and version under which istiod lists them. */
+const configKinds = [
+  { group: "networking.istio.io", version: "v1", kind: "DestinationRule" },
+  { group: "networking.istio.io", version: "v1", kind: "Gateway" },
+  { group: "networking.istio.io", version: "v1", kind: "ServiceEntry" },
+  { group: "networking.istio.io", version: "v1", kind: "Sidecar" },
+  { group: "networking.istio.io", version: "v1", kind: "VirtualService" },
+  { group: "networking.istio.io", version: "v1", kind: "WorkloadEntry" },
+  { group: "security.istio.io", version: "v1", kind: "PeerAuthentication" },
+] as const satisfies readonly { readonly group: string; readonly version: string; readonly kind: Kind }[];
+
+/** All configuration, as Kubernetes would print the objects. */
+export const handleConfig: DebugHandler = (request) => {
+  const snapshot = request.port.snapshot();
+  const objects = configKinds.flatMap(
+    ({ kind }): readonly ApiObject<string, unknown>[] => snapshot?.objects(kind) ?? [],
+  );
+  return replyJson(request, objects.map(formatObject));
+};
+
+function formatObject({ kind, apiVersion, meta, spec }: ApiObject<string, unknown>): object {
+  const { name, namespace, labels, annotations, ...rest } = meta;
+  return {
+    kind,
+    apiVersion,
+    metadata: {
+      name,
+      ...(namespace === "" ? {} : { namespace }),
+      ...(Object.keys(labels).length === 0 ? {} : { labels }),
+      ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+      ...rest,
+    },
+    spec,
+  };
+}
+
+/** Kinds of configuration that are watched. */
+export const handleResources: DebugHandler = (request) => replyJson(request, configKinds);
+
+/** The mesh's own settings. */
+export const handleMesh: DebugHandler = (request) => replyJson(request, request.port.snapshot()?.mesh ?? {});
+
+const defaultGatewayPort = 15443;
+
+/** Services that are the way into another network, by the label that says so: one entry for each of their addresses. */
+export const handleNetworks: DebugHandler = (request) => {
+  const snapshot = request.port.snapshot();
+  const gateways = (snapshot?.services.all ?? []).flatMap((service) =>
+    listNetworkGateways(service, snapshot?.clusterId ?? ""),
+  );
+  return replyJson(request, gateways);
+};
+
+function listNetworkGateways(service: Service, clusterId: string): readonly object[] {
+  const network = service.labels["topology.istio.io/network"];
+  if (network === undefined || service.registry !== "Kubernetes") return [];
+  const port = Number(service.labels["networking.istio.io/gatewayPort"] ?? defaultGatewayPort);
+  return service.externalAddresses.map((address) => ({
+    Network: network,
+    Cluster: clusterId,
+    Addr: address,
+    Port: port,
+    HBONEPort: 0,
+    ServiceAccount: { Namespace: service.namespace, Name: "" },
+  }));
+}
+
+/** Remote clusters. A mesh that is read from files has none, which istiod answers with 400 as well. */
+export const handleClusters: DebugHandler = () =>
+  replyText(400, "No remote clusters: this control plane reads its mesh from one source.\n");
