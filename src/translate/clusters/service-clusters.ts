@@ -1,0 +1,293 @@
+/** The clusters of one service: one for each port, and one for each subset of it (Istio: core/cluster.go). */
+import { duration, packAny, struct, u32 } from "@meltemi/protos";
+import type {
+  Cluster,
+  Cluster_CommonLbConfig,
+  Cluster_DiscoveryType,
+  Filter,
+} from "@meltemi/protos/envoy/config/cluster/v3";
+import type { LocalityLbEndpoints } from "@meltemi/protos/envoy/config/endpoint/v3";
+import type { Service, ServicePort } from "../../model/service.ts";
+import type { Snapshot } from "../../snapshot/snapshot.ts";
+import type { Built } from "../built.ts";
+import { hasExtension } from "../capabilities.ts";
+import type { MergedDestinationRule } from "../destination-rules.ts";
+import { findLocalityRule, weighsLocalities } from "../endpoints/locality-setting.ts";
+import { buildEndpoints, keepsSessions } from "../endpoints/service-endpoints.ts";
+import { buildDnsSrvClusterName, buildOutboundClusterName } from "../names.ts";
+import { createSlotMemo } from "../routes/slot-memo.ts";
+import type { ScopeKey } from "../scope.ts";
+import { inferNamespaceMtlsMode } from "../security/peer-authentication.ts";
+import { proxyProtocolSocketName, tlsSocketName } from "../security/transport-socket.ts";
+import { buildTransport, type ClusterTls, decideClusterTls, originatesTls } from "./cluster-tls.ts";
+import { buildConnectionLimits, convertDuration } from "./connection-pool.ts";
+import { isDnsDiscovery, selectDiscovery, selectPolicyDiscovery } from "./discovery.ts";
+import { buildHttpOptions, type HttpTraffic, packHttpOptions, selectUpstreamHttp } from "./http-options.ts";
+import { buildLoadBalancing, isPassthroughBalancer, providedByCluster } from "./load-balancer.ts";
+import { buildClusterMetadata } from "./metadata.ts";
+import { buildOutlierDetection } from "./outlier-detection.ts";
+import { listSubjectAltNames } from "./service-accounts.ts";
+import { expandStatName, formatStatName } from "./stat-name.ts";
+import { applyMeshPolicy, type EffectivePolicy, mergeRulePolicy } from "./traffic-policy.ts";
+
+/** "outbound": clusters of routes; "sniDnat": those that AUTO_PASSTHROUGH gateways pick by the server name. */
+export type ClusterForm = "outbound" | "sniDnat";
+
+export const metadataExchangeFilter = "istio.metadata_exchange";
+const caresResolver = "envoy.network.dns_resolver.cares";
+const dnsJitterMs = 100;
+const caresQueriesPerChannel = 100;
+
+type Discovery = Omit<Cluster, "type"> & { readonly type: Cluster_DiscoveryType };
+
+interface ServiceInput {
+  readonly snapshot: Snapshot;
+  readonly key: ScopeKey;
+  readonly service: Service;
+  readonly rule: MergedDestinationRule | undefined;
+  readonly form: ClusterForm;
+}
+
+interface ClusterInput extends ServiceInput {
+  readonly port: ServicePort;
+  /** "" for the whole service. */
+  readonly subset: string;
+  readonly name: string;
+  readonly policy: EffectivePolicy | undefined;
+}
+
+const metadataExchange: Filter = {
+  name: metadataExchangeFilter,
+  typed_config: packAny("udpa.type.v1.TypedStruct", {
+    type_url: "type.googleapis.com/envoy.tcp.metadataexchange.config.MetadataExchange",
+    value: struct({ enable_discovery: true, protocol: "istio-peer-exchange" }),
+  }),
+};
+
+const memo = createSlotMemo<readonly Built<Cluster>[]>(64);
+
+/**
+ * Clusters of a service in the order of its ports, each followed by its subsets. The same objects come back while the
+ * service, its rule, the mesh and what they read of endpoints and policies stay the same.
+ */
+export function buildServiceClusters(input: ServiceInput): readonly Built<Cluster>[] {
+  const { snapshot, key, service, rule } = input;
+  if (service.resolution === "alias") return [];
+  const isDns = isDnsDiscovery(selectDiscovery(service, key.proxyType));
+  const inputs = [
+    rule?.spec,
+    rule?.sources[0]?.name,
+    snapshot.mesh,
+    listSubjectAltNames(snapshot, service),
+    // Endpoints stand in the cluster itself only where the proxy looks up names.
+    isDns ? snapshot.endpoints.list(service.hostname, service.namespace) : undefined,
+    isDns ? snapshot.peerAuthentications : undefined,
+  ];
+  return memo({ owner: service, slot: formatSlot(input, isDns) }, inputs, () => buildAll(input));
+}
+
+/** The filter by which Istio's proxies tell each other who they are; none for proxies without it. */
+export function buildClusterFilters(key: ScopeKey): Pick<Cluster, "filters"> {
+  return hasExtension(key.capabilities, metadataExchangeFilter) ? { filters: [metadataExchange] } : {};
+}
+
+/** All that clusters of a service read of the key and of policies, as text. */
+function formatSlot({ snapshot, key, service, rule, form }: ServiceInput, isDns: boolean): string {
+  const has = (name: string): boolean => hasExtension(key.capabilities, name);
+  const bits = [
+    form,
+    key.proxyType,
+    ...[metadataExchangeFilter, tlsSocketName, proxyProtocolSocketName].map(has),
+    inferNamespaceMtlsMode(snapshot, service.namespace),
+    ...(mayPassThrough(service, rule) ? service.ports.map((port) => hasPlainEndpoint(snapshot, service, port)) : []),
+  ];
+  if (!isDns) return bits.join();
+  return [
+    ...bits,
+    has(caresResolver),
+    JSON.stringify([key.locality, key.ipFamilies, key.network, key.clusterId, key.nodeName]),
+  ].join();
+}
+
+function buildAll(input: ServiceInput): readonly Built<Cluster>[] {
+  const { service, rule } = input;
+  const subsets = ["", ...(rule?.spec.subsets ?? []).map(({ name }) => name)];
+  const sources = [service.object, ...(rule?.sources ?? [])];
+  return service.ports
+    .filter(({ protocol }) => protocol !== "UDP")
+    .flatMap((port) => subsets.map((subset) => buildCluster(prepare(input, port, subset))))
+    .filter((message) => message !== undefined)
+    .map((message) => ({ name: message.name ?? "", message, sources }));
+}
+
+function prepare(input: ServiceInput, port: ServicePort, subset: string): ClusterInput {
+  const { service, rule, form, snapshot } = input;
+  const buildName = form === "outbound" ? buildOutboundClusterName : buildDnsSrvClusterName;
+  const policy = applyMeshPolicy(mergeRulePolicy(rule?.spec, port.number, subset), snapshot.mesh);
+  return { ...input, port, subset, policy, name: buildName(service.hostname, port.number, subset) };
+}
+
+/** One cluster; undefined where there is nothing to look up, or where TLS that is asked for cannot be had. */
+function buildCluster(input: ClusterInput): Cluster | undefined {
+  const { snapshot, key, service, port, policy, name, rule, subset, form } = input;
+  const discovery = buildDiscovery(input);
+  if (discovery === undefined) return undefined;
+  const traffic: HttpTraffic = {
+    protocol: port.protocol,
+    policy,
+    mesh: snapshot.mesh,
+    detectsProtocol: key.proxyType === "sidecar",
+    mayUpgrade: true,
+  };
+  const tls = form === "sniDnat" ? ({ kind: "plain" } as const) : decideTls(input, traffic);
+  const proxyProtocol = form === "sniDnat" ? undefined : policy?.proxyProtocol;
+  if (tls.kind === "refused" || !hasSockets(input, tls, proxyProtocol !== undefined)) return undefined;
+  const passesThrough = discovery.type === "ORIGINAL_DST";
+  return {
+    name,
+    ...discovery,
+    alt_stat_name: formatStatName(statNameOf(input)),
+    ...buildConnectionLimits(policy, snapshot.mesh),
+    ...(policy?.outlierDetection === undefined
+      ? {}
+      : { outlier_detection: buildOutlierDetection(policy.outlierDetection) }),
+    common_lb_config: buildCommonLb(input),
+    ...(passesThrough ? providedByCluster : buildLoadBalancing(policy?.loadBalancer)),
+    ...packHttpOptions(buildHttpOptions(traffic, tls.kind === "plain" ? undefined : tls.httpOptions)),
+    ...buildTransport(tls, proxyProtocol === undefined ? undefined : (proxyProtocol.version ?? "V1"), !passesThrough),
+    ...buildClusterFilters(key),
+    ...buildClusterMetadata({
+      services: [service],
+      rule: rule?.sources[0],
+      subset,
+      external: subset === "" && service.meshExternal,
+      keepsAlpn: originatesTls(policy?.tls),
+    }),
+  };
+}
+
+/** Discovery type and what goes with it; undefined for names to look up of which there are none. */
+function buildDiscovery(input: ClusterInput): Discovery | undefined {
+  const { service, port, key, policy, name } = input;
+  const plainType = selectDiscovery(service, key.proxyType);
+  const type = selectPolicyDiscovery(service, key.proxyType, policy);
+  switch (type) {
+    case "STRICT_DNS":
+    case "LOGICAL_DNS": {
+      const endpoints = listInlineEndpoints(input, type);
+      if (endpoints.length === 0) return undefined;
+      return { ...buildDnsOptions(input), type, load_assignment: { cluster_name: name, endpoints } };
+    }
+    case "ORIGINAL_DST": {
+      const override = plainType === "ORIGINAL_DST" ? port.targetPort : undefined;
+      const isOverridden = service.registry === "External" && typeof override === "number" && override > 0;
+      return isOverridden ? { type, original_dst_lb_config: { upstream_port_override: u32(override) } } : { type };
+    }
+    default:
+      return { type, eds_cluster_config: buildEdsConfig(name) };
+  }
+}
+
+function buildEdsConfig(name: string): Cluster["eds_cluster_config"] {
+  return {
+    service_name: name,
+    // 0s: a cluster waits for its endpoints however long they take, instead of starting without any.
+    eds_config: { ads: {}, initial_fetch_timeout: duration(0), resource_api_version: "V3" },
+  };
+}
+
+function listInlineEndpoints(input: ClusterInput, type: Cluster_DiscoveryType): readonly LocalityLbEndpoints[] {
+  const { snapshot, key, service, port, subset, rule, form } = input;
+  const onlyMtls = form === "sniDnat";
+  const groups = buildEndpoints(snapshot, key, { service, port, subset, rule, place: "inline", onlyMtls });
+  if (type === "STRICT_DNS") return groups;
+  // Envoy refuses a LOGICAL_DNS cluster of more than one name, and with it the whole update.
+  const [first] = groups;
+  const [endpoint] = first?.lb_endpoints ?? [];
+  return first === undefined || endpoint === undefined ? [] : [{ ...first, lb_endpoints: [endpoint] }];
+}
+
+function buildDnsOptions({ snapshot, key }: ClusterInput): Omit<Cluster, "type"> {
+  const refreshRate = convertDuration(snapshot.mesh.dnsRefreshRate);
+  const resolver = {
+    name: caresResolver,
+    typed_config: packAny("envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig", {
+      udp_max_queries: u32(caresQueriesPerChannel),
+    }),
+  };
+  return {
+    dns_lookup_family: key.ipFamilies.v6 && !key.ipFamilies.v4 ? "V6_ONLY" : "V4_ONLY",
+    ...(refreshRate === undefined ? {} : { dns_refresh_rate: refreshRate }),
+    // Spreads the look-ups of a thousand proxies that started together.
+    dns_jitter: duration(dnsJitterMs),
+    respect_dns_ttl: true,
+    ...(hasExtension(key.capabilities, caresResolver) ? { typed_dns_resolver_config: resolver } : {}),
+  };
+}
+
+function buildCommonLb({ snapshot, service, policy, subset }: ClusterInput): Cluster_CommonLbConfig {
+  const { minHealthPercent = 0 } = policy?.outlierDetection ?? {};
+  const spreads = service.trafficDistribution !== undefined && service.trafficDistribution !== "Any";
+  return {
+    // Zero turns panic off: endpoints that are not ready are sent too and must not be used whatever their number.
+    healthy_panic_threshold: minHealthPercent > 0 && !spreads ? { value: minHealthPercent } : {},
+    ...(weighsLocalities(findLocalityRule(service, policy, snapshot.mesh)) ? { locality_weighted_lb_config: {} } : {}),
+    ...(subset === "" && keepsSessions(service)
+      ? { override_host_status: { statuses: ["HEALTHY", "DRAINING", "UNKNOWN", "DEGRADED"] } }
+      : {}),
+  };
+}
+
+function decideTls(input: ClusterInput, traffic: HttpTraffic): ClusterTls {
+  const { snapshot, key, service, port, subset, policy, rule } = input;
+  const tls = decideClusterTls({
+    service,
+    mesh: snapshot.mesh,
+    proxyType: key.proxyType,
+    tls: policy?.tls,
+    ruleSelectsWorkloads: rule?.spec.workloadSelector !== undefined,
+    takesMtls: takesMutualTls(input),
+    subjectAltNames: listSubjectAltNames(snapshot, service),
+    sni: buildDnsSrvClusterName(service.hostname, port.number, subset),
+    http2: selectUpstreamHttp(traffic) === "http2",
+    exchangesMetadata: hasExtension(key.capabilities, metadataExchangeFilter),
+  });
+  // Nobody asked for mutual TLS that comes by itself: a proxy that cannot do TLS goes without.
+  return tls.kind === "auto" && !hasExtension(key.capabilities, tlsSocketName) ? { kind: "plain" } : tls;
+}
+
+/** A hint from policies of namespace and mesh. Where the client picks the address, all endpoints must take mutual TLS. */
+function takesMutualTls({ snapshot, service, port, subset, rule }: ClusterInput): boolean {
+  const policy =
+    subset === "" ? rule?.spec.trafficPolicy : rule?.spec.subsets?.find(({ name }) => name === subset)?.trafficPolicy;
+  const passesThrough = service.resolution === "passthrough" || isPassthroughBalancer(policy?.loadBalancer);
+  if (passesThrough && hasPlainEndpoint(snapshot, service, port)) return false;
+  return inferNamespaceMtlsMode(snapshot, service.namespace) !== "DISABLE";
+}
+
+function mayPassThrough(service: Service, rule: MergedDestinationRule | undefined): boolean {
+  const policies = [rule?.spec.trafficPolicy, ...(rule?.spec.subsets ?? []).map(({ trafficPolicy }) => trafficPolicy)];
+  return service.resolution === "passthrough" || policies.some((policy) => isPassthroughBalancer(policy?.loadBalancer));
+}
+
+/** True where an endpoint of the port has no proxy, or where there is no endpoint at all. */
+function hasPlainEndpoint(snapshot: Snapshot, service: Service, port: ServicePort): boolean {
+  const endpoints = snapshot.endpoints
+    .list(service.hostname, service.namespace)
+    .filter(({ servicePortName }) => servicePortName === port.name);
+  return endpoints.length === 0 || endpoints.some(({ tlsMode }) => tlsMode === "disabled");
+}
+
+/** False where the proxy cannot do what the rule asks for: no cluster is safer than one in plain text. */
+function hasSockets({ key }: ClusterInput, tls: ClusterTls, proxyProtocol: boolean): boolean {
+  const needed = [
+    ...(tls.kind === "plain" ? [] : [tlsSocketName]),
+    ...(proxyProtocol ? [proxyProtocolSocketName] : []),
+  ];
+  return needed.every((name) => hasExtension(key.capabilities, name));
+}
+
+function statNameOf({ snapshot, service, port, subset, name }: ClusterInput): string {
+  const pattern = snapshot.mesh.outboundClusterStatName ?? "";
+  return pattern === "" ? name : expandStatName(pattern, { service, port, subset, targetPort: 0 });
+}

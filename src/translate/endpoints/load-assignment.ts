@@ -1,0 +1,68 @@
+/** Load assignments by cluster name: EDS (Istio: xds/eds.go and xds/endpoints, rows C95-C106, X43). */
+import type { ClusterLoadAssignment } from "@meltemi/protos/envoy/config/endpoint/v3";
+import type { ObjectRef } from "../../lib/message.ts";
+import { type Service, serviceKey } from "../../model/service.ts";
+import type { Built } from "../built.ts";
+import { selectPolicyDiscovery } from "../clusters/discovery.ts";
+import { outboundClusters } from "../clusters/outbound.ts";
+import { mergeRulePolicy } from "../clusters/traffic-policy.ts";
+import { type ClusterName, parseClusterName } from "../names.ts";
+import { createSlotMemo } from "../routes/slot-memo.ts";
+import type { ScopeKey, ScopeView } from "../scope.ts";
+import { buildEndpoints } from "./service-endpoints.ts";
+
+const memo = createSlotMemo<Built<ClusterLoadAssignment>>();
+
+/**
+ * Endpoints of a cluster: empty for a service or port that is not there (a cluster that waits must go on), undefined for
+ * names of clusters that take none from EDS: inbound ones, names that the proxy looks up, original destinations.
+ */
+export function loadAssignment(view: ScopeView, clusterName: string): Built<ClusterLoadAssignment> | undefined {
+  const parsed = parseClusterName(clusterName);
+  if (parsed === undefined || parsed.direction !== "outbound") return undefined;
+  const service = view.findService(parsed.hostname);
+  if (service === undefined) return buildEmpty(clusterName, []);
+  const rule = view.findDestinationRule(service);
+  const sources = [service.object, ...(rule?.sources ?? [])];
+  const port = service.ports.find(({ number }) => number === parsed.port);
+  if (port === undefined) return buildEmpty(clusterName, sources);
+  const policy = mergeRulePolicy(rule?.spec, parsed.port, parsed.subset);
+  if (selectPolicyDiscovery(service, view.key.proxyType, policy) !== "EDS") return undefined;
+  const { snapshot, key } = view;
+  const endpoints = snapshot.endpoints.list(service.hostname, service.namespace);
+  const inputs = [endpoints, rule?.spec, snapshot.mesh, snapshot.peerAuthentications];
+  return memo({ owner: service, slot: formatSlot(clusterName, key) }, inputs, () => {
+    const { subset, dnsSrv: onlyMtls } = parsed;
+    const query = { service, port, subset, rule, place: "assignment", onlyMtls } as const;
+    const groups = buildEndpoints(snapshot, key, query);
+    const message = { cluster_name: clusterName, ...(groups.length === 0 ? {} : { endpoints: groups }) };
+    return { name: clusterName, message, sources };
+  });
+}
+
+/** Names of all clusters of the scope that take their endpoints from EDS, in the order of the clusters. */
+export function loadAssignmentNames(view: ScopeView): readonly string[] {
+  return outboundClusters(view)
+    .filter(({ message }) => message.type === "EDS")
+    .map(({ name }) => name);
+}
+
+/** The service (key as serviceKey) whose endpoints a load assignment is made of; undefined for unknown names. */
+export function serviceOfLoadAssignment(view: ScopeView, clusterName: string): string | undefined {
+  const service = findService(view, parseClusterName(clusterName));
+  return service === undefined ? undefined : serviceKey(service);
+}
+
+function findService(view: ScopeView, name: ClusterName | undefined): Service | undefined {
+  return name?.direction === "outbound" ? view.findService(name.hostname) : undefined;
+}
+
+/** All that endpoints read of the key. */
+function formatSlot(clusterName: string, key: ScopeKey): string {
+  const { proxyType, locality, network, clusterId, nodeName, labels } = key;
+  return `${clusterName} ${JSON.stringify([proxyType, locality, network, clusterId, nodeName, labels])}`;
+}
+
+function buildEmpty(clusterName: string, sources: readonly ObjectRef[]): Built<ClusterLoadAssignment> {
+  return { name: clusterName, message: { cluster_name: clusterName }, sources };
+}

@@ -1,0 +1,39 @@
+/** Whether clients speak mutual TLS to an endpoint (Istio: xds/endpoints/mtls_checker.go). */
+import type { DestinationRuleSpec, TrafficPolicy } from "../../api/destination-rule/schema.ts";
+import type { Endpoint } from "../../model/endpoint.ts";
+import type { Snapshot } from "../../snapshot/snapshot.ts";
+import { findPortMtlsMode, findWorkloadMtls } from "../security/peer-authentication.ts";
+
+/** The cluster whose endpoints are asked about. */
+export interface MtlsQuestion {
+  readonly snapshot: Snapshot;
+  readonly rule: DestinationRuleSpec | undefined;
+  readonly port: number;
+  readonly subset: string;
+}
+
+/**
+ * A predicate for the endpoints of a cluster: what a rule says counts for all of them, otherwise the endpoint must have a
+ * proxy and must not refuse mutual TLS by policy.
+ */
+export function createMtlsCheck(question: MtlsQuestion): (endpoint: Endpoint) => boolean {
+  const mode = findRuleTlsMode(question);
+  if (mode !== undefined) return () => mode === "ISTIO_MUTUAL";
+  const { snapshot } = question;
+  return (endpoint) =>
+    endpoint.tlsMode === "istio" &&
+    findPortMtlsMode(findWorkloadMtls(snapshot, endpoint.namespace, endpoint.labels), endpoint.port) !== "DISABLE";
+}
+
+/** A subset's clusters go by the subset's own policy alone, as in Istio: its rule's policy does not reach them here. */
+function findRuleTlsMode({ rule, port, subset }: MtlsQuestion): string | undefined {
+  const policy =
+    subset === "" ? rule?.trafficPolicy : rule?.subsets?.find(({ name }) => name === subset)?.trafficPolicy;
+  return findPortTlsMode(policy, port);
+}
+
+function findPortTlsMode(policy: TrafficPolicy | undefined, port: number): string | undefined {
+  const own = policy?.portLevelSettings?.find((setting) => setting.port?.number === port && setting.tls !== undefined);
+  const tls = own?.tls ?? policy?.tls;
+  return tls === undefined ? undefined : (tls.mode ?? "DISABLE");
+}
