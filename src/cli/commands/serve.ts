@@ -19,12 +19,14 @@ export function createServeCommand(): Command {
     "Run the control plane: read the mesh from a directory and configure the proxies that connect.",
   );
   for (const [key, flag] of listFlags()) addFlag(command, key, flag);
-  return command.addHelpText("after", describeEnvironment()).action(async (given: Readonly<Record<string, string | true>>) => {
-    const { flags, problems } = resolveFlags(mergeSpellings(given), readEnvironment());
-    if (problems.length > 0) throw new UsageError(problems.join("\nerror: "));
-    checkConfigDir(flags.configDir);
-    await serve(flags);
-  });
+  return command
+    .addHelpText("after", describeEnvironment())
+    .action(async (given: Readonly<Record<string, string | true>>) => {
+      const { flags, problems } = resolveFlags(mergeSpellings(given), readEnvironment());
+      if (problems.length > 0) throw new UsageError(problems.join("\nerror: "));
+      checkConfigDir(flags.configDir);
+      await serve(flags);
+    });
 }
 
 async function serve(flags: Flags): Promise<void> {

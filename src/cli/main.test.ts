@@ -1,0 +1,57 @@
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const launcher = fileURLToPath(new URL("./meltemi.mjs", import.meta.url));
+
+function run(...args: readonly string[]): { readonly code: number | null; readonly out: string; readonly err: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [launcher, ...args], { encoding: "utf8" });
+  return { code: status, out: stdout, err: stderr };
+}
+
+describe("meltemi", () => {
+  it("prints its version", () => {
+    expect(run("version")).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^meltemi \d+\.\d+\.\d+ \(Node \d/),
+      err: "",
+    });
+  });
+
+  it("documents every option and variable of serve", () => {
+    const { code, out } = run("serve", "--help");
+    expect(code).toBe(0);
+    for (const word of [
+      "--config-dir",
+      "--grpcAddr",
+      "--monitoringAddr",
+      "CLUSTER_ID",
+      "PILOT_DEBOUNCE_AFTER",
+      ":15010",
+    ]) {
+      expect(out).toContain(word);
+    }
+  });
+
+  it.each([
+    [["serve"], /say where the mesh's configuration is: meltemi serve --config-dir DIR/],
+    [["serve", "--config-dir", "no/such/folder"], /there is no directory no\/such\/folder/],
+    [["serve", "--config-dir", launcher], /is a file; name the directory that holds it/],
+    [["serve", "--config-dir", ".", "--grpcAddr", "here"], /--grpcAddr: "here" is not an address/],
+    [["serve", "--configdir", "."], /Did you mean --config-dir|Did you mean --configDir/],
+    [["bootstrap", "reviews"], /such as "reviews-v1.bookinfo"/],
+    [["bootstrap", "a.b", "--admin-port", "0"], /from 1 to 65535/],
+    [["frobnicate"], /unknown command/],
+  ])("refuses %j and names the way out", (args, message) => {
+    const { code, out, err } = run(...args);
+    expect(err).toMatch(message);
+    expect(code).toBe(2);
+    expect(out).toBe("");
+  });
+
+  it("prints a bootstrap for a workload", () => {
+    const { code, out } = run("bootstrap", "reviews-v1.bookinfo", "--label", "app=reviews", "--delta");
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ node: { cluster: "reviews.bookinfo" } });
+  });
+});
