@@ -4,40 +4,70 @@
  */
 import { type Service, unspecifiedAddress } from "../../model/service.ts";
 import type { ScopeKey } from "../scope.ts";
+import { createSlotMemo } from "./slot-memo.ts";
 
 /** What of a scope decides about domains. */
 export type DomainScope = Pick<ScopeKey, "dnsDomain" | "dnsCapture" | "dnsAutoAllocate">;
 
-export interface ServiceDomains {
+export interface DomainList {
   readonly domains: readonly string[];
+  /** The domains in lower case, in the same order: Envoy compares without regard to case. */
+  readonly keys: readonly string[];
+  /** All domains as one text, equal for equal lists. */
+  readonly id: string;
   /** Those of the domains that are short forms: they give way to a service whose full name they are. */
   readonly shortForms: ReadonlySet<string>;
 }
 
 const serviceLabel = ".svc.";
+const keptDomains = createSlotMemo<DomainList>(64);
 
 /**
  * Domains of a service on a port. `port` adds the forms with ":port" as a proxy for absolute URLs needs them; without
  * it the route configuration must ignore ports in the host.
  */
-export function listServiceDomains(scope: DomainScope, service: Service, port?: number): ServiceDomains {
-  const domains: string[] = [];
-  const shortForms = new Set<string>();
-  for (const hostname of [service.hostname, ...service.aliases.map((alias) => alias.hostname)]) {
-    const short = listShortForms(hostname, scope.dnsDomain).flatMap((name) => withPort(name, port));
-    domains.push(...withPort(hostname, port), ...short);
-    for (const name of short) shortForms.add(name);
-  }
-  // Pods of a headless service are called by names below that of the service.
-  if (service.resolution === "passthrough" && service.registry === "Kubernetes")
-    domains.push(...domains.map((name) => `*.${name}`));
-  for (const address of listClientAddresses(scope, service)) domains.push(...withPort(address, port));
-  return { domains, shortForms };
+export function listServiceDomains(scope: DomainScope, service: Service, port?: number): DomainList {
+  const slot = `${describeRelation(scope.dnsDomain, service)}|${scope.dnsCapture && scope.dnsAutoAllocate}|${port ?? ""}`;
+  return keptDomains({ owner: service, slot }, [], () => {
+    const domains: string[] = [];
+    const shortForms = new Set<string>();
+    for (const hostname of listHostnames(service)) {
+      const short = listShortForms(hostname, scope.dnsDomain).flatMap((name) => withPort(name, port));
+      domains.push(...withPort(hostname, port), ...short);
+      for (const name of short) shortForms.add(name);
+    }
+    // Pods of a headless service are called by names below that of the service.
+    if (service.resolution === "passthrough" && service.registry === "Kubernetes") {
+      domains.push(...domains.map((name) => `*.${name}`));
+    }
+    for (const address of listClientAddresses(scope, service)) domains.push(...withPort(address, port));
+    return describeDomains(domains, shortForms);
+  });
 }
 
 /** Domains of a host that a virtual service names and no service has. */
-export function listHostDomains(hostname: string): readonly string[] {
-  return [bracketAddress(hostname)];
+export function listHostDomains(hostname: string): DomainList {
+  return describeDomains([bracketAddress(hostname)], new Set());
+}
+
+function describeDomains(domains: readonly string[], shortForms: ReadonlySet<string>): DomainList {
+  return { domains, keys: domains.map((domain) => domain.toLowerCase()), id: domains.join(","), shortForms };
+}
+
+/**
+ * What of the client's domain changes the names of a service: the cluster's suffix, and the namespace only where it is
+ * that of the service. So scopes of all other namespaces share their virtual hosts.
+ */
+function describeRelation(dnsDomain: string, service: Service): string {
+  const at = dnsDomain.indexOf(serviceLabel);
+  if (at < 0) return dnsDomain;
+  const namespacePart = `.${dnsDomain.slice(0, at)}${serviceLabel}`;
+  const isNear = listHostnames(service).some((hostname) => hostname.includes(namespacePart));
+  return isNear ? dnsDomain : dnsDomain.slice(at);
+}
+
+function listHostnames(service: Service): readonly string[] {
+  return [service.hostname, ...service.aliases.map((alias) => alias.hostname)];
 }
 
 /**

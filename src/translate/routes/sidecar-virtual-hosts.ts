@@ -12,7 +12,7 @@ import type { PartSource } from "../built.ts";
 import type { EgressListener, ScopeView } from "../scope.ts";
 import { destinationsOfPort } from "./destinations.ts";
 import { findServiceHash } from "./hash-policy.ts";
-import { joinHostPort, listHostDomains, listServiceDomains } from "./host-domains.ts";
+import { type DomainList, joinHostPort, listHostDomains, listServiceDomains } from "./host-domains.ts";
 import { meshGateways } from "./request-source.ts";
 import { type RouteFacts, routeFactsOf } from "./route-facts.ts";
 import { routeSemanticsOf } from "./route-semantics.ts";
@@ -209,11 +209,11 @@ function buildHosts(plans: readonly HostPlan[], context: PortContext): PortVirtu
       continue;
     }
     names.add(virtualHost);
-    const { domains, shortForms } = listDomains(plan, context);
-    const free = domains.filter((domain) => {
-      const key = domain.toLowerCase();
+    const list = listDomains(plan, context);
+    const free = list.domains.filter((domain, index) => {
+      const key = list.keys[index] ?? domain;
       // A short form never takes the place of the service that really has this name.
-      if (taken.has(key) || (shortForms.has(domain) && fullNames.has(domain))) {
+      if (taken.has(key) || (fullNames.has(domain) && list.shortForms.has(domain))) {
         drop(domain);
         return false;
       }
@@ -221,24 +221,26 @@ function buildHosts(plans: readonly HostPlan[], context: PortContext): PortVirtu
       return true;
     });
     const usable = context.port === 0 && plan.port !== plainHttpPort ? free.filter(hasColon) : free;
-    if (usable.length > 0) hosts.push(keepHost(plan, usable, facts));
+    const id = usable.length === list.domains.length ? list.id : usable.join(",");
+    if (usable.length > 0) hosts.push(keepHost(plan, { domains: usable, id }, facts));
   }
   return { hosts: hosts.sort(compareNames), dropped };
 }
 
-function keepHost(plan: HostPlan, domains: readonly string[], facts: RouteFacts): VirtualHost {
-  const slot = `${plan.hostname}:${plan.port}|${domains.join(",")}|${facts.id}`;
+function keepHost(
+  plan: HostPlan,
+  { domains, id }: { readonly domains: readonly string[]; readonly id: string },
+  facts: RouteFacts,
+): VirtualHost {
+  const slot = `${plan.hostname}:${plan.port}|${id}|${facts.id}`;
   return keptHosts({ owner: plan.owner, slot }, plan.inputs, () => {
     const { hostname, port, sources } = plan;
     return buildVirtualHost({ hostname, port, domains, sources, routes: plan.listRoutes() }, facts);
   });
 }
 
-function listDomains(
-  plan: HostPlan,
-  context: PortContext,
-): { readonly domains: readonly string[]; readonly shortForms: ReadonlySet<string> } {
-  if (plan.service === undefined) return { domains: listHostDomains(plan.hostname), shortForms: new Set() };
+function listDomains(plan: HostPlan, context: PortContext): DomainList {
+  if (plan.service === undefined) return listHostDomains(plan.hostname);
   // Ports in hosts are ignored by the route configuration, except where one stands for all ports.
   return listServiceDomains(context.view.key, plan.service, context.port === 0 ? plan.port : undefined);
 }
