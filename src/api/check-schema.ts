@@ -1,0 +1,161 @@
+/**
+ * Checks a value against a schema and says what is wrong in words for people. The compiled TypeBox check decides; this
+ * walk over the schema only explains, and knows just the part of JSON Schema that src/api/schema-fields.ts writes.
+ */
+import type { TSchema } from "typebox";
+import { Compile } from "typebox/compile";
+import type { Findings, Path } from "./findings.ts";
+import { findNearestWord } from "./nearest-word.ts";
+import { describeType, type PlainValue } from "./plain-value.ts";
+import { durationPattern } from "./schema-fields.ts";
+
+interface SchemaNode {
+  readonly type?: string;
+  readonly properties?: { readonly [name: string]: SchemaNode };
+  readonly patternProperties?: { readonly [pattern: string]: SchemaNode };
+  readonly additionalProperties?: boolean;
+  readonly required?: readonly string[];
+  readonly items?: SchemaNode;
+  readonly enum?: readonly string[];
+  readonly pattern?: string;
+  readonly minLength?: number;
+  readonly minimum?: number;
+  readonly maximum?: number;
+}
+
+export interface SchemaCheckOptions {
+  /** Level of fields that the schema does not know; "error" unless told. They are dropped from the value in any case. */
+  readonly unknownFields?: "error" | "warning";
+}
+
+export interface SchemaCheck {
+  /**
+   * The value without empty (null) and unknown fields, undefined where it does not fit the schema. Findings have paths
+   * below `path`. The caller owns the type: it is the Static type of the schema.
+   */
+  check(value: PlainValue, path: Path, findings: Findings): PlainValue | undefined;
+}
+
+/** Compiles a schema once. */
+export function compileSchema(schema: TSchema, options: SchemaCheckOptions = {}): SchemaCheck {
+  const validator = Compile(schema);
+  const level = options.unknownFields ?? "error";
+  return {
+    check(value, path, findings) {
+      const cleaned = clean(schema as SchemaNode, value, { path, findings, level });
+      if (validator.Check(cleaned)) return cleaned;
+      explain(schema as SchemaNode, cleaned, { path, findings, level });
+      // The walk may know less than the compiled check: never let a bad value through without a word.
+      if (!findings.all.some((finding) => finding.level === "error")) {
+        findings.error(path, validator.Errors(cleaned)[0]?.message ?? "does not fit the schema", "schema");
+      }
+      return undefined;
+    },
+  };
+}
+
+interface Walk {
+  readonly path: Path;
+  readonly findings: Findings;
+  readonly level: "error" | "warning";
+}
+
+const below = (walk: Walk, step: string | number): Walk => ({ ...walk, path: [...walk.path, step] });
+const isList = (value: PlainValue): value is readonly PlainValue[] => Array.isArray(value);
+const isObject = (value: PlainValue): value is { readonly [key: string]: PlainValue } =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/**
+ * Drops fields that are null, as protobuf's JSON reads them (an absent field), and fields that the schema does not
+ * know, after reporting those. Null stays where it has a place of its own: in lists and as a value of a map.
+ */
+function clean(schema: SchemaNode, value: PlainValue, walk: Walk): PlainValue {
+  if (isList(value)) {
+    const item = schema.items;
+    return item === undefined ? value : value.map((element, index) => clean(item, element, below(walk, index)));
+  }
+  if (!isObject(value)) return value;
+  const result: { [key: string]: PlainValue } = {};
+  for (const [key, field] of Object.entries(value)) {
+    const known = ownNode(schema.properties, key);
+    const mapped = schema.patternProperties?.["^.*$"];
+    if (known !== undefined) {
+      if (field !== null) result[key] = clean(known, field, below(walk, key));
+    } else if (mapped !== undefined) result[key] = clean(mapped, field, below(walk, key));
+    else if (schema.additionalProperties === false) reportUnknown(schema, key, walk);
+    else result[key] = field;
+  }
+  return result;
+}
+
+function ownNode(nodes: SchemaNode["properties"], key: string): SchemaNode | undefined {
+  return nodes !== undefined && Object.hasOwn(nodes, key) ? nodes[key] : undefined;
+}
+
+function reportUnknown(schema: SchemaNode, key: string, walk: Walk): void {
+  const known = Object.keys(schema.properties ?? {});
+  const nearest = findNearestWord(key, known);
+  const shown = key.length > 100 ? `${key.slice(0, 100)}…` : key;
+  const hint = nearest === undefined ? "" : `, did you mean "${nearest}"?`;
+  walk.findings[walk.level]([...walk.path, key], `unknown field "${shown}"${hint}`, "unknown-field");
+}
+
+function explain(schema: SchemaNode, value: PlainValue, walk: Walk): void {
+  const { path, findings } = walk;
+  if (schema.type === undefined) return;
+  if (!hasType(schema.type, value)) {
+    const article = /^[aeiou]/.test(schema.type) ? "an" : "a";
+    const expected = schema.type === "array" ? "a list" : `${article} ${schema.type}`;
+    const hint = numericHint(schema.type, value);
+    findings.error(path, `must be ${expected}, not ${describeType(value)}${hint}`, "wrong-type");
+  } else if (typeof value === "string") explainText(schema, value, walk);
+  else if (typeof value === "number") explainNumber(schema, value, walk);
+  else if (isList(value)) {
+    const item = schema.items;
+    if (item !== undefined) value.forEach((element, index) => void explain(item, element, below(walk, index)));
+  } else if (isObject(value)) explainObject(schema, value, walk);
+}
+
+function explainObject(schema: SchemaNode, value: { readonly [key: string]: PlainValue }, walk: Walk): void {
+  for (const name of schema.required ?? []) {
+    if (!Object.hasOwn(value, name)) walk.findings.error([...walk.path, name], "is required", "required");
+  }
+  for (const [key, field] of Object.entries(value)) {
+    const node = ownNode(schema.properties, key) ?? schema.patternProperties?.["^.*$"];
+    if (node !== undefined) explain(node, field, below(walk, key));
+  }
+}
+
+function explainText(schema: SchemaNode, value: string, { path, findings }: Walk): void {
+  if (schema.enum !== undefined && !schema.enum.includes(value)) {
+    const nearest = findNearestWord(value, schema.enum);
+    const hint = nearest === undefined ? "" : `, did you mean "${nearest}"?`;
+    findings.error(path, `must be one of ${schema.enum.join(", ")}${hint}`, "enum");
+  }
+  if (value.length < (schema.minLength ?? 0)) findings.error(path, "must not be empty", "required");
+  if (schema.pattern === durationPattern && !new RegExp(durationPattern, "u").test(value)) {
+    findings.error(path, 'must be a duration such as "5s", "100ms" or "1h30m"', "duration");
+  }
+}
+
+function explainNumber(schema: SchemaNode, value: number, { path, findings }: Walk): void {
+  const { minimum, maximum } = schema;
+  if (minimum !== undefined && value < minimum) findings.error(path, `must be at least ${minimum}`, "out-of-range");
+  if (maximum !== undefined && value > maximum) findings.error(path, `must be at most ${maximum}`, "out-of-range");
+}
+
+function hasType(type: string, value: PlainValue): boolean {
+  if (type === "array") return isList(value);
+  if (type === "object") return isObject(value);
+  if (type === "integer") return Number.isInteger(value);
+  return typeof value === type;
+}
+
+function numericHint(type: string, value: PlainValue): string {
+  if (type === "string" && typeof value === "number") return ` (write "${value}" in quotes)`;
+  if (type === "string" && typeof value === "boolean") return ` (write "${value}" in quotes)`;
+  if ((type === "integer" || type === "number") && typeof value === "string" && /^[0-9]+$/.test(value)) {
+    return ` (write ${value} without quotes)`;
+  }
+  return type === "integer" && typeof value === "number" ? " with decimals" : "";
+}

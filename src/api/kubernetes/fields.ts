@@ -1,0 +1,94 @@
+/** Reads single fields of Kubernetes objects: absent is undefined, a wrong type is a finding, nothing ever throws. */
+import type { Findings, Path } from "../findings.ts";
+import type { Labels } from "../object.ts";
+import { describeType } from "../plain-value.ts";
+
+/** One object of a Kubernetes object, at a path. Only own fields are seen. */
+export interface FieldReader {
+  readonly path: Path;
+  text(name: string): string | undefined;
+  flag(name: string): boolean | undefined;
+  /** A port from 1 to 65535, as a whole number. */
+  port(name: string): number | undefined;
+  textOrNumber(name: string): string | number | undefined;
+  /** An object's field as a reader; an empty one where the field is absent or wrong. */
+  object(name: string): FieldReader;
+  /** The objects of a list; wrong items are left out. */
+  objects(name: string): readonly FieldReader[];
+  texts(name: string): readonly string[];
+  labels(name: string): Labels | undefined;
+  has(name: string): boolean;
+}
+
+export function createFieldReader(value: unknown, path: Path, findings: Findings): FieldReader {
+  const record = asRecord(value, path, findings);
+  const field = (name: string): unknown => {
+    const found = record !== undefined && Object.hasOwn(record, name) ? record[name] : undefined;
+    return found === null ? undefined : found;
+  };
+  const wrong = (name: string, expected: string): undefined => {
+    findings.error([...path, name], `must be ${expected}, not ${describeType(field(name))}`, "wrong-type");
+    return undefined;
+  };
+  const list = (name: string): readonly unknown[] => {
+    const found = field(name);
+    if (found === undefined) return [];
+    return Array.isArray(found) ? found : (wrong(name, "a list") ?? []);
+  };
+  const text = (name: string): string | undefined => {
+    const found = field(name);
+    return found === undefined || typeof found === "string" ? found : wrong(name, "a string");
+  };
+  return {
+    path,
+    text,
+    flag: (name) => {
+      const found = field(name);
+      return found === undefined || typeof found === "boolean" ? found : wrong(name, "a boolean");
+    },
+    port: (name) => {
+      const found = field(name);
+      if (found === undefined) return undefined;
+      const isPort = typeof found === "number" && Number.isInteger(found) && found >= 0 && found <= 65535;
+      if (isPort) return found;
+      findings.error([...path, name], "must be a port from 1 to 65535", "port");
+      return undefined;
+    },
+    textOrNumber: (name) => {
+      const found = field(name);
+      if (found === undefined || typeof found === "string") return found;
+      return typeof found === "number" && Number.isInteger(found) ? found : wrong(name, "a number or a string");
+    },
+    object: (name) => createFieldReader(field(name), [...path, name], findings),
+    objects: (name) =>
+      list(name).flatMap((item, index) => {
+        const at = [...path, name, index];
+        return asRecord(item ?? "nothing", at, findings) === undefined ? [] : [createFieldReader(item, at, findings)];
+      }),
+    texts: (name) => list(name).filter((item, index): item is string => isText(item, [...path, name, index], findings)),
+    labels: (name) => readLabels(field(name), [...path, name], findings),
+    has: (name) => field(name) !== undefined,
+  };
+}
+
+function asRecord(value: unknown, path: Path, findings: Findings): { readonly [name: string]: unknown } | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === "object" && !Array.isArray(value)) return value as { readonly [name: string]: unknown };
+  findings.error(path, `must be an object, not ${describeType(value)}`, "wrong-type");
+  return undefined;
+}
+
+function isText(item: unknown, path: Path, findings: Findings): boolean {
+  if (typeof item === "string") return true;
+  findings.error(path, `must be a string, not ${describeType(item)}`, "wrong-type");
+  return false;
+}
+
+function readLabels(value: unknown, path: Path, findings: Findings): Labels | undefined {
+  const record = asRecord(value, path, findings);
+  if (record === undefined) return undefined;
+  const entries = Object.entries(record).filter(
+    ([name, item]) => name !== "__proto__" && isText(item, [...path, name], findings),
+  );
+  return Object.fromEntries(entries.map(([name, item]) => [name, String(item)]));
+}

@@ -1,0 +1,230 @@
+/** From a raw Kubernetes-shaped object, of unknown content, to an object of the mesh and what is to be said about it. */
+import type { Message, ObjectRef, Position } from "../lib/message.ts";
+import { compileSchema, type SchemaCheck } from "./check-schema.ts";
+import { type DestinationRuleSpec, destinationRuleSchema } from "./destination-rule/schema.ts";
+import { validateDestinationRule } from "./destination-rule/validate.ts";
+import { createFindings, type Finding, formatPath, type Path } from "./findings.ts";
+import { type GatewaySpec, gatewaySchema } from "./gateway/schema.ts";
+import { validateGateway } from "./gateway/validate.ts";
+import type { MeshObject } from "./kinds.ts";
+import {
+  findKindInfo,
+  type IstioKind,
+  isBystander,
+  isIstioKind,
+  isKubeKind,
+  istioKinds,
+  kubeKinds,
+  untranslatedKinds,
+} from "./known-kinds.ts";
+import { convertKubeObject } from "./kubernetes/convert.ts";
+import { parseMetadata } from "./metadata.ts";
+import { findNearestWord } from "./nearest-word.ts";
+import type { ObjectMeta } from "./object.ts";
+import { type PeerAuthenticationSpec, peerAuthenticationSchema } from "./peer-authentication/schema.ts";
+import { validatePeerAuthentication } from "./peer-authentication/validate.ts";
+import { copyPlain, describeType } from "./plain-value.ts";
+import { type ServiceEntrySpec, serviceEntrySchema } from "./service-entry/schema.ts";
+import { validateServiceEntry } from "./service-entry/validate.ts";
+import { type SidecarSpec, sidecarSchema } from "./sidecar/schema.ts";
+import { validateSidecar } from "./sidecar/validate.ts";
+import { type VirtualServiceSpec, virtualServiceSchema } from "./virtual-service/schema.ts";
+import { validateVirtualService } from "./virtual-service/validate.ts";
+import { type WorkloadEntrySpec, workloadEntrySchema } from "./workload-entry/schema.ts";
+import { validateWorkloadEntry } from "./workload-entry/validate.ts";
+
+export interface ParseOptions {
+  /** Where a field stands, for objects from files; the nearest field that exists for one that does not. */
+  readonly positionOf?: (path: Path) => Position | undefined;
+}
+
+export interface ParsedObject {
+  /** Absent where there are errors, and for kinds that the mesh does not read. */
+  readonly object?: MeshObject;
+  /** Which object it is, as far as that could be read: name and namespace may be "". */
+  readonly ref: ObjectRef;
+  /** Errors (then there is no object), warnings and hints. */
+  readonly messages: readonly Message[];
+}
+
+interface SpecOf {
+  readonly VirtualService: VirtualServiceSpec;
+  readonly DestinationRule: DestinationRuleSpec;
+  readonly Gateway: GatewaySpec;
+  readonly ServiceEntry: ServiceEntrySpec;
+  readonly WorkloadEntry: WorkloadEntrySpec;
+  readonly Sidecar: SidecarSpec;
+  readonly PeerAuthentication: PeerAuthenticationSpec;
+}
+
+type KindChecks = {
+  readonly [Kind in IstioKind]: {
+    readonly schema: SchemaCheck;
+    readonly validate: (spec: SpecOf[Kind]) => readonly Finding[];
+  };
+};
+
+const kindChecks: KindChecks = {
+  VirtualService: { schema: compileSchema(virtualServiceSchema), validate: validateVirtualService },
+  DestinationRule: { schema: compileSchema(destinationRuleSchema), validate: validateDestinationRule },
+  Gateway: { schema: compileSchema(gatewaySchema), validate: validateGateway },
+  ServiceEntry: { schema: compileSchema(serviceEntrySchema), validate: validateServiceEntry },
+  WorkloadEntry: { schema: compileSchema(workloadEntrySchema), validate: validateWorkloadEntry },
+  Sidecar: { schema: compileSchema(sidecarSchema), validate: validateSidecar },
+  PeerAuthentication: { schema: compileSchema(peerAuthenticationSchema), validate: validatePeerAuthentication },
+};
+
+/** Most objects in one List, and levels of Lists in Lists. */
+const maxListItems = 100_000;
+const maxListDepth = 3;
+
+/** Parses one raw object; a `List` gives one result for each of its items. Never throws, whatever the content is. */
+export function parseObjects(raw: unknown, options: ParseOptions = {}): readonly ParsedObject[] {
+  return expand(raw, [], 0).map(([item, prefix]) => {
+    const { positionOf } = options;
+    if (positionOf === undefined || prefix.length === 0) return parseObject(item, options);
+    return parseObject(item, { positionOf: (path) => positionOf([...prefix, ...path]) });
+  });
+}
+
+/** Parses one raw object that is not a List. Never throws, whatever the content is. */
+export function parseObject(raw: unknown, options: ParseOptions = {}): ParsedObject {
+  const top = describeTop(raw);
+  if (typeof top === "string") {
+    return finish(
+      { kind: "", namespace: "", name: "" },
+      [{ level: "error", code: "not-an-object", path: [], text: top }],
+      { options },
+    );
+  }
+  const { apiVersion, kind } = top;
+  if (isKubeKind(kind) && kubeKinds[kind].versions.includes(apiVersion)) {
+    const { meta, ref, findings } = parseIdentity(raw, kind, kubeKinds[kind].isNamespaced);
+    const converted = convertKubeObject(kind, raw, { apiVersion, meta });
+    return finish(ref, [...findings, ...converted.findings], { object: converted.object, options });
+  }
+  if (isIstioKind(kind) && istioKinds[kind].versions.includes(apiVersion))
+    return parseIstioObject(kind, raw, { apiVersion, options });
+  const { ref } = parseIdentity(raw, kind, true);
+  return finish(ref, [describeUnreadKind(apiVersion, kind)], { options });
+}
+
+function parseIstioObject(
+  kind: IstioKind,
+  raw: unknown,
+  context: { readonly apiVersion: string; readonly options: ParseOptions },
+): ParsedObject {
+  const identity = parseIdentity(raw, kind, true);
+  const findings = createFindings();
+  for (const name of Object.keys(raw as object)) {
+    if (!["apiVersion", "kind", "metadata", "spec", "status"].includes(name)) {
+      const nearest = findNearestWord(name, ["apiVersion", "kind", "metadata", "spec", "status"]);
+      const hint = nearest === undefined ? "" : `, did you mean "${nearest}"?`;
+      findings.error([name], `unknown field "${name.slice(0, 100)}"${hint}`, "unknown-field");
+    }
+  }
+  const plain = copyPlain(ownField(raw, "spec") ?? {}, ["spec"], findings);
+  const checks = kindChecks[kind];
+  const spec = plain === undefined ? undefined : checks.schema.check(plain, ["spec"], findings);
+  if (spec === undefined) return finish(identity.ref, [...identity.findings, ...findings.all], context);
+  // The schema has just proved the type; TypeScript cannot follow a table indexed by kind.
+  const validate = checks.validate as (spec: unknown) => readonly Finding[];
+  const object = { kind, apiVersion: context.apiVersion, meta: identity.meta, spec } as unknown as MeshObject;
+  return finish(identity.ref, [...identity.findings, ...findings.all, ...validate(spec)], {
+    object,
+    options: context.options,
+  });
+}
+
+interface Identity {
+  readonly meta: ObjectMeta;
+  readonly ref: ObjectRef;
+  readonly findings: readonly Finding[];
+}
+
+function parseIdentity(raw: unknown, kind: string, isNamespaced: boolean): Identity {
+  const findings = createFindings();
+  const meta = parseMetadata(raw, isNamespaced, findings);
+  return { meta, ref: { kind, namespace: meta.namespace, name: meta.name }, findings: findings.all };
+}
+
+/** Kind and version, or what is wrong with them. */
+function describeTop(raw: unknown): { readonly apiVersion: string; readonly kind: string } | string {
+  if (typeof raw !== "object" || raw === null || Array.isArray(raw))
+    return `must be an object with apiVersion and kind, not ${describeType(raw)}`;
+  const [apiVersion, kind] = [ownField(raw, "apiVersion"), ownField(raw, "kind")];
+  if (typeof kind !== "string" || kind === "") return "has no kind";
+  if (typeof apiVersion !== "string" || apiVersion === "") return `has no apiVersion (kind ${kind.slice(0, 100)})`;
+  return { apiVersion, kind };
+}
+
+function ownField(raw: unknown, name: string): unknown {
+  return typeof raw === "object" && raw !== null && Object.hasOwn(raw, name)
+    ? (raw as Record<string, unknown>)[name]
+    : undefined;
+}
+
+function describeUnreadKind(apiVersion: string, kind: string): Finding {
+  const base = { code: "unknown-kind", path: ["kind"] } as const;
+  const known = findKindInfo(kind);
+  if (known !== undefined && apiVersion.startsWith("gateway.networking.k8s.io/")) {
+    return {
+      ...base,
+      level: "warning",
+      code: "untranslated-kind",
+      text: `kind ${kind} of ${apiVersion} is not translated yet by this version`,
+    };
+  }
+  if (known !== undefined) {
+    const text = `${apiVersion} has no kind ${kind} that is read here, did you mean ${known.versions.join(" or ")}?`;
+    return { ...base, level: "error", path: ["apiVersion"], text };
+  }
+  if (untranslatedKinds.has(kind)) {
+    return {
+      ...base,
+      level: "warning",
+      code: "untranslated-kind",
+      text: `kind ${kind} is not translated yet by this version`,
+    };
+  }
+  if (isBystander(apiVersion, kind))
+    return { ...base, level: "info", code: "unused-kind", text: `kind ${kind} has no meaning for the mesh` };
+  const nearest = findNearestWord(kind, [...Object.keys(kubeKinds), ...Object.keys(istioKinds), ...untranslatedKinds]);
+  const hint = nearest === undefined ? "" : `, did you mean ${nearest}?`;
+  return {
+    ...base,
+    level: "warning",
+    text: `unknown kind ${kind.slice(0, 100)} of ${apiVersion.slice(0, 100)}${hint}`,
+  };
+}
+
+/** The items of a List, with their paths; anything else stands for itself. */
+function expand(raw: unknown, prefix: Path, depth: number): readonly (readonly [unknown, Path])[] {
+  const [kind, items] = [ownField(raw, "kind"), ownField(raw, "items")];
+  const isList = typeof kind === "string" && kind.endsWith("List") && Array.isArray(items);
+  if (!isList || depth >= maxListDepth || items.length > maxListItems) return [[raw, prefix]];
+  return items.flatMap((item: unknown, index) => expand(item, [...prefix, "items", index], depth + 1));
+}
+
+interface Outcome {
+  readonly object?: MeshObject;
+  readonly options: ParseOptions;
+}
+
+function finish(ref: ObjectRef, findings: readonly Finding[], { object, options }: Outcome): ParsedObject {
+  const messages = findings.map((finding): Message => {
+    const position = options.positionOf?.(finding.path);
+    const { level, code, text } = finding;
+    return {
+      level,
+      code,
+      object: ref,
+      path: formatPath(finding.path),
+      text,
+      ...(position === undefined ? {} : { position }),
+    };
+  });
+  if (object === undefined || findings.some((finding) => finding.level === "error")) return { ref, messages };
+  const position = options.positionOf?.([]);
+  return { object: position === undefined ? object : { ...object, position }, ref, messages };
+}

@@ -1,0 +1,149 @@
+/** Rules that several kinds share: hosts, ports, labels, durations, expressions. After Istio's pkg/config/validation. */
+import { isIP } from "node:net";
+import { RE2JS } from "re2js";
+import { parseDuration } from "../lib/duration.ts";
+import type { Findings, Path } from "./findings.ts";
+
+const dnsLabel = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/i;
+const labelName = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+const headerName = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** Longest expression that Istio takes. */
+const maxRegexLength = 1024;
+
+export const isDnsLabel = (text: string): boolean => dnsLabel.test(text);
+
+/** True for a DNS name without wildcard: labels of 63 characters at most, 255 in all, a closing dot is allowed. */
+export function isDnsName(text: string): boolean {
+  const name = text.endsWith(".") ? text.slice(0, -1) : text;
+  return name.length > 0 && name.length <= 255 && name.split(".").every(isDnsLabel);
+}
+
+/** True for a DNS name whose first label may be "*" or start with "*-" or "*"; also for "*" alone. */
+export function isWildcardDnsName(text: string): boolean {
+  if (text === "*") return true;
+  if (!text.startsWith("*")) return isDnsName(text);
+  const rest = text.slice(1);
+  if (rest.startsWith(".")) return isDnsName(rest.slice(1));
+  return isDnsName(`x${rest}`);
+}
+
+export const isAddress = (text: string): boolean => isIP(text) !== 0;
+
+/** True for an IP address or a subnet such as 10.0.0.0/8. */
+export function isAddressOrSubnet(text: string): boolean {
+  const [address = "", bits, more] = text.split("/");
+  const family = isIP(address);
+  if (family === 0 || more !== undefined) return false;
+  return bits === undefined || (/^[0-9]{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
+}
+
+export function checkHost(host: string, path: Path, findings: Findings): boolean {
+  if (isWildcardDnsName(host)) return true;
+  findings.error(path, `"${host}" is not a valid host name`, "host");
+  return false;
+}
+
+export function checkPort(port: number | undefined, path: Path, findings: Findings): void {
+  if (port === undefined || port < 1 || port > 65535) findings.error(path, "must be a port from 1 to 65535", "port");
+}
+
+/** Checks a duration that must be at least `minMs` milliseconds; absent is fine. */
+export function checkDuration(
+  text: string | undefined,
+  bound: { readonly path: Path; readonly minMs: number },
+  findings: Findings,
+): void {
+  if (text === undefined) return;
+  const ms = parseDuration(text);
+  if (ms === undefined) findings.error(bound.path, 'must be a duration such as "5s"', "duration");
+  else if (ms < 0) findings.error(bound.path, "must not be negative", "duration");
+  else if (ms < bound.minMs) findings.error(bound.path, `must be at least ${bound.minMs}ms`, "duration");
+}
+
+export function checkPercent(value: number | undefined, path: Path, findings: Findings): void {
+  if (value !== undefined && (value < 0 || value > 100)) findings.error(path, "must be from 0 to 100", "out-of-range");
+}
+
+export function checkNotNegative(value: number | undefined, path: Path, findings: Findings): void {
+  if (value !== undefined && value < 0) findings.error(path, "must not be negative", "out-of-range");
+}
+
+/** Checks that Envoy's engine (RE2) can compile the expression: no look-around, no back references. */
+export function checkRegex(pattern: string, path: Path, findings: Findings): void {
+  if (pattern.length > maxRegexLength) {
+    findings.error(path, `the expression is longer than ${maxRegexLength} characters`, "regex");
+    return;
+  }
+  try {
+    RE2JS.compile(pattern);
+  } catch (cause: unknown) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    findings.error(path, `is not a valid RE2 expression: ${reason}`, "regex");
+  }
+}
+
+export function checkHeaderName(name: string, path: Path, findings: Findings): void {
+  const plain = name.startsWith(":") ? name.slice(1) : name;
+  if (!headerName.test(plain)) findings.error(path, `"${name}" is not a valid header name`, "header");
+}
+
+/** Checks names and values of labels by Kubernetes' rules: an optional DNS prefix and a name of 63 characters. */
+export function checkLabels(
+  labels: { readonly [name: string]: string } | undefined,
+  path: Path,
+  findings: Findings,
+): void {
+  for (const [name, value] of Object.entries(labels ?? {})) {
+    if (!isLabelKey(name)) findings.error([...path, name], `"${name}" is not a valid label name`, "label");
+    if (value !== "" && !labelName.test(value))
+      findings.error([...path, name], `"${value}" is not a valid label value`, "label");
+  }
+}
+
+function isLabelKey(key: string): boolean {
+  const [first = "", second, more] = key.split("/");
+  if (more !== undefined) return false;
+  return second === undefined ? labelName.test(first) : isDnsName(first) && labelName.test(second);
+}
+
+/** Checks exportTo: namespaces, ".", "*" or "~"; "*" and "~" stand alone, nothing stands twice. */
+export function checkExportTo(exportTo: readonly string[] | undefined, path: Path, findings: Findings): void {
+  const seen = new Set<string>();
+  for (const [index, value] of (exportTo ?? []).entries()) {
+    const at = [...path, index];
+    if (seen.has(value)) findings.error(at, `"${value}" is given twice`, "duplicate");
+    seen.add(value);
+    if (!["*", ".", "~"].includes(value) && !isDnsLabel(value)) {
+      findings.error(at, `"${value}" is not a namespace, ".", "*" or "~"`, "export-to");
+    }
+  }
+  for (const alone of ["*", "~"]) {
+    if (seen.has(alone) && seen.size > 1) findings.error(path, `"${alone}" must stand alone`, "export-to");
+  }
+}
+
+/** Checks a list of which no value may stand twice. */
+export function checkUnique(
+  values: readonly string[],
+  what: string,
+  at: { readonly path: (index: number) => Path; readonly findings: Findings },
+): void {
+  const seen = new Set<string>();
+  for (const [index, value] of values.entries()) {
+    if (seen.has(value)) at.findings.error(at.path(index), `${what} "${value}" is given twice`, "duplicate");
+    seen.add(value);
+  }
+}
+
+/** Reports where more than one of the named fields is set, or none while one is needed. Absent means undefined. */
+export function checkExactlyOne(
+  fields: { readonly [name: string]: unknown },
+  needed: "needs one" | "may be none",
+  at: { readonly path: Path; readonly findings: Findings },
+): void {
+  const given = Object.keys(fields).filter((name) => fields[name] !== undefined);
+  if (given.length > 1) at.findings.error(at.path, `only one of ${given.join(", ")} may be set`, "one-of");
+  if (given.length === 0 && needed === "needs one") {
+    at.findings.error(at.path, `one of ${Object.keys(fields).join(", ")} is required`, "one-of");
+  }
+}
