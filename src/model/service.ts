@@ -60,4 +60,19 @@ export function serviceKey(service: { readonly hostname: string; readonly namesp
   return `${service.namespace}/${service.hostname}`;
 }
 
+/** Istio's order of services: creation time, then name, then namespace. Those without a time count as the oldest. */
+export function compareServices(a: Service, b: Service): number {
+  return (
+    compareText(a.creationTimestamp ?? "", b.creationTimestamp ?? "") ||
+    compareText(a.name, b.name) ||
+    compareText(a.namespace, b.namespace)
+  );
+}
+
+// By UTF-16 units, the same everywhere (localeCompare is not).
+function compareText(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}
+
 export const unspecifiedAddress = "0.0.0.0";

@@ -161,6 +161,7 @@ class MeshSnapshot implements Snapshot {
   readonly endpoints: EndpointIndex;
   readonly workloads: WorkloadIndex;
   readonly virtualServices: ConfigView["virtualServices"];
+  readonly virtualServicesByGateway: ConfigView["virtualServicesByGateway"];
   readonly destinationRules: ConfigView["destinationRules"];
   readonly gateways: ConfigView["gateways"];
   readonly sidecars: ConfigView["sidecars"];
@@ -181,6 +182,7 @@ class MeshSnapshot implements Snapshot {
     this.endpoints = parts.endpoints;
     this.workloads = parts.workloads;
     this.virtualServices = parts.config.virtualServices;
+    this.virtualServicesByGateway = parts.config.virtualServicesByGateway;
     this.destinationRules = parts.config.destinationRules;
     this.gateways = parts.config.gateways;
     this.sidecars = parts.config.sidecars;

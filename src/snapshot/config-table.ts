@@ -15,6 +15,7 @@ import type { ResolvedVirtualService, SelectorPairs } from "./snapshot.ts";
 /** What a snapshot holds of the configuration; parts are identical as long as they read the same. */
 export interface ConfigView {
   readonly virtualServices: readonly ResolvedVirtualService[];
+  readonly virtualServicesByGateway: ReadonlyMap<string, readonly ResolvedVirtualService[]>;
   readonly destinationRules: readonly DestinationRule[];
   readonly gateways: readonly Gateway[];
   readonly sidecars: readonly Sidecar[];
@@ -26,13 +27,14 @@ export interface ConfigView {
 
 const emptyView: ConfigView = {
   virtualServices: [],
+  virtualServicesByGateway: new Map(),
   destinationRules: [],
   gateways: [],
   sidecars: [],
   peerAuthentications: [],
   namespaceLabels: new Map(),
   selectorLabels: new Set(),
-  selectorPairs: { outbound: new Set(), all: new Set() },
+  selectorPairs: { outbound: new Set(), all: new Set(), compared: new Set() },
 };
 
 /** Configuration objects ready for use, kept up to date kind by kind. Lives as long as its builder. */
@@ -58,17 +60,22 @@ export class ConfigTable {
       kinds.has(kind) ? keepIfSameElements(list, listByAge(maps, kind)) : list;
     const exportToChanged = !isDeepEqual(this.#defaultExportTo, mesh.defaultVirtualServiceExportTo);
     this.#defaultExportTo = mesh.defaultVirtualServiceExportTo;
-    const selectorPairs = [...kinds].some(mayReadProxyLabels)
-      ? keepIfEqual(before.selectorPairs, deriveSelectorPairs(listSelecting(maps)))
+    const selectorPairs = [...kinds].some((kind) => kind === "MeshConfig" || mayReadProxyLabels(kind))
+      ? keepIfEqual(before.selectorPairs, deriveSelectorPairs(listSelecting(maps), mesh))
       : before.selectorPairs;
+    const virtualServices =
+      kinds.has("VirtualService") || exportToChanged
+        ? keepIfSameElements(
+            before.virtualServices,
+            this.#virtualServices.resolve(listByAge(maps, "VirtualService"), this.#defaultExportTo),
+          )
+        : before.virtualServices;
     this.#view = {
-      virtualServices:
-        kinds.has("VirtualService") || exportToChanged
-          ? keepIfSameElements(
-              before.virtualServices,
-              this.#virtualServices.resolve(listByAge(maps, "VirtualService"), this.#defaultExportTo),
-            )
-          : before.virtualServices,
+      virtualServices,
+      virtualServicesByGateway:
+        virtualServices === before.virtualServices
+          ? before.virtualServicesByGateway
+          : groupByGateway(virtualServices, before.virtualServicesByGateway),
       destinationRules: kinds.has("DestinationRule")
         ? keepIfSameElements(
             before.destinationRules,
@@ -92,6 +99,21 @@ export class ConfigTable {
 
 function listByAge<K extends Kind>(maps: ObjectMaps, kind: K): readonly ObjectOf<K>[] {
   return [...listObjects(maps, kind)].sort(compareByAge);
+}
+
+function groupByGateway(
+  virtualServices: readonly ResolvedVirtualService[],
+  before: ReadonlyMap<string, readonly ResolvedVirtualService[]>,
+): ReadonlyMap<string, readonly ResolvedVirtualService[]> {
+  const groups = new Map<string, ResolvedVirtualService[]>();
+  for (const rule of virtualServices) {
+    for (const gateway of new Set(rule.gateways)) {
+      const group = groups.get(gateway);
+      if (group === undefined) groups.set(gateway, [rule]);
+      else group.push(rule);
+    }
+  }
+  return new Map([...groups].map(([gateway, group]) => [gateway, keepIfSameElements(before.get(gateway), group)]));
 }
 
 function* listSelecting(maps: ObjectMaps): Iterable<MeshObject> {

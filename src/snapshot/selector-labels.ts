@@ -1,5 +1,6 @@
-import type { DestinationRule } from "../api/destination-rule/schema.ts";
+import type { DestinationRule, PortTrafficPolicy } from "../api/destination-rule/schema.ts";
 import type { Kind, MeshObject } from "../api/kinds.ts";
+import type { MeshConfig } from "../api/mesh-config/schema.ts";
 import type { Labels } from "../api/object.ts";
 import type { VirtualService } from "../api/virtual-service/schema.ts";
 import type { SelectorPairs } from "./snapshot.ts";
@@ -25,9 +26,18 @@ export function mayReadProxyLabels(kind: string): boolean {
 }
 
 /** The labels that selectors of these objects ask for, as "name=value". */
-export function deriveSelectorPairs(objects: Iterable<MeshObject>): SelectorPairs {
-  const [outbound, all] = [new Set<string>(), new Set<string>()];
+export function deriveSelectorPairs(objects: Iterable<MeshObject>, mesh: MeshConfig): SelectorPairs {
+  const [outbound, all, compared] = [new Set<string>(), new Set<string>(), new Set<string>()];
+  const notePriorities = (policy: TrafficPart | undefined): void => {
+    // "name" or "name=value"
+    for (const priority of policy?.loadBalancer?.localityLbSetting?.failoverPriority ?? []) {
+      compared.add(priority.split("=", 1)[0] ?? priority);
+    }
+  };
+  notePriorities({ loadBalancer: { localityLbSetting: mesh.localityLbSetting } });
+  notePriorities(mesh.defaultTrafficPolicy);
   for (const object of objects) {
+    if (object.kind === "DestinationRule") for (const part of listTrafficParts(object)) notePriorities(part);
     for (const { labels, isOutbound } of listSelectors(object)) {
       for (const [name, value] of Object.entries(labels)) {
         all.add(`${name}=${value}`);
@@ -35,7 +45,15 @@ export function deriveSelectorPairs(objects: Iterable<MeshObject>): SelectorPair
       }
     }
   }
-  return { outbound, all };
+  return { outbound, all, compared };
+}
+
+type TrafficPart = Pick<PortTrafficPolicy, "loadBalancer" | "outlierDetection">;
+
+/** All places of a rule that hold a policy: the rule's own, its ports', its subsets' and their ports'. */
+export function listTrafficParts({ spec }: DestinationRule): readonly TrafficPart[] {
+  const policies = [spec.trafficPolicy, ...(spec.subsets ?? []).map((subset) => subset.trafficPolicy)];
+  return policies.flatMap((policy) => (policy === undefined ? [] : [policy, ...(policy.portLevelSettings ?? [])]));
 }
 
 /** Only the labels that a selector asks for with this very value; to every selector the rest reads as absent. */

@@ -1,7 +1,7 @@
 import type { KubeService } from "../api/kubernetes/types.ts";
 import type { ServiceEntry } from "../api/service-entry/schema.ts";
 import { objectKey } from "../lib/message.ts";
-import { type Service, serviceKey } from "../model/service.ts";
+import { compareServices, type Service, serviceKey } from "../model/service.ts";
 import { convertKubeService, type ServiceDefaults } from "../registry/kube-services.ts";
 import { resolveAliases } from "../registry/service-aliases.ts";
 import { convertServiceEntry } from "../registry/service-entries.ts";
@@ -170,15 +170,6 @@ export class ServiceTable {
     this.#index = createIndex(all, this.#services, this.#hostnames);
     return changed;
   }
-}
-
-/** Istio's order of services: creation time, name, namespace. */
-export function compareServices(a: Service, b: Service): number {
-  return (
-    compareText(a.creationTimestamp ?? "", b.creationTimestamp ?? "") ||
-    compareText(a.name, b.name) ||
-    compareText(a.namespace, b.namespace)
-  );
 }
 
 function convertObject(object: KubeService | ServiceEntry | undefined, defaults: ServiceDefaults): readonly Service[] {

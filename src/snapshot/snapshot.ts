@@ -64,6 +64,8 @@ export interface Snapshot {
   readonly workloads: WorkloadIndex;
   /** Resolved, oldest first (Istio's order); delegates themselves are not in it. */
   readonly virtualServices: readonly ResolvedVirtualService[];
+  /** The same by gateway ("mesh" or "namespace/name"); a list is the same one until one of its members changes. */
+  readonly virtualServicesByGateway: ReadonlyMap<string, readonly ResolvedVirtualService[]>;
   /** Oldest first; hosts are full names. */
   readonly destinationRules: readonly DestinationRule[];
   readonly gateways: readonly Gateway[];
@@ -87,6 +89,8 @@ export interface SelectorPairs {
   readonly outbound: ReadonlySet<string>;
   /** Everything, Gateways and policies included. */
   readonly all: ReadonlySet<string>;
+  /** Names of labels of which every value counts: failover priorities compare them with those of endpoints. */
+  readonly compared: ReadonlySet<string>;
 }
 
 /** What differs between two snapshots; the push side decides from it what to make anew. */

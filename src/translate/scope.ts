@@ -7,8 +7,8 @@ import type { Labels } from "../api/object.ts";
 import type { Sidecar } from "../api/sidecar/schema.ts";
 import type { ObjectRef } from "../lib/message.ts";
 import type { Locality } from "../model/endpoint.ts";
-import type { IstioVersion, ProxyType } from "../model/proxy.ts";
 import type { Protocol } from "../model/protocol.ts";
+import type { IstioVersion, ProxyType } from "../model/proxy.ts";
 import type { Service } from "../model/service.ts";
 import type { ServiceTarget } from "../model/workload.ts";
 import type { ResolvedVirtualService, Snapshot } from "../snapshot/snapshot.ts";
@@ -100,8 +100,11 @@ export interface ScopeView {
   /** All services of the scope, one for each hostname, sorted as Snapshot.services.all. */
   readonly services: readonly Service[];
   findService(hostname: string): Service | undefined;
-  /** The rule for a service of this scope after look-up and merging; undefined where none applies. */
-  findDestinationRule(service: Service): MergedDestinationRule | undefined;
+  /**
+   * The rule for a service of this scope after look-up and merging; undefined where none applies. Rules for single
+   * workloads count for outbound traffic only (the default); "inbound" asks for those of what the workload serves.
+   */
+  findDestinationRule(service: Service, direction?: "outbound" | "inbound"): MergedDestinationRule | undefined;
   /** Routers: Gateways that select this proxy, oldest first. Sidecars: empty. */
   readonly gateways: readonly Gateway[];
   /** Virtual services attached to a gateway ("namespace/name") and visible to this scope, oldest first. */
@@ -113,5 +116,10 @@ export interface WorkloadView {
   readonly scope: ScopeView;
   readonly key: WorkloadKey;
   /** Targets with their services, sorted by target port, then age of the service. */
-  readonly targets: readonly { readonly target: ServiceTarget; readonly service: Service; readonly portName: string; readonly protocol: Protocol }[];
+  readonly targets: readonly {
+    readonly target: ServiceTarget;
+    readonly service: Service;
+    readonly portName: string;
+    readonly protocol: Protocol;
+  }[];
 }

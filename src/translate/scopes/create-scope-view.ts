@@ -1,0 +1,130 @@
+import type { Gateway } from "../../api/gateway/schema.ts";
+import { type Labels, labelsMatch } from "../../api/object.ts";
+import type { Sidecar } from "../../api/sidecar/schema.ts";
+import { memoByIdentity } from "../../lib/memo.ts";
+import type { Service } from "../../model/service.ts";
+import { isVisibleFrom } from "../../registry/export-to.ts";
+import type { ResolvedVirtualService, Snapshot } from "../../snapshot/snapshot.ts";
+import type { MergedDestinationRule } from "../destination-rules.ts";
+import type { EgressListener, ScopeKey, ScopeView } from "../scope.ts";
+import { findDestinationRule } from "./destination-rule-index.ts";
+import { memoByKey } from "./memo-by-key.ts";
+import { deriveSidecarScope, type SidecarScope } from "./sidecar-scope.ts";
+import { indexByHostname, listVisibleRules, listVisibleServices } from "./visible.ts";
+
+const views = new WeakMap<Snapshot, Map<string, ScopeView>>();
+
+/**
+ * The mesh as a scope sees it, made once for each snapshot and key. Its parts (`services`, `egressListeners`, ...) are the
+ * objects of the snapshot before as long as they read the same, so that generators may memoize on identity.
+ */
+export function createScopeView(snapshot: Snapshot, key: ScopeKey): ScopeView {
+  const ofSnapshot = views.get(snapshot) ?? new Map<string, ScopeView>();
+  views.set(snapshot, ofSnapshot);
+  const known = ofSnapshot.get(key.id);
+  if (known !== undefined) return known;
+  const view = new LazyScopeView(snapshot, key);
+  ofSnapshot.set(key.id, view);
+  return view;
+}
+
+const noRules: readonly ResolvedVirtualService[] = [];
+const noGateways: readonly Gateway[] = [];
+const noListeners: readonly EgressListener[] = [];
+
+class LazyScopeView implements ScopeView {
+  readonly snapshot: Snapshot;
+  readonly key: ScopeKey;
+  readonly sidecar: Sidecar | undefined;
+  readonly outboundTrafficPolicy: "ALLOW_ANY" | "REGISTRY_ONLY";
+  readonly #destinationRules = new Map<string, MergedDestinationRule | undefined>();
+  #scope: SidecarScope | undefined;
+  #gateways: readonly Gateway[] | undefined;
+
+  constructor(snapshot: Snapshot, key: ScopeKey) {
+    this.snapshot = snapshot;
+    this.key = key;
+    this.sidecar = key.sidecar && snapshot.findObject("Sidecar", key.sidecar.namespace, key.sidecar.name);
+    const policy = this.sidecar?.spec.outboundTrafficPolicy ?? snapshot.mesh.outboundTrafficPolicy;
+    // A policy without a mode is the strict one: it is the first of the words in Istio's API.
+    this.outboundTrafficPolicy = (policy.mode ?? "REGISTRY_ONLY") === "REGISTRY_ONLY" ? "REGISTRY_ONLY" : "ALLOW_ANY";
+  }
+
+  get egressListeners(): readonly EgressListener[] {
+    return this.#imports().egressListeners;
+  }
+
+  get services(): readonly Service[] {
+    return this.#imports().services;
+  }
+
+  get gateways(): readonly Gateway[] {
+    if (this.key.proxyType !== "router") return noGateways;
+    this.#gateways ??= listSelectingGateways(this.snapshot.gateways, JSON.stringify(this.key.labels));
+    return this.#gateways;
+  }
+
+  findService(hostname: string): Service | undefined {
+    return indexByHostname(this.services).get(hostname);
+  }
+
+  findDestinationRule(
+    service: Service,
+    direction: "outbound" | "inbound" = "outbound",
+  ): MergedDestinationRule | undefined {
+    const text = `${direction}/${service.namespace}/${service.hostname}`;
+    if (this.#destinationRules.has(text)) return this.#destinationRules.get(text);
+    const { mesh, destinationRules } = this.snapshot;
+    const rule = findDestinationRule(destinationRules, service, {
+      client: { namespace: this.key.namespace, labels: this.key.labels, direction },
+      options: { rootNamespace: mesh.rootNamespace, defaultExportTo: mesh.defaultDestinationRuleExportTo },
+    });
+    this.#destinationRules.set(text, rule);
+    return rule;
+  }
+
+  listGatewayVirtualServices(gateway: string): readonly ResolvedVirtualService[] {
+    const rules = this.snapshot.virtualServicesByGateway.get(gateway);
+    return rules === undefined ? noRules : listVisibleRules(rules, this.key.namespace);
+  }
+
+  #imports(): SidecarScope {
+    this.#scope ??= this.#deriveImports();
+    return this.#scope;
+  }
+
+  #deriveImports(): SidecarScope {
+    const { namespace, proxyType } = this.key;
+    const { services } = this.snapshot;
+    const visible = listVisibleServices(services.all, namespace);
+    if (proxyType === "router") return { egressListeners: noListeners, services: visible };
+    const virtualServices = this.listGatewayVirtualServices("mesh");
+    if (this.sidecar === undefined) return deriveDefaultScope(visible, virtualServices);
+    const candidates = listCandidates(services.all, namespace);
+    return deriveSidecarScope(this.sidecar, namespace, { index: services, visible: candidates, virtualServices });
+  }
+}
+
+/** Without a Sidecar: one listener that knows everything visible. */
+const deriveDefaultScope = memoByIdentity(
+  (services: readonly Service[], virtualServices: readonly ResolvedVirtualService[]): SidecarScope => ({
+    services,
+    egressListeners: [
+      { port: undefined, bind: undefined, captureMode: "DEFAULT", services, virtualServices, sources: [] },
+    ],
+  }),
+);
+
+// A Sidecar names namespaces, so that hosts that stand in several of them are chosen among what it imports.
+const listCandidates: (all: readonly Service[], namespace: string) => readonly Service[] = memoByKey(
+  (all: readonly Service[], namespace) =>
+    all.filter((service) => isVisibleFrom(service.exportTo, service.namespace, namespace)),
+);
+
+const listSelectingGateways: (gateways: readonly Gateway[], labels: string) => readonly Gateway[] = memoByKey(
+  (gateways: readonly Gateway[], labels) => {
+    const parsed = JSON.parse(labels) as Labels;
+    const selecting = gateways.filter((gateway) => labelsMatch(gateway.spec.selector ?? {}, parsed));
+    return selecting.length === gateways.length ? gateways : selecting;
+  },
+);

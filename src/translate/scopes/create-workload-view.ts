@@ -1,0 +1,22 @@
+import { compareServices } from "../../model/service.ts";
+import type { ScopeView, WorkloadKey, WorkloadView } from "../scope.ts";
+
+/** The mesh as the inbound side of one workload sees it; targets of services that are gone meanwhile are left out. */
+export function createWorkloadView(scope: ScopeView, key: WorkloadKey): WorkloadView {
+  const targets = key.targets.flatMap((target) => {
+    const service = scope.snapshot.services.find(target.hostname, target.namespace);
+    const port = service?.ports.find((candidate) => candidate.number === target.port);
+    if (service === undefined || port === undefined) return [];
+    return [{ target, service, portName: port.name, protocol: port.protocol }];
+  });
+  return {
+    scope,
+    key,
+    targets: targets.sort(
+      (a, b) =>
+        a.target.targetPort - b.target.targetPort ||
+        compareServices(a.service, b.service) ||
+        a.target.port - b.target.port,
+    ),
+  };
+}

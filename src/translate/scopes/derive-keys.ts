@@ -1,0 +1,204 @@
+/**
+ * From a proxy to its keys: the only place that reads a whole proxy. What is not put into a key here cannot reach its
+ * configuration; what is put in needlessly splits scopes, and each scope is generated on its own.
+ */
+import type { DestinationRule } from "../../api/destination-rule/schema.ts";
+import { type Labels, refOf } from "../../api/object.ts";
+import type { Sidecar } from "../../api/sidecar/schema.ts";
+import { memoByIdentity } from "../../lib/memo.ts";
+import { formatLocality, type Locality } from "../../model/endpoint.ts";
+import type { Proxy as MeshProxy } from "../../model/proxy.ts";
+import type { Service } from "../../model/service.ts";
+import type { Workload } from "../../model/workload.ts";
+import { addPlaceLabels } from "../../registry/workloads.ts";
+import { filterLabels, listTrafficParts } from "../../snapshot/selector-labels.ts";
+import type { Snapshot } from "../../snapshot/snapshot.ts";
+import type { ListenerKey, ScopeKey, WorkloadKey } from "../scope.ts";
+import { canonicalText } from "./canonical-text.ts";
+import { deriveServiceTargets } from "./service-targets.ts";
+import { findSidecar } from "./sidecar-selection.ts";
+import { listVisibleServices } from "./visible.ts";
+
+export interface ProxyKeys {
+  readonly scope: ScopeKey;
+  readonly listener: ListenerKey;
+  readonly workload: WorkloadKey;
+}
+
+/** The keys of a proxy in a snapshot. */
+export function deriveKeys(snapshot: Snapshot, proxy: MeshProxy): ProxyKeys {
+  const subject = describeProxy(snapshot, proxy);
+  const scope = withId<ScopeKey>(deriveScopeFields(subject));
+  const listener = withId<ListenerKey>({
+    scope,
+    canonicalService: subject.labels["service.istio.io/canonical-name"] ?? "unknown",
+    canonicalRevision: subject.labels["service.istio.io/canonical-revision"] ?? "latest",
+    meshId: proxy.meshId === "" ? "unknown" : proxy.meshId,
+    ownHeadlessAddresses: listHeadlessAddresses(snapshot, proxy),
+  });
+  const workload = withId<WorkloadKey>({
+    listener,
+    labels: filterLabels(subject.labels, snapshot.selectorPairs.all),
+    targets: subject.targets,
+    addresses: needsAddresses(subject) ? firstOfEachFamily(proxy.addresses) : [],
+  });
+  return { scope, listener, workload };
+}
+
+/** What the registry and the proxy itself together say of it. */
+interface Subject {
+  readonly snapshot: Snapshot;
+  readonly proxy: MeshProxy;
+  readonly labels: Labels;
+  readonly locality: Locality;
+  readonly nodeName: string;
+  readonly sidecar: Sidecar | undefined;
+  readonly targets: WorkloadKey["targets"];
+}
+
+function describeProxy(snapshot: Snapshot, proxy: MeshProxy): Subject {
+  const workload = findWorkload(snapshot, proxy);
+  // The registry wins: what a workload says of itself must not take labels away that policies select it by.
+  const labels = { ...proxy.labels, ...workload?.labels };
+  const locality = formatLocality(proxy.locality) === "" && workload !== undefined ? workload.locality : proxy.locality;
+  const client = { namespace: proxy.namespace, labels, rootNamespace: snapshot.mesh.rootNamespace };
+  return {
+    snapshot,
+    proxy,
+    labels,
+    locality,
+    nodeName: proxy.nodeName === "" ? (workload?.nodeName ?? "") : proxy.nodeName,
+    sidecar: proxy.type === "sidecar" ? findSidecar(snapshot.sidecars, client) : undefined,
+    targets: deriveServiceTargets(snapshot, { proxy, workload, labels }),
+  };
+}
+
+// By address, but only within the proxy's own namespace: an address may be claimed, or be one of a shared network.
+function findWorkload(snapshot: Snapshot, proxy: MeshProxy): Workload | undefined {
+  for (const address of proxy.addresses) {
+    const workload = snapshot.workloads.byAddress(address);
+    if (workload?.namespace === proxy.namespace) return workload;
+  }
+  // Pods of the host's network share their address; the node id names the pod.
+  const dot = proxy.id.indexOf(".");
+  const named = dot < 0 ? undefined : snapshot.workloads.find(proxy.namespace, proxy.id.slice(0, dot));
+  return named?.addresses.some((address) => proxy.addresses.includes(address)) === true ? named : undefined;
+}
+
+function deriveScopeFields(subject: Subject): Omit<ScopeKey, "id"> {
+  const { snapshot, proxy, locality, nodeName, sidecar } = subject;
+  const isRouter = proxy.type === "router";
+  const { selectorPairs } = snapshot;
+  const comparable = addPlaceLabels(subject.labels, {
+    locality,
+    clusterId: proxy.clusterId,
+    network: proxy.network,
+    nodeName,
+  });
+  return {
+    proxyType: proxy.type,
+    namespace: proxy.namespace,
+    dnsDomain: proxy.dnsDomain,
+    clusterId: proxy.clusterId,
+    network: proxy.network,
+    sidecar: sidecar && refOf(sidecar),
+    labels: {
+      ...filterLabels(subject.labels, isRouter ? selectorPairs.all : selectorPairs.outbound),
+      ...pickLabels(comparable, selectorPairs.compared),
+    },
+    capabilities: {
+      istioVersion: proxy.istioVersion,
+      extensions: proxy.extensions,
+      acceptHttp10: proxy.acceptHttp10,
+    },
+    locality: needsLocality(snapshot) && formatLocality(locality) !== "" ? locality : undefined,
+    interceptionMode: proxy.interceptionMode,
+    httpProxyPort: proxy.httpProxyPort,
+    privileged: proxy.privileged,
+    ipFamilies: {
+      v4: proxy.addresses.some((address) => !address.includes(":")),
+      v6: proxy.addresses.some((address) => address.includes(":")),
+    },
+    dnsCapture: proxy.dnsCapture,
+    dnsAutoAllocate: proxy.dnsAutoAllocate,
+    idleTimeoutMs: proxy.idleTimeoutMs,
+    nodeName: hasNodeBoundService(snapshot, proxy.namespace) ? nodeName : undefined,
+    targets: isRouter ? subject.targets : [],
+  };
+}
+
+function withId<Key extends { readonly id: string }>(fields: Omit<Key, "id">): Key {
+  // The id of an inner key stands for all of it.
+  const text = canonicalText(
+    Object.fromEntries(
+      Object.entries(fields).map(([name, value]) => [name, isKey(value) ? value.id : (value as unknown)]),
+    ),
+  );
+  return { ...fields, id: text } as unknown as Key;
+}
+
+function isKey(value: unknown): value is { readonly id: string } {
+  return typeof value === "object" && value !== null && "id" in value && typeof value.id === "string";
+}
+
+function pickLabels(labels: Labels, names: ReadonlySet<string>): Labels {
+  if (names.size === 0) return {};
+  return Object.fromEntries(Object.entries(labels).filter(([name]) => names.has(name)));
+}
+
+// Localities are weighed where a rule or the mesh distributes by them, where hosts are ejected so that others must take
+// over, and where a service wants to stay near.
+function needsLocality(snapshot: Snapshot): boolean {
+  const { mesh } = snapshot;
+  if ((mesh.localityLbSetting.distribute ?? []).length > 0) return true;
+  if (mesh.defaultTrafficPolicy?.outlierDetection !== undefined) return true;
+  if (mesh.defaultTrafficPolicy?.loadBalancer?.localityLbSetting !== undefined) return true;
+  return weighsLocality(snapshot.destinationRules) || staysNear(snapshot.services.all);
+}
+
+const weighsLocality = memoByIdentity((rules: readonly DestinationRule[]): boolean =>
+  rules.some((rule) =>
+    listTrafficParts(rule).some(
+      (part) => part.outlierDetection !== undefined || part.loadBalancer?.localityLbSetting !== undefined,
+    ),
+  ),
+);
+
+const staysNear = memoByIdentity((services: readonly Service[]): boolean =>
+  services.some((service) => service.trafficDistribution !== undefined && service.trafficDistribution !== "Any"),
+);
+
+function hasNodeBoundService(snapshot: Snapshot, namespace: string): boolean {
+  return isNodeBound(listVisibleServices(snapshot.services.all, namespace));
+}
+
+const isNodeBound = memoByIdentity((services: readonly Service[]): boolean =>
+  services.some((service) => service.nodeLocal || service.trafficDistribution === "PreferSameNode"),
+);
+
+function listHeadlessAddresses(snapshot: Snapshot, proxy: MeshProxy): readonly string[] {
+  return proxy.addresses.filter((address) =>
+    snapshot.endpoints.servicesAt(address).some((key) => {
+      const slash = key.indexOf("/");
+      return snapshot.services.find(key.slice(slash + 1), key.slice(0, slash))?.isHeadless === true;
+    }),
+  );
+}
+
+// Own addresses matter where listeners are bound to them, or where a Sidecar sends requests on to "0.0.0.0:PORT", which
+// stands for the workload's own address.
+function needsAddresses({ proxy, sidecar }: Subject): boolean {
+  if (proxy.interceptionMode === "NONE") return true;
+  return (sidecar?.spec.ingress ?? []).some(
+    (listener) =>
+      listener.captureMode === "NONE" ||
+      (listener.defaultEndpoint ?? "").startsWith("0.0.0.0:") ||
+      (listener.defaultEndpoint ?? "").startsWith("[::]:"),
+  );
+}
+
+function firstOfEachFamily(addresses: readonly string[]): readonly string[] {
+  const v4 = addresses.find((address) => !address.includes(":"));
+  const v6 = addresses.find((address) => address.includes(":"));
+  return [v4, v6].filter((address) => address !== undefined);
+}

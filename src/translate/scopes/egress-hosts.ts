@@ -1,0 +1,56 @@
+import { hostIsWithin, hostsOverlap } from "../../lib/hostname.ts";
+
+/** Hosts that a listener imports, and those that it leaves out all the same. */
+export interface EgressHosts {
+  readonly imports: readonly HostPattern[];
+  readonly exclusions: readonly HostPattern[];
+}
+
+interface HostPattern {
+  /** "*" for all namespaces. */
+  readonly namespace: string;
+  readonly host: string;
+}
+
+/**
+ * Parses the hosts of an egress listener: "namespace/host", where the namespace may be "*" for all or "." for the
+ * workload's own; "~/*" imports nothing; "~namespace/host" takes out what another entry imports (Istio:
+ * model/sidecar.go). An entry without a slash imports nothing.
+ */
+export function parseEgressHosts(hosts: readonly string[], ownNamespace: string): EgressHosts {
+  const imports: HostPattern[] = [];
+  const exclusions: HostPattern[] = [];
+  for (const text of hosts) {
+    const slash = text.indexOf("/");
+    if (slash < 0) continue;
+    const stated = text.slice(0, slash);
+    const host = text.slice(slash + 1);
+    if (stated === "~") continue;
+    const isExclusion = stated.startsWith("~");
+    const name = isExclusion ? stated.slice(1) : stated;
+    const pattern = { namespace: name === "." ? ownNamespace : name, host };
+    if (isExclusion) exclusions.push(pattern);
+    else imports.push(pattern);
+  }
+  return { imports, exclusions };
+}
+
+/** True where a service of this host and namespace is imported: every name that it stands for must be wanted. */
+export function importsService(hosts: EgressHosts, namespace: string, hostname: string): boolean {
+  const isWithin = (pattern: HostPattern): boolean =>
+    (pattern.namespace === "*" || pattern.namespace === namespace) && hostIsWithin(hostname, pattern.host);
+  return hosts.imports.some(isWithin) && !hosts.exclusions.some(isWithin);
+}
+
+/** True where a virtual service of a namespace has a host in common with what is imported. */
+export function importsRule(hosts: EgressHosts, namespace: string, ruleHosts: readonly string[]): boolean {
+  return ruleHosts.some(
+    (host) =>
+      hosts.imports.some(
+        (pattern) => (pattern.namespace === "*" || pattern.namespace === namespace) && hostsOverlap(host, pattern.host),
+      ) &&
+      !hosts.exclusions.some(
+        (pattern) => (pattern.namespace === "*" || pattern.namespace === namespace) && hostIsWithin(host, pattern.host),
+      ),
+  );
+}

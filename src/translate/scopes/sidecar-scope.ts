@@ -1,0 +1,188 @@
+/**
+ * What a Sidecar resource lets its workloads know of the mesh (Istio: model/sidecar.go): for each egress listener the
+ * services and virtual services that it imports, and over all of them the services that need clusters, among these also
+ * the destinations of the imported virtual services.
+ */
+import { refOf } from "../../api/object.ts";
+import type { EgressListener as EgressSpec, Sidecar } from "../../api/sidecar/schema.ts";
+import { memoByIdentity } from "../../lib/memo.ts";
+import { parseProtocol } from "../../model/protocol.ts";
+import { type Service, serviceKey } from "../../model/service.ts";
+import { isVisibleFrom } from "../../registry/export-to.ts";
+import { keepIfSameElements } from "../../snapshot/is-deep-equal.ts";
+import type { ResolvedVirtualService, ServiceIndex } from "../../snapshot/snapshot.ts";
+import type { EgressListener } from "../scope.ts";
+import { type EgressHosts, importsRule, importsService, parseEgressHosts } from "./egress-hosts.ts";
+import { narrowService } from "./narrow-service.ts";
+import { chooseByHostname } from "./visible.ts";
+
+export interface SidecarScope {
+  readonly egressListeners: readonly EgressListener[];
+  readonly services: readonly Service[];
+}
+
+export interface SidecarScopeInput {
+  readonly index: ServiceIndex;
+  /** Services of all namespaces that are visible from the namespace, oldest first; hostnames may repeat. */
+  readonly visible: readonly Service[];
+  /** Virtual services on gateway "mesh" that are visible from the namespace, oldest first. */
+  readonly virtualServices: readonly ResolvedVirtualService[];
+}
+
+interface KnownScope {
+  readonly input: SidecarScopeInput;
+  readonly scope: SidecarScope;
+}
+
+const knownScopes = new WeakMap<Sidecar, Map<string, KnownScope>>();
+
+/** Imports of a Sidecar for workloads of a namespace; parts that come out the same are the objects of before. */
+export function deriveSidecarScope(sidecar: Sidecar, namespace: string, input: SidecarScopeInput): SidecarScope {
+  const ofSidecar = knownScopes.get(sidecar) ?? new Map<string, KnownScope>();
+  knownScopes.set(sidecar, ofSidecar);
+  const known = ofSidecar.get(namespace);
+  if (
+    known !== undefined &&
+    known.input.visible === input.visible &&
+    known.input.virtualServices === input.virtualServices
+  ) {
+    return known.scope;
+  }
+  const scope = buildScope({ sidecar, namespace, input }, known?.scope);
+  ofSidecar.set(namespace, { input, scope });
+  return scope;
+}
+
+interface ScopeSource {
+  readonly sidecar: Sidecar;
+  readonly namespace: string;
+  readonly input: SidecarScopeInput;
+}
+
+const importEverything: EgressSpec = { hosts: ["*/*"] };
+
+function buildScope(source: ScopeSource, before: SidecarScope | undefined): SidecarScope {
+  const stated = source.sidecar.spec.egress ?? [];
+  const specs = stated.length === 0 ? [importEverything] : stated;
+  const listeners = specs.map((spec, index) => buildListener(source, spec, before?.egressListeners[index]));
+  const services = collectServices(source, specs, listeners);
+  return {
+    egressListeners: keepIfSameElements(before?.egressListeners, listeners),
+    services: keepIfSameElements(before?.services, services),
+  };
+}
+
+function buildListener(source: ScopeSource, spec: EgressSpec, before: EgressListener | undefined): EgressListener {
+  const { namespace, input } = source;
+  const hosts = parseEgressHosts(spec.hosts, namespace);
+  const imported = input.visible.filter((service) => importsService(hosts, service.namespace, service.hostname));
+  const chosen = chooseByHostname(imported, namespace);
+  const services = imported.flatMap((service) => {
+    if (chosen.get(service.hostname) !== service) return [];
+    return narrowService(service, listenerFilter(spec, hosts)) ?? [];
+  });
+  const virtualServices = input.virtualServices.filter((rule) =>
+    importsRule(hosts, rule.object.meta.namespace, rule.hosts),
+  );
+  const listener: EgressListener = {
+    port: convertPort(spec),
+    bind: spec.bind === undefined || spec.bind === "" ? undefined : spec.bind,
+    captureMode: spec.captureMode ?? "DEFAULT",
+    services: keepIfSameElements(before?.services, services),
+    virtualServices: keepIfSameElements(before?.virtualServices, virtualServices),
+    sources: [refOf(source.sidecar)],
+  };
+  const isSame = before?.services === listener.services && before.virtualServices === listener.virtualServices;
+  return isSame ? before : listener;
+}
+
+// A port of an egress listener is one of the services' ports, except that of a generic HTTP proxy.
+function listenerFilter(spec: EgressSpec, hosts: EgressHosts): Parameters<typeof narrowService>[1] {
+  const port = listenerPort(spec);
+  return {
+    port: (number) => port === undefined || number === port,
+    alias: (hostname, namespace) => importsService(hosts, namespace, hostname),
+  };
+}
+
+function listenerPort(spec: EgressSpec): number | undefined {
+  const number = spec.port?.number ?? 0;
+  return number === 0 || parseProtocol(spec.port?.protocol ?? "") === "HTTP_PROXY" ? undefined : number;
+}
+
+function convertPort({ port }: EgressSpec): EgressListener["port"] {
+  if (port === undefined) return undefined;
+  return { number: port.number ?? 0, name: port.name ?? "", protocol: parseProtocol(port.protocol ?? "") };
+}
+
+interface Collected {
+  readonly service: Service;
+  readonly ports: Set<number>;
+  readonly aliases: Set<string>;
+}
+
+/** The services of all listeners and the destinations of their rules; ports that several listeners import add up. */
+function collectServices(
+  { namespace, input }: ScopeSource,
+  specs: readonly EgressSpec[],
+  listeners: readonly EgressListener[],
+): readonly Service[] {
+  const collected = new Map<string, Collected>();
+  const add = (service: Service): void => {
+    const original = input.index.find(service.hostname, service.namespace) ?? service;
+    const known = collected.get(service.hostname);
+    // The first listener that names a host decides of which namespace it is.
+    if (known !== undefined && known.service.namespace !== service.namespace) return;
+    const entry = known ?? { service: original, ports: new Set(), aliases: new Set() };
+    for (const port of service.ports) entry.ports.add(port.number);
+    for (const alias of service.aliases) entry.aliases.add(serviceKey(alias));
+    collected.set(service.hostname, entry);
+  };
+  for (const [index, listener] of listeners.entries()) {
+    for (const service of listener.services) add(service);
+    const port = listenerPort(specs[index] ?? importEverything);
+    for (const host of new Set(listener.virtualServices.flatMap((rule) => listDestinationHosts(rule)))) {
+      const service = findDestination(input.index, host, namespace);
+      const kept =
+        service &&
+        narrowService(service, { port: (number) => port === undefined || number === port, alias: () => true });
+      if (kept !== undefined) add(kept);
+    }
+  }
+  const services = [...collected.values()].flatMap(
+    ({ service, ports, aliases }) =>
+      narrowService(service, {
+        port: (number) => ports.has(number),
+        alias: (hostname, ns) => aliases.has(serviceKey({ hostname, namespace: ns })),
+      }) ?? [],
+  );
+  const order = rankServices(input.index.all);
+  return services.sort((a, b) => (order.get(serviceKey(a)) ?? 0) - (order.get(serviceKey(b)) ?? 0));
+}
+
+const rankServices = memoByIdentity(
+  (all: readonly Service[]): ReadonlyMap<string, number> =>
+    new Map(all.map((service, index) => [serviceKey(service), index])),
+);
+
+/** The service behind a destination: of the own namespace whatever its exportTo, else the best one that is visible. */
+function findDestination(index: ServiceIndex, host: string, namespace: string): Service | undefined {
+  const own = index.find(host, namespace);
+  if (own !== undefined) return own;
+  const visible = index
+    .byHostname(host)
+    .filter((service) => isVisibleFrom(service.exportTo, service.namespace, namespace));
+  return chooseByHostname(visible, namespace).get(host);
+}
+
+const listDestinationHosts = memoByIdentity(({ spec }: ResolvedVirtualService): readonly string[] => {
+  const http = (spec.http ?? []).flatMap((route) => [
+    ...(route.route ?? []).map((target) => target.destination.host),
+    ...(route.mirror === undefined ? [] : [route.mirror.host]),
+    ...(route.mirrors ?? []).map((target) => target.destination.host),
+  ]);
+  const l4 = [...(spec.tls ?? []), ...(spec.tcp ?? [])].flatMap((route) =>
+    (route.route ?? []).map((target) => target.destination.host),
+  );
+  return [...new Set([...http, ...l4])];
+});

@@ -1,0 +1,72 @@
+/** What a namespace may see of the mesh: services and virtual services by their exportTo. */
+import { memoByIdentity } from "../../lib/memo.ts";
+import type { Service } from "../../model/service.ts";
+import { isVisibleFrom } from "../../registry/export-to.ts";
+import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
+import { memoByKey } from "./memo-by-key.ts";
+
+/**
+ * Services visible from a namespace, one for each hostname, in the order given. All namespaces for which nothing special
+ * holds get the very same array.
+ */
+export const listVisibleServices: (all: readonly Service[], namespace: string) => readonly Service[] = memoByKey(
+  (all: readonly Service[], namespace) => {
+    const { everyone, special } = splitServices(all);
+    const visible = special.filter((service) => isVisibleFrom(service.exportTo, service.namespace, namespace));
+    if (visible.length === 0) return everyone;
+    const chosen = chooseByHostname(visible, namespace);
+    const members = new Set([...everyone, ...chosen.values()]);
+    return all.filter((service) => members.has(service));
+  },
+);
+
+// Special are those of which the namespace decides: not visible to all, or with a hostname that stands more than once.
+const splitServices = memoByIdentity((all: readonly Service[]) => {
+  const counts = new Map<string, number>();
+  for (const { hostname } of all) counts.set(hostname, (counts.get(hostname) ?? 0) + 1);
+  const isPlain = (service: Service): boolean => service.exportTo.has("*") && counts.get(service.hostname) === 1;
+  return { everyone: all.filter(isPlain), special: all.filter((service) => !isPlain(service)) };
+});
+
+/**
+ * One service for each hostname: that of the namespace itself, else one of Kubernetes, else the oldest (Istio:
+ * model/sidecar.go, PILOT_SIDECAR_PICK_BEST_SERVICE_NAMESPACE). `services` are oldest first.
+ */
+export function chooseByHostname(services: readonly Service[], namespace: string): ReadonlyMap<string, Service> {
+  const chosen = new Map<string, Service>();
+  for (const service of services) {
+    const known = chosen.get(service.hostname);
+    if (known === undefined || rank(service, namespace) < rank(known, namespace)) chosen.set(service.hostname, service);
+  }
+  return chosen;
+}
+
+function rank(service: Service, namespace: string): number {
+  if (service.namespace === namespace) return 0;
+  return service.registry === "Kubernetes" ? 1 : 2;
+}
+
+const noServices: ReadonlyMap<string, Service> = new Map();
+
+/** Services by hostname. */
+export const indexByHostname: (services: readonly Service[]) => ReadonlyMap<string, Service> = memoByIdentity(
+  (services: readonly Service[]) =>
+    services.length === 0 ? noServices : new Map(services.map((service) => [service.hostname, service])),
+);
+
+/** Virtual services of one gateway that are visible from a namespace; the list itself where all are. */
+export const listVisibleRules: (
+  rules: readonly ResolvedVirtualService[],
+  namespace: string,
+) => readonly ResolvedVirtualService[] = memoByKey((rules: readonly ResolvedVirtualService[], namespace) => {
+  const isVisible = (rule: ResolvedVirtualService): boolean =>
+    isVisibleFrom(rule.exportTo, rule.object.meta.namespace, namespace);
+  if (rules.every(isVisible)) return rules;
+  const ofEveryone = splitRules(rules);
+  const visible = rules.filter(isVisible);
+  return visible.length === ofEveryone.length ? ofEveryone : visible;
+});
+
+const splitRules = memoByIdentity((rules: readonly ResolvedVirtualService[]) =>
+  rules.filter((rule) => rule.exportTo.has("*")),
+);
