@@ -1,0 +1,48 @@
+import { describe, expect, it } from "vitest";
+import { joinHostPort, listServiceDomains, listShortForms } from "./host-domains.ts";
+import { createTestMesh, kubePort, kubeService, setObjects, testKey } from "./test-mesh.ts";
+
+describe("listShortForms", () => {
+  it.each([
+    ["a.ns.svc.cluster.local", "ns.svc.cluster.local", ["a.ns.svc.cluster.local.", "a", "a.ns.svc", "a.ns"]],
+    ["a.other.svc.cluster.local", "ns.svc.cluster.local", ["a.other.svc.cluster.local.", "a.other", "a.other.svc"]],
+    ["a.ns.svc.other.example", "ns.svc.cluster.local", ["a.ns.svc.other.example."]],
+    ["api.example.com", "ns.svc.cluster.local", ["api.example.com."]],
+    ["*.wild.example.com", "ns.svc.cluster.local", ["*.wild.example.com."]],
+    ["foo.local.campus.net", "local.campus.net", ["foo.local.campus.net.", "foo"]],
+    ["foo.local.campus.net", "remote.campus.net", ["foo.local.campus.net.", "foo.local", "foo.local.campus"]],
+    ["foo.example.com", "remote.campus.net", ["foo.example.com."]],
+  ])("shortens %s for %s", (hostname, dnsDomain, expected) => {
+    expect(listShortForms(hostname, dnsDomain)).toEqual(expected);
+  });
+});
+
+describe("listServiceDomains", () => {
+  const domainsOf = (spec: Parameters<typeof kubeService>[1], port?: number): readonly string[] => {
+    const snapshot = setObjects(createTestMesh(), kubeService("a", { ports: [kubePort("http", 80)], ...spec }));
+    const [service] = snapshot.services.byHostname("a.bookinfo.svc.cluster.local");
+    return service === undefined ? [] : listServiceDomains(testKey, service, port).domains;
+  };
+
+  it("adds the address of the service", () => {
+    expect(domainsOf({ clusterIP: "10.96.0.9" }).at(-1)).toBe("10.96.0.9");
+  });
+
+  it("adds names of pods for a headless service, and no address", () => {
+    const domains = domainsOf({ clusterIP: "None" });
+    expect(domains).toContain("*.a.bookinfo.svc.cluster.local");
+    expect(domains).toContain("*.a");
+    expect(domains).toHaveLength(10);
+  });
+
+  it("adds the forms with a port where hosts are compared with their port", () => {
+    expect(domainsOf({ clusterIP: "10.96.0.9" }, 80)).toEqual(
+      expect.arrayContaining(["a", "a:80", "a.bookinfo", "a.bookinfo:80", "10.96.0.9", "10.96.0.9:80"]),
+    );
+  });
+});
+
+it("puts brackets around IPv6 addresses", () => {
+  expect(joinHostPort("fd00::1", 80)).toBe("[fd00::1]:80");
+  expect(joinHostPort("a.example", 80)).toBe("a.example:80");
+});
