@@ -50,7 +50,7 @@ export function buildEnvoyBootstrap(options: BootstrapOptions): object {
       cds_config: { ads: {}, resource_api_version: "V3", initial_fetch_timeout: "0s" },
       lds_config: { ads: {}, resource_api_version: "V3", initial_fetch_timeout: "0s" },
     },
-    static_resources: { clusters: [buildDiscoveryCluster(options.discovery)] },
+    static_resources: { clusters: [buildDiscoveryCluster(options.discovery), secretsCluster] },
   };
 }
 
@@ -98,6 +98,28 @@ function buildDiscoveryCluster(discovery: HostAndPort): object {
     upstream_connection_options: { tcp_keepalive: { keepalive_time: 300 } },
   };
 }
+
+/**
+ * Certificates of the workload come from a Unix socket, on which Istio's agent or SPIRE serves them. It has to be known by
+ * name even where nobody serves: Envoy refuses listeners that name a cluster it has not.
+ */
+const secretsCluster = {
+  name: "sds-grpc",
+  type: "STATIC",
+  connect_timeout: "1s",
+  load_assignment: {
+    cluster_name: "sds-grpc",
+    endpoints: [
+      { lb_endpoints: [{ endpoint: { address: { pipe: { path: "./var/run/secrets/workload-spiffe-uds/socket" } } } }] },
+    ],
+  },
+  typed_extension_protocol_options: {
+    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+      "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+      explicit_http_config: { http2_protocol_options: {} },
+    },
+  },
+};
 
 function socketAddress({ host, port }: HostAndPort): object {
   return { socket_address: { address: host, port_value: port } };
