@@ -7,7 +7,7 @@ import { networkLabel } from "../registry/workloads.ts";
 import type { ChangeSet } from "../sources/source.ts";
 import { ConfigTable, type ConfigView } from "./config-table.ts";
 import { EndpointTable } from "./endpoint-table.ts";
-import { isDeepEqual } from "./is-deep-equal.ts";
+import { type MeshSettings, readMeshSettings } from "./mesh-settings.ts";
 import {
   applyObjectChanges,
   findObject,
@@ -29,7 +29,7 @@ export interface SnapshotBuilderOptions {
   readonly systemNamespace?: string;
   /** Name of that ConfigMap; "istio" where not given. */
   readonly meshConfigName?: string;
-  /** Settings until a ConfigMap states others, and again when it is gone. */
+  /** Settings below those that a ConfigMap states; Istio's defaults where not given. */
   readonly mesh?: MeshConfig;
 }
 
@@ -99,10 +99,10 @@ class IncrementalBuilder implements SnapshotBuilder {
       ({ ref }) => ref.kind === "ConfigMap" && ref.namespace === systemNamespace && ref.name === meshConfigName,
     );
     if (delta === undefined) return false;
-    const before = this.#mesh.config;
-    const fallback = this.#options.mesh ?? defaultMeshConfig;
-    this.#mesh = readMeshSettings(delta.after as ConfigMap | undefined, before, fallback);
-    return this.#mesh.config !== before;
+    const before = this.#mesh;
+    const below = this.#options.mesh ?? defaultMeshConfig;
+    this.#mesh = readMeshSettings(delta.after as ConfigMap | undefined, before, below);
+    return this.#mesh.config !== before.config;
   }
 
   #updateRegistry(deltas: readonly ObjectDelta[]): Pick<SnapshotChange, "services" | "endpoints"> {
@@ -207,15 +207,4 @@ class MeshSnapshot implements Snapshot {
   findObject<K extends Kind>(kind: K, namespace: string, name: string) {
     return findObject(this.#maps, kind, nameKey(namespace, name));
   }
-}
-
-interface MeshSettings {
-  readonly config: MeshConfig;
-  readonly problems: readonly Message[];
-}
-
-function readMeshSettings(object: ConfigMap | undefined, before: MeshConfig, fallback: MeshConfig): MeshSettings {
-  const text = object?.spec.data["mesh"];
-  const config = text === undefined ? fallback : before;
-  return { config: isDeepEqual(config, before) ? before : config, problems: [] };
 }

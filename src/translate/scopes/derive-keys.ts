@@ -128,13 +128,14 @@ function deriveScopeFields(subject: Subject): Omit<ScopeKey, "id"> {
 }
 
 function withId<Key extends { readonly id: string }>(fields: Omit<Key, "id">): Key {
-  // The id of an inner key stands for all of it.
-  const text = canonicalText(
-    Object.fromEntries(
-      Object.entries(fields).map(([name, value]) => [name, isKey(value) ? value.id : (value as unknown)]),
-    ),
-  );
-  return { ...fields, id: text } as unknown as Key;
+  // The id of an inner key stands for all of it. Every text of canonicalText tells its own end, so that they may follow
+  // each other, and none has a line break in it.
+  const [inner, own] = [[] as string[], {} as Record<string, unknown>];
+  for (const [name, value] of Object.entries(fields)) {
+    if (isKey(value)) inner.push(value.id);
+    else own[name] = value;
+  }
+  return { ...fields, id: [...inner, canonicalText(own)].join("\n") } as unknown as Key;
 }
 
 function isKey(value: unknown): value is { readonly id: string } {
