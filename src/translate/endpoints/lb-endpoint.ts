@@ -1,6 +1,6 @@
 /** One endpoint as Envoy reads it (Istio: xds/endpoints/endpoint_builder.go buildEnvoyLbEndpoint). */
 import { struct, u32 } from "@meltemi/protos";
-import type { Address } from "@meltemi/protos/envoy/config/core/v3";
+import type { Address, HealthStatus } from "@meltemi/protos/envoy/config/core/v3";
 import type { LbEndpoint } from "@meltemi/protos/envoy/config/endpoint/v3";
 import { memoByIdentity } from "../../lib/memo.ts";
 import type { Endpoint } from "../../model/endpoint.ts";
@@ -20,10 +20,10 @@ export const buildLbEndpoint: (endpoint: Endpoint, takesMtls: boolean) => LbEndp
   (endpoint: Endpoint, takesMtls: boolean): LbEndpoint => {
     const tlsMode =
       takesMtls && endpoint.tlsMode !== "" && endpoint.tlsMode !== "disabled" ? endpoint.tlsMode : undefined;
-    const health = isDraining(endpoint) ? "DRAINING" : endpoint.health;
+    const health = selectHealth(endpoint);
     return {
       endpoint: { address: buildAddress(endpoint.address, endpoint.port) },
-      ...(health === "HEALTHY" || health === "UNHEALTHY" || health === "DRAINING" ? { health_status: health } : {}),
+      ...(health === undefined ? {} : { health_status: health }),
       load_balancing_weight: u32(weightOf(endpoint)),
       metadata: {
         filter_metadata: {
@@ -44,6 +44,13 @@ export function buildAddress(address: string, port: number): Address {
 
 export function weightOf(endpoint: Endpoint): number {
   return endpoint.weight === 0 ? 1 : endpoint.weight;
+}
+
+/** undefined: nobody watches it, so it counts as healthy. Envoy has no word for an endpoint that is about to go. */
+function selectHealth(endpoint: Endpoint): HealthStatus | undefined {
+  if (isDraining(endpoint)) return "DRAINING";
+  if (endpoint.health === "UNKNOWN") return undefined;
+  return endpoint.health === "TERMINATING" ? "UNHEALTHY" : endpoint.health;
 }
 
 /** True where the endpoint finishes its sessions and takes no new ones. */

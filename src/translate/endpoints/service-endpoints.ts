@@ -80,10 +80,14 @@ function createFilter({ snapshot, key, query, policy }: FilterInput): (endpoint:
     if (!labelsMatch(labels, endpoint.labels)) return false;
     if (service.nodeLocal && endpoint.nodeName !== key.nodeName) return false;
     if (clusterLocal && endpoint.clusterId !== key.clusterId) return false;
-    if (endpoint.health === "TERMINATING") return false;
-    if (endpoint.health === "UNHEALTHY" && !sendsUnhealthy) return false;
+    if (isUnusable(endpoint) && !sendsUnhealthy) return false;
     return sessions || !isDraining(endpoint);
   };
+}
+
+/** What is not ready or about to go is the same to clients: known, and not to be used. */
+function isUnusable({ health }: Endpoint): boolean {
+  return health === "UNHEALTHY" || health === "TERMINATING";
 }
 
 /** EDS takes no names; an endpoint without a port is a Unix socket. */
