@@ -1,13 +1,13 @@
 /** Child processes of the local mesh: each in a group of its own, its output in a log file, ended by this program. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, createWriteStream, openSync } from "node:fs";
 import { join } from "node:path";
 
 export interface ProcessSpec {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
-  /** Receives each line of standard output instead of the log file. */
+  /** Receives each line of standard output, which goes to the log file as well. */
   readonly onLine?: (line: string) => void;
 }
 
@@ -33,13 +33,16 @@ export function createProcessSet(logFolder: string, onExit: (name: string, logFi
   return {
     start(spec) {
       const logFile = join(logFolder, `${spec.name}.log`);
-      const log = openSync(logFile, "w");
+      const log = openSync(logFile, "a");
       // detached: Ctrl-C in the terminal reaches this program alone, which then ends the others in order.
       const stdout = spec.onLine === undefined ? log : "pipe";
       const child = spawn(spec.command, [...spec.args], { detached: true, stdio: ["ignore", stdout, log] });
       closeSync(log);
       running.set(child, spec.name);
-      if (spec.onLine !== undefined && child.stdout !== null) readLines(child.stdout, spec.onLine);
+      if (spec.onLine !== undefined && child.stdout !== null) {
+        child.stdout.pipe(createWriteStream(logFile, { flags: "a" }));
+        readLines(child.stdout, spec.onLine);
+      }
       const ended = (): void => {
         if (running.delete(child) && !stopping) onExit(spec.name, logFile);
       };

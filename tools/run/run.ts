@@ -2,7 +2,7 @@
  * `make run`: the Bookinfo mesh on this machine. Control plane, four small services (three versions of reviews), a real
  * Envoy beside each and one at the entrance, until Ctrl-C. CONFIG_DIR names another directory than the sample's.
  */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -28,7 +28,7 @@ async function main(): Promise<void> {
   await checkPorts();
   prepareFolder();
   const processes = createProcessSet(join(runFolder, "logs"), (name, logFile) => {
-    if (name === "control-plane") return fail(processes, `the control plane ended; its log is ${logFile}`);
+    if (name === "control-plane") return fail(processes, `the control plane ended:\n${readEnd(logFile)}`);
     say(`! ${name} ended; its log is ${logFile}`);
   });
   endOnSignal(processes);
@@ -166,6 +166,11 @@ function endOnSignal(processes: ProcessSet): void {
     void processes.stop().then(() => process.exit(0));
   };
   process.on("SIGINT", end).on("SIGTERM", end).on("SIGHUP", end);
+}
+
+/** The last lines of a log. */
+function readEnd(logFile: string): string {
+  return readFileSync(logFile, "utf8").trimEnd().split("\n").slice(-5).join("\n");
 }
 
 function fail(processes: ProcessSet, reason: string): void {
