@@ -5,7 +5,7 @@ import { type Service, serviceKey } from "../../model/service.ts";
 import type { Built } from "../built.ts";
 import { selectPolicyDiscovery } from "../clusters/discovery.ts";
 import { outboundClusters } from "../clusters/outbound.ts";
-import { mergeRulePolicy } from "../clusters/traffic-policy.ts";
+import { type EffectivePolicy, mergeRulePolicy } from "../clusters/traffic-policy.ts";
 import { type ClusterName, parseClusterName } from "../names.ts";
 import { createSlotMemo } from "../routes/slot-memo.ts";
 import type { ScopeKey, ScopeView } from "../scope.ts";
@@ -18,6 +18,18 @@ const memo = createSlotMemo<Built<ClusterLoadAssignment>>();
  * names of clusters that take none from EDS: inbound ones, names that the proxy looks up, original destinations.
  */
 export function loadAssignment(view: ScopeView, clusterName: string): Built<ClusterLoadAssignment> | undefined {
+  const { proxyType } = view.key;
+  return buildLoadAssignment(view, clusterName, (service, policy) => {
+    return selectPolicyDiscovery(service, proxyType, policy) === "EDS";
+  });
+}
+
+/** As loadAssignment, where `takesEds` says which services' endpoints are sent on their own. */
+export function buildLoadAssignment(
+  view: ScopeView,
+  clusterName: string,
+  takesEds: (service: Service, policy: EffectivePolicy | undefined) => boolean,
+): Built<ClusterLoadAssignment> | undefined {
   const parsed = parseClusterName(clusterName);
   if (parsed === undefined || parsed.direction !== "outbound") return undefined;
   const service = view.findService(parsed.hostname);
@@ -26,8 +38,7 @@ export function loadAssignment(view: ScopeView, clusterName: string): Built<Clus
   const sources = [service.object, ...(rule?.sources ?? [])];
   const port = service.ports.find(({ number }) => number === parsed.port);
   if (port === undefined) return buildEmpty(clusterName, sources);
-  const policy = mergeRulePolicy(rule?.spec, parsed.port, parsed.subset);
-  if (selectPolicyDiscovery(service, view.key.proxyType, policy) !== "EDS") return undefined;
+  if (!takesEds(service, mergeRulePolicy(rule?.spec, parsed.port, parsed.subset))) return undefined;
   const { snapshot, key } = view;
   const endpoints = snapshot.endpoints.list(service.hostname, service.namespace);
   const inputs = [endpoints, rule?.spec, snapshot.mesh, snapshot.peerAuthentications];
