@@ -21,6 +21,7 @@ export interface WorkloadIdentity {
 
 /** What TCP filters read. */
 export interface ProxyFacts {
+  readonly mesh: MeshConfig;
   /** Extensions of the list below that the proxy does not have. */
   readonly lacking: readonly string[];
   /** Milliseconds after which an idle connection is closed, as the proxy asks; Envoy's own default where undefined. */
@@ -29,7 +30,6 @@ export interface ProxyFacts {
 
 /** What HTTP connection managers read besides. */
 export interface FilterFacts extends ProxyFacts {
-  readonly mesh: MeshConfig;
   readonly acceptHttp10: boolean;
   readonly identity: WorkloadIdentity;
 }
@@ -48,6 +48,7 @@ const listenerExtensions = [
   "envoy.filters.network.redis_proxy",
   "envoy.filters.listener.original_src",
   "envoy.http.stateful_header_formatters.preserve_case",
+  "envoy.retry_host_predicates.previous_hosts",
 ] as const;
 
 export type ListenerExtension = (typeof listenerExtensions)[number];

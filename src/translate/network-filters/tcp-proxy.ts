@@ -2,31 +2,18 @@
 import { duration, packAny } from "@meltemi/protos";
 import type { Filter } from "@meltemi/protos/envoy/config/listener/v3";
 import type { TcpProxy } from "@meltemi/protos/envoy/extensions/filters/network/tcp_proxy/v3";
-import type { MeshConfig } from "../../api/mesh-config/schema.ts";
+import { parseDuration } from "../../lib/duration.ts";
 import type { Protocol } from "../../model/protocol.ts";
+import type { L4Target } from "../tcp-routes/l4-target.ts";
 import { buildAccessLogs } from "../telemetry/access-log.ts";
 import type { ProxyFacts } from "./filter-facts.ts";
 import { buildProtocolFilters } from "./protocol-filters.ts";
 
-/** Where a TCP connection goes and how, as plain data. */
-export interface TcpDestination {
-  readonly statPrefix: string;
-  /** Never empty. One cluster has no weight. */
-  readonly clusters: readonly { readonly name: string; readonly weight: number }[];
-  /** Milliseconds; what the proxy asks for where undefined. */
-  readonly idleTimeoutMs?: number;
-  /** Milliseconds after which a connection is closed even if it is used. */
-  readonly maxConnectionMs?: number;
-  /** Whether connections of one address go to one endpoint. */
-  readonly hashesSourceAddress?: boolean;
-  /** The HTTP tunnel that the connection goes through. */
-  readonly tunnel?: { readonly target: string; readonly method: "CONNECT" | "POST" };
-}
-
 export interface TcpFilterOptions {
-  readonly facts: ProxyFacts & { readonly mesh: MeshConfig };
+  readonly facts: ProxyFacts;
+  /** Protocol of the port, for filters that understand it. */
   readonly protocol: Protocol;
-  readonly destination: TcpDestination;
+  readonly target: L4Target;
   /** Filters before those of the protocol: metadata exchange on inbound chains. */
   readonly leading?: readonly Filter[];
 }
@@ -34,21 +21,32 @@ export interface TcpFilterOptions {
 const hashBySource = [{ source_ip: {} }] as const;
 
 /** All network filters of a TCP chain: the leading ones, those of the application's protocol, the TCP proxy. */
-export function buildTcpFilters(options: TcpFilterOptions): readonly Filter[] {
-  const { protocol, destination, facts } = options;
+export function buildTcpFilters({ facts, protocol, target, leading = [] }: TcpFilterOptions): readonly Filter[] {
   const logs = buildAccessLogs(facts.mesh);
   const proxy: TcpProxy = {
-    stat_prefix: destination.statPrefix,
-    ...buildClusters(destination),
-    ...buildTimeouts(destination, facts.idleTimeoutMs),
-    ...(destination.hashesSourceAddress === true ? { hash_policy: hashBySource } : {}),
-    ...buildTunnel(destination),
+    stat_prefix: target.statPrefix,
+    ...buildClusters(target),
+    ...buildTimeouts(target, facts.idleTimeoutMs),
+    ...(target.hashesSourceIp ? { hash_policy: hashBySource } : {}),
+    ...buildTunnel(target),
     ...(logs.length === 0 ? {} : { access_log: logs }),
   };
-  return [...(options.leading ?? []), ...buildProtocolFilters({ protocol, destination, facts }), buildTcpProxy(proxy)];
+  return [...leading, ...buildProtocolFilters({ protocol, target, facts }), buildTcpProxy(proxy)];
 }
 
-/** A TCP proxy without a log: for what is dropped. */
+/** A target that is a cluster and nothing else: for what no service or rule describes. */
+export function plainTarget(cluster: string, statPrefix = cluster): L4Target {
+  return {
+    clusters: [{ name: cluster, weight: undefined }],
+    statPrefix,
+    idleTimeout: undefined,
+    maxConnectionDuration: undefined,
+    hashesSourceIp: false,
+    tunnel: undefined,
+  };
+}
+
+/** A TCP proxy without a log, for connections that are to go nowhere. */
 export function buildDroppingFilter(cluster: string): Filter {
   return buildTcpProxy({ stat_prefix: cluster, cluster });
 }
@@ -60,23 +58,27 @@ function buildTcpProxy(proxy: TcpProxy): Filter {
   };
 }
 
-function buildClusters({ clusters }: TcpDestination): TcpProxy {
-  const [first, second] = clusters;
-  return second === undefined ? { cluster: first?.name ?? "" } : { weighted_clusters: { clusters } };
+function buildClusters({ clusters }: L4Target): TcpProxy {
+  const [first] = clusters;
+  if (first === undefined || first.weight === undefined) return { cluster: first?.name ?? "" };
+  return { weighted_clusters: { clusters: clusters.map(({ name, weight = 0 }) => ({ name, weight })) } };
 }
 
-function buildTimeouts(destination: TcpDestination, proxyIdleTimeoutMs: number | undefined): TcpProxy {
-  const idleTimeoutMs = destination.idleTimeoutMs ?? proxyIdleTimeoutMs;
-  const { maxConnectionMs } = destination;
+/** The rule of the destination comes before what the proxy asks for; Envoy's own hour where neither says anything. */
+function buildTimeouts(target: L4Target, proxyIdleTimeoutMs: number | undefined): TcpProxy {
+  const idleTimeoutMs = parseOptional(target.idleTimeout) ?? proxyIdleTimeoutMs;
+  const longestMs = parseOptional(target.maxConnectionDuration);
   return {
     ...(idleTimeoutMs === undefined ? {} : { idle_timeout: duration(idleTimeoutMs) }),
-    ...(maxConnectionMs === undefined ? {} : { max_downstream_connection_duration: duration(maxConnectionMs) }),
+    ...(longestMs === undefined ? {} : { max_downstream_connection_duration: duration(longestMs) }),
   };
 }
 
-function buildTunnel({ tunnel }: TcpDestination): TcpProxy {
+function buildTunnel({ tunnel }: L4Target): TcpProxy {
   if (tunnel === undefined) return {};
-  return {
-    tunneling_config: { hostname: tunnel.target, ...(tunnel.method === "POST" ? { use_post: true } : {}) },
-  };
+  return { tunneling_config: { hostname: tunnel.hostname, ...(tunnel.usesPost ? { use_post: true } : {}) } };
+}
+
+function parseOptional(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : parseDuration(text);
 }

@@ -1,0 +1,76 @@
+/** All inbound listeners of a workload (Istio: networking/core/listener_inbound.go, buildInboundListeners). */
+import type { Listener } from "@meltemi/protos/envoy/config/listener/v3";
+import { refOf } from "../../api/object.ts";
+import type { ObjectRef } from "../../lib/message.ts";
+import { evaluateMtls, type MtlsModes, modeOfPort } from "../../model/mtls.ts";
+import type { Built } from "../built.ts";
+import { buildListenerName, inboundPassthroughCluster, virtualInboundListener } from "../names.ts";
+import { deriveFilterFacts } from "../network-filters/filter-facts.ts";
+import type { WorkloadView } from "../scope.ts";
+import { wildcardOf } from "./addresses.ts";
+import { buildInboundListener, type InboundListenerPlan } from "./inbound-listener.ts";
+import { type InboundTarget, listInboundTargets, passthroughTarget } from "./inbound-targets.ts";
+import { buildOnce, type ListenerBuilder } from "./listener-memo.ts";
+
+const builder: ListenerBuilder<InboundListenerPlan> = { build: buildInboundListener, readsIdentity: () => true };
+
+/**
+ * The listener that takes redirected traffic, with chains for every port, then those of ports that a Sidecar has bound on
+ * their own. A listener that stays equal is the same object, also for workloads that differ in nothing it says.
+ */
+export function inboundListeners(view: WorkloadView): readonly Built<Listener>[] {
+  const { key, snapshot } = view.scope;
+  const modes = evaluateMtls(snapshot.peerAuthentications, {
+    namespace: key.namespace,
+    labels: view.key.labels,
+    rootNamespace: snapshot.mesh.rootNamespace,
+  });
+  const policies = modes.policies.map((policy) => refOf(policy));
+  const targets = listInboundTargets(view, modes);
+  const own = targets.filter(({ bindsToPort }) => bindsToPort).map(planOwnListener);
+  const plans = key.interceptionMode === "NONE" ? own : [planVirtualInbound({ view, modes, targets }), ...own];
+  const facts = deriveFilterFacts(view.key.listener, snapshot.mesh);
+  return plans.map((plan) => ({
+    name: plan.name,
+    message: buildOnce(plan, facts, builder),
+    sources: listSources(plan, policies),
+  }));
+}
+
+function planOwnListener(target: InboundTarget): InboundListenerPlan {
+  const { bind, port } = target;
+  const name = buildListenerName(bind, port);
+  return { name, bind, port, takesRedirected: false, isTransparent: false, targets: [target] };
+}
+
+interface VirtualInbound {
+  readonly view: WorkloadView;
+  readonly modes: MtlsModes;
+  readonly targets: readonly InboundTarget[];
+}
+
+function planVirtualInbound({ view, modes, targets }: VirtualInbound): InboundListenerPlan {
+  const { key, snapshot } = view.scope;
+  return {
+    name: virtualInboundListener,
+    bind: wildcardOf(key),
+    port: snapshot.mesh.proxyInboundListenPort,
+    takesRedirected: true,
+    isTransparent: key.interceptionMode === "TPROXY",
+    targets: [...planPassthrough(modes, targets), ...targets.filter(({ bindsToPort }) => !bindsToPort)],
+  };
+}
+
+/** Traffic to ports that no service has, and of these once more the ones that a policy speaks of. */
+function planPassthrough(modes: MtlsModes, targets: readonly InboundTarget[]): readonly InboundTarget[] {
+  const served = new Set(targets.map(({ port }) => port));
+  const named = [...modes.ports.keys()].filter((port) => !served.has(port)).sort((a, b) => a - b);
+  return [
+    passthroughTarget(inboundPassthroughCluster, modes.mode, 0),
+    ...named.map((port) => passthroughTarget(inboundPassthroughCluster, modeOfPort(modes, port), port)),
+  ];
+}
+
+function listSources({ targets }: InboundListenerPlan, policies: readonly ObjectRef[]): readonly ObjectRef[] {
+  return [...new Set([...targets.flatMap(({ sources }) => sources.map(({ object }) => object)), ...policies])];
+}

@@ -1,0 +1,192 @@
+/**
+ * Which outbound listeners a sidecar gets, and which chains services put into them (Istio: networking/core/listener.go,
+ * buildSidecarOutboundListeners). HTTP services share a port, TCP services have their own address, and where both meet
+ * the proxy finds out by the first bytes.
+ */
+import { isIP } from "node:net";
+import type { ObjectRef } from "../../lib/message.ts";
+import { isTcp, isUnsupported, type Protocol } from "../../model/protocol.ts";
+import type { Service } from "../../model/service.ts";
+import { buildListenerName } from "../names.ts";
+import type { EgressListener, ListenerKey, ScopeView } from "../scope.ts";
+import { listListenAddresses, loopbackOf, unixPrefix, wildcardOf } from "./addresses.ts";
+import { type ChainPlan, matchIdentity } from "./chain-plan.ts";
+import { classifyProtocol, resolveConflict } from "./listener-conflicts.ts";
+import { canListen } from "./reserved-ports.ts";
+import { type ListenPort, listenerProtocol, planServiceChains } from "./service-chains.ts";
+
+/** A listener for services. */
+export interface OutboundEntry {
+  readonly bind: string;
+  readonly port: number;
+  readonly bindsToPort: boolean;
+  /** Never empty; no two match the same connections. */
+  readonly chains: readonly ChainPlan[];
+  readonly sources: ReadonlySet<ObjectRef>;
+}
+
+interface EntryDraft extends OutboundEntry {
+  chains: readonly ChainPlan[];
+  /** What the listener has become by the services so far; "Unsupported" is one that sniffs. */
+  protocol: Protocol;
+  /** Declared by a Sidecar for some services: the catch-all adds no others. */
+  isLocked: boolean;
+  readonly sources: Set<ObjectRef>;
+}
+
+type EntryTable = Map<string, EntryDraft>;
+
+interface EgressContext {
+  readonly view: ScopeView;
+  readonly egress: EgressListener;
+  readonly table: EntryTable;
+  /** Given by the Sidecar, or loopback where nothing redirects traffic; undefined where services decide. */
+  readonly bind: string | undefined;
+  readonly bindsToPort: boolean;
+  readonly ownHeadlessAddresses: readonly string[];
+}
+
+interface Placement {
+  readonly service: Service;
+  readonly port: ListenPort;
+  readonly bind: string | undefined;
+}
+
+/** All listeners for services, sorted by name. */
+export function planOutboundEntries(view: ScopeView, key: ListenerKey): readonly OutboundEntry[] {
+  const table: EntryTable = new Map();
+  for (const egress of view.egressListeners) {
+    const { ownHeadlessAddresses } = key;
+    addEgress({ view, egress, table, ownHeadlessAddresses, ...deriveBinding(view, egress) });
+  }
+  return [...table].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry);
+}
+
+/**
+ * With redirection listeners are only looked up by the original destination. Without it (interception NONE, or a
+ * Sidecar that says so for one listener) and for sockets the workload itself connects to them.
+ */
+function deriveBinding(view: ScopeView, egress: EgressListener): Pick<EgressContext, "bind" | "bindsToPort"> {
+  const { key } = view;
+  const isSocket = egress.bind?.startsWith(unixPrefix) === true;
+  const bindsToPort = key.interceptionMode === "NONE" || egress.captureMode === "NONE" || isSocket;
+  if (egress.bind !== undefined && egress.bind !== "") return { bind: egress.bind, bindsToPort };
+  return { bind: bindsToPort ? loopbackOf(key) : undefined, bindsToPort };
+}
+
+function addEgress(context: EgressContext): void {
+  const { egress, table } = context;
+  if (egress.port !== undefined) {
+    // Without a bind of its own a declared port takes traffic to all addresses, whatever the protocol.
+    const bind = context.bind ?? wildcardOf(context.view.key);
+    for (const service of egress.services) addService(context, { service, port: egress.port, bind });
+    return;
+  }
+  for (const entry of table.values()) entry.isLocked = true;
+  for (const service of egress.services) {
+    for (const port of service.ports) addServicePort(context, { service, port, bind: context.bind });
+  }
+}
+
+/** A headless service has no address: clients connect to its endpoints, so TCP needs a listener for each of them. */
+function addServicePort(context: EgressContext, placement: Placement): void {
+  const { service, port } = placement;
+  const { key, snapshot } = context.view;
+  const isByAddress = isTcp(port.protocol) || isUnsupported(port.protocol);
+  const { hosts } = listListenAddresses(service, key);
+  if (
+    context.bind !== undefined ||
+    service.resolution !== "passthrough" ||
+    !isByAddress ||
+    hosts[0] !== wildcardOf(key)
+  ) {
+    addService(context, placement);
+    return;
+  }
+  const endpoints = snapshot.endpoints
+    .list(service.hostname, service.namespace)
+    .filter(({ servicePortName }) => servicePortName === port.name);
+  // Only a ServiceEntry of resolution NONE can be without endpoints for ever and still mean something: any address. For
+  // others a listener on all addresses would come and go with the endpoints and clash with those of other services.
+  if (service.registry === "External" && endpoints.length === 0 && service.selector === undefined) {
+    addService(context, placement);
+    return;
+  }
+  for (const { address } of endpoints) {
+    // Traffic to the workload's own address does not come by here.
+    if (isIP(address) === 0 || context.ownHeadlessAddresses.includes(address)) continue;
+    addService(context, { ...placement, bind: address });
+  }
+}
+
+function addService(context: EgressContext, placement: Placement): void {
+  const { service, port } = placement;
+  if (service.resolution === "alias") return;
+  const { view, bindsToPort } = context;
+  const request = { bind: placement.bind, port: port.number, protocol: port.protocol, bindsToPort };
+  if (!canListen(view.key, request, view.snapshot.mesh)) return;
+  const kind = classifyProtocol(port.protocol);
+  if (kind === undefined) return;
+  if (placement.bind !== undefined) {
+    place(context, { service, port, bind: placement.bind }, []);
+  } else if (kind === "http") {
+    place(context, { service, port, bind: wildcardOf(view.key) }, []);
+  } else {
+    const { hosts, blocks } = listListenAddresses(service, view.key);
+    for (const bind of hosts) place(context, { service, port, bind }, []);
+    // Many blocks share the listener on all addresses; chains tell them apart.
+    if (blocks.length > 0) place(context, { service, port, bind: wildcardOf(view.key) }, blocks);
+  }
+}
+
+/** Puts one port of a service at one address: a new listener, or into the one that stands there. */
+function place(
+  context: EgressContext,
+  placement: Placement & { readonly bind: string },
+  blocks: readonly string[],
+): void {
+  const { view, egress, table } = context;
+  const { service, port, bind } = placement;
+  const name = buildListenerName(bind, port.number);
+  const existing = table.get(name);
+  if (existing?.isLocked === true) return;
+  const resolution = resolveConflict(port.protocol, existing?.protocol);
+  if (resolution === "refuse") return;
+  if (existing !== undefined && resolution === "share") {
+    addSources(existing, egress, service);
+    return;
+  }
+  const bindsWildcard = bind === wildcardOf(view.key);
+  const request = { service, port, bind, bindsWildcard, blocks, virtualServices: egress.virtualServices };
+  const chains = planServiceChains(view, request);
+  if (existing === undefined || resolution === "replace") {
+    const { bindsToPort } = context;
+    const protocol = listenerProtocol(request);
+    const entry = {
+      bind,
+      port: port.number,
+      bindsToPort,
+      chains,
+      protocol,
+      isLocked: false,
+      sources: new Set<ObjectRef>(),
+    };
+    addSources(entry, egress, service);
+    table.set(name, entry);
+    return;
+  }
+  existing.chains = mergeChains(existing.chains, chains);
+  if (resolution === "mergeAndSniff") existing.protocol = "Unsupported";
+  addSources(existing, egress, service);
+}
+
+function addSources(entry: EntryDraft, egress: EgressListener, service: Service): void {
+  for (const source of egress.sources) entry.sources.add(source);
+  entry.sources.add(service.object);
+}
+
+/** The first chain for the same connections wins: Envoy refuses a listener with two. */
+function mergeChains(existing: readonly ChainPlan[], incoming: readonly ChainPlan[]): readonly ChainPlan[] {
+  const taken = new Set(existing.map(matchIdentity));
+  return [...existing, ...incoming.filter((chain) => !taken.has(matchIdentity(chain)))];
+}

@@ -1,0 +1,128 @@
+/** Outbound listeners as wire objects (Istio: networking/core/listener.go, buildListenerFromEntry). */
+import { bool, duration } from "@meltemi/protos";
+import type {
+  Filter,
+  FilterChain,
+  FilterChainMatch,
+  Listener,
+  ListenerFilter,
+} from "@meltemi/protos/envoy/config/listener/v3";
+import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
+import { parseDuration } from "../../lib/duration.ts";
+import { withSources } from "../built.ts";
+import { buildListenerName, passthroughChain } from "../names.ts";
+import type { FilterFacts } from "../network-filters/filter-facts.ts";
+import { buildHttpConnectionManagerFilter, buildStatPrefix } from "../network-filters/http-connection-manager.ts";
+import { buildTcpFilters, plainTarget } from "../network-filters/tcp-proxy.ts";
+import { configMetadata } from "../routes/config-metadata.ts";
+import { buildAddress, parseCidrRange } from "./addresses.ts";
+import { type ChainMatch, type ChainPlan, isMatchAll } from "./chain-plan.ts";
+import { httpInspector, tlsInspector } from "./listener-filters.ts";
+
+export interface OutboundListenerPlan {
+  readonly bind: string;
+  readonly port: number;
+  /** False where the listener is only looked up by the original destination. */
+  readonly bindsToPort: boolean;
+  readonly chains: readonly ChainPlan[];
+  /** Cluster for what no chain takes; undefined where nothing else can come. */
+  readonly fallthrough: string | undefined;
+  /** Fields of the connection managers of this listener alone. */
+  readonly connectionManager?: HttpConnectionManager;
+}
+
+// A client that never finishes its handshake would hold a connection for ever (Istio: C46).
+const handshakeTimeout = duration(15_000);
+
+export function buildOutboundListener(plan: OutboundListenerPlan, facts: FilterFacts): Listener {
+  const name = buildListenerName(plan.bind, plan.port);
+  const { rest, all } = splitChains(plan.chains);
+  const chains = rest.map((chain) => buildChain(chain, plan, facts));
+  const last = all === undefined ? undefined : buildChain(all, plan, facts);
+  const sniffs = plan.chains.some(({ match }) => (match.applicationProtocols ?? []).length > 0);
+  const filters = listInspectors(plan.chains, sniffs);
+  return {
+    name,
+    address: buildAddress(plan.bind, plan.port),
+    traffic_direction: "OUTBOUND",
+    ...(plan.bindsToPort ? {} : { bind_to_port: bool(false) }),
+    ...placeChains(chains, last, () => buildFallthrough(plan.fallthrough, facts)),
+    ...(filters.length === 0 ? {} : { listener_filters: filters }),
+    // Waiting costs servers that speak first: only where somebody has set a limit is there one.
+    listener_filters_timeout: duration(sniffs ? (parseDuration(facts.mesh.protocolDetectionTimeout) ?? 0) : 0),
+    continue_on_listener_filters_timeout: true,
+  };
+}
+
+/** The filters of connections that no service takes: to the cluster that the policy for unknown hosts names. */
+export function buildFallthroughFilters(cluster: string, facts: FilterFacts): readonly Filter[] {
+  return buildTcpFilters({ facts, protocol: "TCP", target: plainTarget(cluster) });
+}
+
+function splitChains(chains: readonly ChainPlan[]): {
+  readonly rest: readonly ChainPlan[];
+  readonly all: ChainPlan | undefined;
+} {
+  return { rest: chains.filter((chain) => !isMatchAll(chain)), all: chains.findLast(isMatchAll) };
+}
+
+/**
+ * The chain that takes everything is the default where there are others. Were it among them, a connection that fits the
+ * address of a chain but not its other conditions would be dropped instead of coming to it.
+ */
+function placeChains(
+  chains: readonly FilterChain[],
+  last: FilterChain | undefined,
+  fallthrough: () => FilterChain | undefined,
+): Listener {
+  if (chains.length === 0) return { filter_chains: last === undefined ? [] : [last] };
+  const end = last ?? fallthrough();
+  return { filter_chains: chains, ...(end === undefined ? {} : { default_filter_chain: end }) };
+}
+
+function buildFallthrough(cluster: string | undefined, facts: FilterFacts): FilterChain | undefined {
+  if (cluster === undefined) return undefined;
+  return { name: passthroughChain, filter_chain_match: {}, filters: buildFallthroughFilters(cluster, facts) };
+}
+
+function buildChain(chain: ChainPlan, plan: OutboundListenerPlan, facts: FilterFacts): FilterChain {
+  const wire: FilterChain = {
+    ...(isMatchAll(chain) ? {} : { filter_chain_match: buildMatch(chain.match) }),
+    filters: buildFilters(chain, plan, facts),
+    ...(chain.config === undefined ? {} : { metadata: configMetadata(chain.config) }),
+    transport_socket_connect_timeout: handshakeTimeout,
+  };
+  return withSources(wire, chain.sources);
+}
+
+function buildFilters({ content }: ChainPlan, plan: OutboundListenerPlan, facts: FilterFacts): readonly Filter[] {
+  if (content.kind === "tcp") return buildTcpFilters({ facts, protocol: content.protocol, target: content.target });
+  return [
+    buildHttpConnectionManagerFilter({
+      facts,
+      listenerClass: "sidecarOutbound",
+      statPrefix: buildStatPrefix("outbound", buildListenerName(plan.bind, plan.port)),
+      routes: content.routeName,
+      protocol: content.protocol,
+      ...(plan.connectionManager === undefined ? {} : { fields: plan.connectionManager }),
+    }),
+  ];
+}
+
+/** Lists are sorted, so that the order in which somebody wrote them does not drain connections. */
+export function buildMatch(match: ChainMatch): FilterChainMatch {
+  const { serverNames = [], prefixes = [], applicationProtocols = [], transportProtocol } = match;
+  const ranges = prefixes.toSorted().flatMap((text) => parseCidrRange(text) ?? []);
+  return {
+    ...(ranges.length === 0 ? {} : { prefix_ranges: ranges }),
+    ...(serverNames.length === 0 || serverNames.includes("*") ? {} : { server_names: serverNames.toSorted() }),
+    ...(transportProtocol === undefined ? {} : { transport_protocol: transportProtocol }),
+    ...(applicationProtocols.length === 0 ? {} : { application_protocols: applicationProtocols }),
+  };
+}
+
+/** What has to look at the first bytes before a chain can be chosen. */
+function listInspectors(chains: readonly ChainPlan[], sniffs: boolean): readonly ListenerFilter[] {
+  const readsNames = chains.some(({ match }) => (match.serverNames ?? []).length > 0);
+  return [...(readsNames ? [tlsInspector] : []), ...(sniffs ? [httpInspector] : [])];
+}
