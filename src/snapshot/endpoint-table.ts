@@ -144,8 +144,7 @@ export class EndpointTable {
       .listContributions(key)
       .map((contribution) => this.#deriveContribution(contribution, inputs));
     this.#dependencies.replace(key, inputs);
-    const [first = noEndpoints, ...others] = lists;
-    return others.length === 0 ? first : withoutDuplicates([first, ...others].flat());
+    return withoutDuplicates(lists.flat());
   }
 
   #deriveContribution({ object, service }: Contribution, inputs: Set<string>): readonly Endpoint[] {
@@ -167,8 +166,7 @@ export class EndpointTable {
     const selected = selectionOf({ object, service }).flatMap((selection) =>
       this.#select(service.namespace, selection),
     );
-    if (selected.length === 0) return fromSlices;
-    return withoutDuplicates([...fromSlices, ...deriveSelectedEndpoints(service, selected, clusterId)]);
+    return [...fromSlices, ...deriveSelectedEndpoints(service, selected, clusterId)];
   }
 
   #select(namespace: string, selection: Selection): readonly Workload[] {
@@ -232,6 +230,7 @@ const addressInput = (address: string): string => `address/${address}`;
 
 const endpointKey = (endpoint: Endpoint): string => `${endpoint.address}/${endpoint.port}/${endpoint.servicePortName}`;
 
+// A pod may have a workload entry of the same address, and entries may share a host: the first one stands.
 function withoutDuplicates(endpoints: readonly Endpoint[]): readonly Endpoint[] {
   const byKey = new Map<string, Endpoint>();
   for (const endpoint of endpoints) {
