@@ -64,7 +64,8 @@ describe("buildRetryPolicy", () => {
         retry_priority: {
           name: "envoy.retry_priorities.previous_priorities",
           typed_config: {
-            "@type": "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+            "@type":
+              "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
             update_frequency: 2,
           },
         },

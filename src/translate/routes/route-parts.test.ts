@@ -8,13 +8,19 @@ import { buildDirectResponse, buildRedirect } from "./redirect.ts";
 describe("buildFault", () => {
   const cases: readonly (readonly [HttpFault, unknown])[] = [
     [
-      { delay: { percentage: { value: 12.5 }, fixedDelay: "7s" }, abort: { percentage: { value: 0.1 }, httpStatus: 555 } },
+      {
+        delay: { percentage: { value: 12.5 }, fixedDelay: "7s" },
+        abort: { percentage: { value: 0.1 }, httpStatus: 555 },
+      },
       {
         delay: { fixed_delay: "7s", percentage: { numerator: 125000, denominator: "MILLION" } },
         abort: { http_status: 555, percentage: { numerator: 1000, denominator: "MILLION" } },
       },
     ],
-    [{ delay: { percent: 50, fixedDelay: "5ms" } }, { delay: { fixed_delay: "0.005s", percentage: { numerator: 50 } } }],
+    [
+      { delay: { percent: 50, fixedDelay: "5ms" } },
+      { delay: { fixed_delay: "0.005s", percentage: { numerator: 50 } } },
+    ],
     [
       { abort: { grpcStatus: "UNAVAILABLE", percentage: { value: 100 } } },
       { abort: { grpc_status: 14, percentage: { numerator: 1000000, denominator: "MILLION" } } },
@@ -79,7 +85,13 @@ describe("buildRedirect", () => {
     [
       { uri: "/new", authority: "b", scheme: "https", port: 8443, redirectCode: 302 },
       80,
-      { host_redirect: "b", path_redirect: "/new", scheme_redirect: "https", port_redirect: 8443, response_code: "FOUND" },
+      {
+        host_redirect: "b",
+        path_redirect: "/new",
+        scheme_redirect: "https",
+        port_redirect: 8443,
+        response_code: "FOUND",
+      },
     ],
     [{ redirectCode: 303 }, 80, { path_redirect: "", response_code: "SEE_OTHER" }],
     [{ redirectCode: 307 }, 80, { path_redirect: "", response_code: "TEMPORARY_REDIRECT" }],
@@ -106,7 +118,9 @@ describe("buildRedirect", () => {
 
   it("replaces only the prefix where the Gateway API asks for it", () => {
     const redirect = { uri: "%PREFIX()%/new" };
-    expect(buildRedirect(redirect, { port: 80, isTls: false, semantics: "gateway" })).toEqual({ prefix_rewrite: "/new" });
+    expect(buildRedirect(redirect, { port: 80, isTls: false, semantics: "gateway" })).toEqual({
+      prefix_rewrite: "/new",
+    });
     expect(buildRedirect(redirect, { port: 80, isTls: false, semantics: "istio" })).toEqual({
       path_redirect: "%PREFIX()%/new",
     });
@@ -116,8 +130,14 @@ describe("buildRedirect", () => {
 describe("buildDirectResponse", () => {
   const cases: readonly (readonly [DirectResponse, unknown])[] = [
     [{ status: 204 }, { status: 204 }],
-    [{ status: 418, body: { string: "short" } }, { status: 418, body: { inline_string: "short" } }],
-    [{ status: 200, body: { bytes: "aGk=" } }, { status: 200, body: { inline_bytes: "aGk=" } }],
+    [
+      { status: 418, body: { string: "short" } },
+      { status: 418, body: { inline_string: "short" } },
+    ],
+    [
+      { status: 200, body: { bytes: "aGk=" } },
+      { status: 200, body: { inline_bytes: "aGk=" } },
+    ],
   ];
 
   it.each(cases)("builds %j", (response, expected) => {

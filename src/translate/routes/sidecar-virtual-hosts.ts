@@ -211,6 +211,8 @@ function buildHosts(plans: readonly HostPlan[], context: PortContext): PortVirtu
     names.add(virtualHost);
     const list = listDomains(plan, context);
     const free = list.domains.filter((domain, index) => {
+      // A name without port means port 80 where hosts are compared with their port.
+      if (context.port === 0 && plan.port !== plainHttpPort && !domain.includes(":")) return false;
       const key = list.keys[index] ?? domain;
       // A short form never takes the place of the service that really has this name.
       if (taken.has(key) || (fullNames.has(domain) && list.shortForms.has(domain))) {
@@ -220,9 +222,8 @@ function buildHosts(plans: readonly HostPlan[], context: PortContext): PortVirtu
       taken.add(key);
       return true;
     });
-    const usable = context.port === 0 && plan.port !== plainHttpPort ? free.filter(hasColon) : free;
-    const id = usable.length === list.domains.length ? list.id : usable.join(",");
-    if (usable.length > 0) hosts.push(keepHost(plan, { domains: usable, id }, facts));
+    const id = free.length === list.domains.length ? list.id : free.join(",");
+    if (free.length > 0) hosts.push(keepHost(plan, { domains: free, id }, facts));
   }
   return { hosts: hosts.sort(compareNames), dropped };
 }
@@ -257,10 +258,6 @@ function hasPort(service: Service | undefined, port: number): boolean {
 
 function coversHost(service: Service, host: string): boolean {
   return isWildcardHost(service.hostname) && host.endsWith(service.hostname.slice(1));
-}
-
-function hasColon(domain: string): boolean {
-  return domain.includes(":");
 }
 
 function compareNames(a: VirtualHost, b: VirtualHost): number {

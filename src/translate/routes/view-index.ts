@@ -11,7 +11,6 @@ export interface ServiceHostIndex {
   readonly byHostname: ReadonlyMap<string, Service>;
   /** Services that have the port, in the order of the list. */
   listByPort(port: number): readonly Service[];
-  readonly ports: readonly number[];
 }
 
 export interface VirtualServiceIndex {
@@ -68,7 +67,6 @@ function buildServiceIndex(services: readonly Service[]): ServiceHostIndex {
   return {
     byHostname,
     listByPort: (port) => byPort.get(port) ?? [],
-    ports: [...byPort.keys()].sort((a, b) => a - b),
   };
 }
 
