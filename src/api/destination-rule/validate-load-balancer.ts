@@ -50,6 +50,10 @@ export function checkLocality(setting: LocalityLbSetting, path: Path, findings: 
     if (sum !== 100) findings.error([...at, "to"], `the shares add up to ${sum} and not to 100`, "weight");
     if ((rule.from ?? "") === "") findings.error([...at, "from"], "is required", "required");
   }
+  checkFailover(setting, path, findings);
+}
+
+function checkFailover(setting: LocalityLbSetting, path: Path, findings: Findings): void {
   for (const [index, rule] of (setting.failover ?? []).entries()) {
     const at = [...path, "failover", index];
     if (rule.from !== undefined && rule.from === rule.to)

@@ -37,9 +37,6 @@ export function validateDestinationRule(spec: DestinationRuleSpec): readonly Fin
       );
     }
     checkLabels(subset.labels, [...path, "labels"], findings);
-    if (Object.keys(subset.labels ?? {}).length === 0) {
-      findings.warning(path, "has no labels, so all endpoints of the host are in it", "subset");
-    }
     if (subset.trafficPolicy !== undefined)
       checkTrafficPolicy(subset.trafficPolicy, [...path, "trafficPolicy"], findings);
   }

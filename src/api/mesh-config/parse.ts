@@ -53,7 +53,7 @@ function readPlain(content: unknown, findings: Findings): PlainValue | undefined
   let value = content;
   if (typeof content === "string") {
     try {
-      value = parseYaml(content, { maxAliasCount: 100, logLevel: "silent", uniqueKeys: true });
+      value = parseYaml(content, { maxAliasCount: 100, logLevel: "error", uniqueKeys: true });
     } catch (cause: unknown) {
       findings.error(
         [],

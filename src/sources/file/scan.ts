@@ -1,0 +1,84 @@
+/** Looks at a directory tree: which files are there, and how one sees that they changed. */
+import { readdir, realpath, stat } from "node:fs/promises";
+import { extname, join } from "node:path";
+
+export interface FoundFile {
+  /** Path below the root with "/" between its parts: the order of files, and their names in messages. */
+  readonly path: string;
+  readonly size: number;
+  /** Equal as long as the file was neither written, replaced nor swapped. */
+  readonly signature: string;
+  readonly modifiedMs: number;
+}
+
+export interface Scan {
+  /** By path, in order. */
+  readonly files: ReadonlyMap<string, FoundFile>;
+  /** Directories ("" is the root) and files that could not be looked at, with the reason. */
+  readonly failures: ReadonlyMap<string, string>;
+  /** Identity of the root directory; changes when another directory takes its place. Undefined where it is gone. */
+  readonly rootIdentity: string | undefined;
+}
+
+const extensions: ReadonlySet<string> = new Set([".yaml", ".yml", ".json"]);
+const maxDepth = 32;
+
+/**
+ * Lists .yaml, .yml and .json files of a tree. Symbolic links are followed, each directory once. Names that start with a
+ * dot are passed over: hidden files, and the "..data" directories that Kubernetes swaps under a mounted ConfigMap (the
+ * links to their files are what counts).
+ */
+export async function scanDirectory(root: string): Promise<Scan> {
+  const files: FoundFile[] = [];
+  const failures = new Map<string, string>();
+  const visited = new Set<string>();
+  const rootIdentity = await identify(root);
+  const visit = async (path: string, depth: number): Promise<void> => {
+    const absolute = join(root, path);
+    try {
+      const real = await realpath(absolute);
+      if (visited.has(real) || depth > maxDepth) return;
+      visited.add(real);
+      for (const name of (await readdir(absolute)).sort()) {
+        if (!name.startsWith(".")) await look(path === "" ? name : `${path}/${name}`, depth);
+      }
+    } catch (cause: unknown) {
+      failures.set(path, describeFailure(cause));
+    }
+  };
+  const look = async (path: string, depth: number): Promise<void> => {
+    try {
+      const found = await stat(join(root, path), { bigint: true });
+      if (found.isDirectory()) return await visit(path, depth + 1);
+      if (!found.isFile() || !extensions.has(extname(path).toLowerCase())) return;
+      const signature = `${found.dev}:${found.ino}:${found.size}:${found.mtimeNs}:${found.ctimeNs}`;
+      files.push({ path, size: Number(found.size), signature, modifiedMs: Number(found.mtimeMs) });
+    } catch (cause: unknown) {
+      // Gone between the listing and the look, or a link to nothing: it is not there.
+      if (!isMissing(cause)) failures.set(path, describeFailure(cause));
+    }
+  };
+  await visit("", 0);
+  const ordered = files.sort((a, b) => (a.path < b.path ? -1 : 1));
+  return { files: new Map(ordered.map((file) => [file.path, file])), failures, rootIdentity };
+}
+
+/** True where the error says that a file or directory does not exist. */
+export function isMissing(cause: unknown): boolean {
+  return cause instanceof Error && "code" in cause && (cause.code === "ENOENT" || cause.code === "ENOTDIR");
+}
+
+/** The system's code and words for an error, without the paths of the machine. */
+export function describeFailure(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  return cause.message.replace(/, \w+ '.*$/s, "");
+}
+
+async function identify(path: string): Promise<string | undefined> {
+  try {
+    const found = await stat(path, { bigint: true });
+    return found.isDirectory() ? `${found.dev}:${found.ino}` : undefined;
+  } catch {
+    return undefined;
+  }
+}
