@@ -1,0 +1,95 @@
+/** Filter chains of gateways as wire objects. Istio: core/gateway.go createGatewayHTTPFilterChainOpts and its siblings. */
+import { bool, duration, packAny } from "@meltemi/protos";
+import type { Filter, FilterChain } from "@meltemi/protos/envoy/config/listener/v3";
+import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
+import type { DownstreamTlsContext } from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
+import type { MeshConfig } from "../../api/mesh-config/schema.ts";
+import { memoByIdentity } from "../../lib/memo.ts";
+import { withSources } from "../built.ts";
+import { type ChainPlan, isMatchAll } from "../listeners/chain-plan.ts";
+import { buildMatch } from "../listeners/outbound-listener.ts";
+import type { FilterFacts } from "../network-filters/filter-facts.ts";
+import { buildHttpConnectionManager, buildStatPrefix } from "../network-filters/http-connection-manager.ts";
+import { buildMetadataExchangeFilters } from "../network-filters/metadata-exchange.ts";
+import { buildTcpFilters } from "../network-filters/tcp-proxy.ts";
+import { createSlotMemo } from "../routes/slot-memo.ts";
+import { buildDownstreamTlsSocket } from "../security/transport-socket.ts";
+
+/** A chain as plain data: with the facts all that building it reads. */
+export interface GatewayChainPlan extends ChainPlan {
+  /** The object that has most to say about the chain; what is built is kept as long as it lives. Not read otherwise. */
+  readonly owner: object;
+  /** How the gateway ends TLS; undefined where it does not. */
+  readonly tls?: DownstreamTlsContext;
+  /** Prefix of HTTP statistics; the listener's name where not given. */
+  readonly statPrefix?: string;
+  /** True where the clients are proxies of the mesh, which send their metadata first. */
+  readonly exchangesMetadata?: boolean;
+}
+
+type Topology = NonNullable<MeshConfig["defaultConfig"]["gatewayTopology"]>;
+
+// A client that never finishes its handshake would hold a connection for ever (Istio: C46).
+const handshakeTimeout = duration(15_000);
+
+const keptChains = createSlotMemo<FilterChain>();
+const formatFacts = memoByIdentity(({ mesh: _owner, ...facts }: FilterFacts): string => JSON.stringify(facts));
+
+/** The chain of a plan in the listener of that name; the same object for equal plans. */
+export function buildGatewayChain(plan: GatewayChainPlan, listener: string, facts: FilterFacts): FilterChain {
+  const { owner, ...data } = plan;
+  const slot = `${listener}\n${formatFacts(facts)}\n${JSON.stringify(data)}`;
+  return keptChains({ owner, slot }, [facts.mesh], () => {
+    const chain: FilterChain = {
+      ...(isMatchAll(plan) ? {} : { filter_chain_match: buildMatch(plan.match) }),
+      filters: buildFilters(plan, listener, facts),
+      ...(plan.tls === undefined ? {} : { transport_socket: buildDownstreamTlsSocket(plan.tls) }),
+      transport_socket_connect_timeout: handshakeTimeout,
+    };
+    return withSources(chain, plan.sources);
+  });
+}
+
+function buildFilters(plan: GatewayChainPlan, listener: string, facts: FilterFacts): readonly Filter[] {
+  const { content } = plan;
+  if (content.kind === "tcp") {
+    const leading = plan.exchangesMetadata === true ? buildMetadataExchangeFilters(facts) : [];
+    return buildTcpFilters({ facts, protocol: content.protocol, target: content.target, leading });
+  }
+  const connectionManager = buildHttpConnectionManager({
+    facts,
+    listenerClass: "gateway",
+    statPrefix: plan.statPrefix ?? buildStatPrefix("outbound", listener),
+    routes: content.routeName,
+    protocol: content.protocol,
+    usesRemoteAddress: true,
+    fields: buildEdgeFields(facts.mesh),
+  });
+  return [
+    {
+      name: "envoy.filters.network.http_connection_manager",
+      typed_config: packAny("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", {
+        // Always there, as Istio writes it, also where no option of HTTP/1 is set.
+        http_protocol_options: {},
+        ...connectionManager,
+      }),
+    },
+  ];
+}
+
+/** What a proxy at the edge believes of those before it, by the mesh's gateway topology (Istio: C220). */
+function buildEdgeFields(mesh: MeshConfig): HttpConnectionManager {
+  const topology: Topology = mesh.defaultConfig.gatewayTopology ?? {};
+  const hops = topology.numTrustedProxies ?? 0;
+  const asked = topology.forwardClientCertDetails ?? "UNDEFINED";
+  const details = asked === "UNDEFINED" ? "SANITIZE_SET" : asked;
+  // Envoy knows what to set only where the header may be set at all.
+  const setsDetails = details === "SANITIZE_SET" || details === "APPEND_FORWARD";
+  return {
+    ...(hops === 0 ? {} : { xff_num_trusted_hops: hops }),
+    forward_client_cert_details: details,
+    ...(setsDetails
+      ? { set_current_client_cert_details: { subject: bool(true), cert: true, dns: true, uri: true } }
+      : {}),
+  };
+}
