@@ -186,13 +186,14 @@ function listHeadlessAddresses(snapshot: Snapshot, proxy: MeshProxy): readonly s
   );
 }
 
-// Own addresses matter where listeners are bound to them, or where a Sidecar sends requests on to "0.0.0.0:PORT", which
-// stands for the workload's own address.
+// Own addresses matter where listeners are bound to them or named after them (a declared port without an address of its
+// own), or where a Sidecar sends requests on to "0.0.0.0:PORT", which stands for the workload's own address.
 function needsAddresses({ proxy, sidecar }: Subject): boolean {
   if (proxy.interceptionMode === "NONE") return true;
   return (sidecar?.spec.ingress ?? []).some(
     (listener) =>
       listener.captureMode === "NONE" ||
+      (listener.bind ?? "") === "" ||
       (listener.defaultEndpoint ?? "").startsWith("0.0.0.0:") ||
       (listener.defaultEndpoint ?? "").startsWith("[::]:"),
   );
