@@ -1,5 +1,5 @@
 /** What the pages may see of the process: read-only views that the composition root connects to the real things. */
-import type { Proxy } from "../model/proxy.ts";
+import type { Proxy as MeshProxy } from "../model/proxy.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
 import type { Generators } from "../translate/generators.ts";
 
@@ -24,7 +24,7 @@ export interface ConnectionView {
   readonly connectedAtMs: number;
   /** Remote address with port. */
   readonly address: string;
-  readonly proxy: Proxy;
+  readonly proxy: MeshProxy;
   /** By type URL. */
   readonly watches: ReadonlyMap<string, WatchView>;
 }

@@ -1,6 +1,6 @@
 /** The resources of one proxy as JSON, generated from the mesh as it is now: what an xDS request would give. */
 import { type Json, type ToJsonOptions, toJson } from "@meltemi/protos";
-import type { Proxy } from "../../model/proxy.ts";
+import type { Proxy as MeshProxy } from "../../model/proxy.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
 import type { Generators } from "../../translate/generators.ts";
 import type { ScopeView, WorkloadView } from "../../translate/scope.ts";
@@ -26,7 +26,7 @@ export interface ProxyViews {
   readonly workload: WorkloadView;
 }
 
-export function deriveProxyViews(generators: Generators, snapshot: Snapshot, proxy: Proxy): ProxyViews {
+export function deriveProxyViews(generators: Generators, snapshot: Snapshot, proxy: MeshProxy): ProxyViews {
   const keys = generators.deriveKeys(snapshot, proxy);
   const scope = generators.createScopeView(snapshot, keys.scope);
   return { scope, workload: generators.createWorkloadView(scope, keys.workload) };

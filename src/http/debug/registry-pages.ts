@@ -1,8 +1,9 @@
 /** Pages about services and endpoints. */
+import type { Endpoint } from "../../model/endpoint.ts";
 import type { ServiceTarget } from "../../model/workload.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
 import { type DebugHandler, replyJson } from "./reply.ts";
-import { formatEndpoint, formatPort, formatService } from "./service-json.ts";
+import { formatEndpoint, formatIdentity, formatPort, formatService } from "./service-json.ts";
 
 /** All services: a JSON array of istiod's Service records. */
 export const handleRegistry: DebugHandler = (request) => {
@@ -24,20 +25,27 @@ export const handleEndpoints: DebugHandler = (request) => {
   const snapshot = request.port.snapshot();
   const byHost: Record<string, Record<string, Shards>> = {};
   for (const [hostname, namespace, endpoints] of snapshot?.endpoints.entries() ?? []) {
-    const registry = snapshot?.services.find(hostname, namespace)?.registry ?? "Kubernetes";
-    const byShard = Object.groupBy(endpoints, ({ clusterId }) => `${registry}/${clusterId}`);
-    const accounts = new Set(endpoints.map(({ serviceAccount }) => serviceAccount).filter((account) => account !== ""));
     const host = byHost[hostname] ?? {};
     byHost[hostname] = host;
-    host[namespace] = {
-      Shards: Object.fromEntries(
-        Object.entries(byShard).map(([shard, members = []]) => [shard, members.map(formatEndpoint)]),
-      ),
-      ServiceAccounts: Object.fromEntries([...accounts].sort().map((account) => [account, {}])),
-    };
+    const registry = snapshot?.services.find(hostname, namespace)?.registry ?? "Kubernetes";
+    host[namespace] = formatShards(endpoints, registry, snapshot?.mesh.trustDomain ?? "");
   }
   return replyJson(request, byHost);
 };
+
+function formatShards(endpoints: readonly Endpoint[], registry: string, trustDomain: string): Shards {
+  const byShard = Object.groupBy(endpoints, ({ clusterId }) => `${registry}/${clusterId}`);
+  const shards = Object.entries(byShard).map(([shard, members = []]) => [
+    shard,
+    members.map((endpoint) => formatEndpoint(endpoint, trustDomain)),
+  ]);
+  const identities = new Set(endpoints.map((endpoint) => formatIdentity(endpoint, trustDomain)));
+  identities.delete("");
+  return {
+    Shards: Object.fromEntries(shards),
+    ServiceAccounts: Object.fromEntries([...identities].sort().map((identity) => [identity, {}])),
+  };
+}
 
 /** Ports of services that each connected proxy serves itself: {proxy: [{Service, Port}]}. */
 export const handleInstances: DebugHandler = (request) => {

@@ -76,12 +76,12 @@ function emptyAsNull(labels: object): object | null {
 }
 
 /** An endpoint as an element of a shard in /debug/endpointz. */
-export function formatEndpoint(endpoint: Endpoint): object {
+export function formatEndpoint(endpoint: Endpoint, trustDomain: string): object {
   return {
     Labels: emptyAsNull(endpoint.labels),
     Addresses: [endpoint.address, ...endpoint.additionalAddresses],
     ServicePortName: endpoint.servicePortName,
-    ServiceAccount: endpoint.serviceAccount,
+    ServiceAccount: formatIdentity(endpoint, trustDomain),
     Network: endpoint.network,
     Locality: { Label: formatLocality(endpoint.locality), ClusterID: endpoint.clusterId },
     EndpointPort: endpoint.port,
@@ -95,4 +95,9 @@ export function formatEndpoint(endpoint: Endpoint): object {
     SendUnhealthyEndpoints: false,
     NodeName: endpoint.nodeName,
   };
+}
+
+/** The SPIFFE identity of an endpoint's service account; "" where it has none. */
+export function formatIdentity({ namespace, serviceAccount }: Endpoint, trustDomain: string): string {
+  return serviceAccount === "" ? "" : `spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`;
 }

@@ -1,0 +1,102 @@
+/** A real Envoy for tests: started with a bootstrap, asked through its administration pages, ended with the test. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type BootstrapOptions, buildEnvoyBootstrap } from "../../src/cli/envoy-bootstrap.ts";
+import { envoyBinary } from "../../tools/envoy/fetch.ts";
+
+export interface EnvoyProcess {
+  readonly adminPort: number;
+  /** A page of Envoy's administration, as text. */
+  admin(path: string): Promise<string>;
+  /** Value of a counter or gauge; 0 where Envoy has none of that name. */
+  stat(name: string): Promise<number>;
+  log(): string;
+  stop(): Promise<void>;
+}
+
+/** What differs from one Envoy to the next; the rest is that of a sidecar without interception. */
+export type EnvoyOptions = Pick<BootstrapOptions, "name" | "namespace" | "labels" | "discovery"> & Partial<BootstrapOptions>;
+
+/** Starts an Envoy and waits until it is configured (its /ready answers 200). */
+export async function startEnvoy(options: EnvoyOptions): Promise<EnvoyProcess> {
+  const binary = await envoyBinary();
+  const adminPort = await findFreePort();
+  const folder = mkdtempSync(join(tmpdir(), "meltemi-envoy-"));
+  const bootstrap = buildEnvoyBootstrap({
+    type: "sidecar",
+    ip: "127.0.0.1",
+    domain: "cluster.local",
+    clusterId: "Kubernetes",
+    serviceAccount: "default",
+    interceptionMode: "NONE",
+    delta: false,
+    ...options,
+    adminPort,
+  });
+  writeFileSync(join(folder, "bootstrap.json"), JSON.stringify(bootstrap));
+  const logFile = join(folder, "envoy.log");
+  const output = openSync(logFile, "a");
+  const args = ["-c", join(folder, "bootstrap.json"), "--concurrency", "1", "--disable-hot-restart", "-l", "warning"];
+  const child = spawn(binary, args, { stdio: ["ignore", output, output] });
+  const envoy: EnvoyProcess = {
+    adminPort,
+    admin: async (path) => await (await fetch(`http://127.0.0.1:${adminPort}/${path}`)).text(),
+    async stat(name) {
+      const text = await envoy.admin(`stats?filter=^${name.replaceAll(".", "\\.")}$`);
+      return Number(/: (\d+)/.exec(text)?.[1] ?? 0);
+    },
+    log: () => readFileSync(logFile, "utf8"),
+    async stop() {
+      await endProcess(child);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  await eventually(`Envoy ${options.name} is configured`, async () => {
+    if (child.exitCode !== null) throw new Error(`Envoy ended:\n${envoy.log()}`);
+    return (await fetch(`http://127.0.0.1:${adminPort}/ready`)).status === 200;
+  }).catch(async (cause: unknown) => {
+    const log = envoy.log();
+    await envoy.stop();
+    throw new Error(`${String(cause)}\n${log}`);
+  });
+  return envoy;
+}
+
+function endProcess(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resolve();
+    child.once("exit", () => resolve());
+    child.kill("SIGKILL");
+  });
+}
+
+/** A port that was free a moment ago. */
+export function findFreePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
+}
+
+/** Asks until the answer is true; a question that fails counts as no. Rejects after 20 seconds with the last failure. */
+export async function eventually(what: string, ask: () => Promise<boolean>): Promise<void> {
+  const end = Date.now() + 20_000;
+  let last: unknown = "the answer was no";
+  while (Date.now() < end) {
+    try {
+      if (await ask()) return;
+      last = "the answer was no";
+    } catch (cause) {
+      last = cause;
+    }
+    await new Promise((settle) => setTimeout(settle, 20));
+  }
+  throw new Error(`not within 20 s: ${what} (${String(last)})`);
+}
