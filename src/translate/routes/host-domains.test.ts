@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { joinHostPort, listServiceDomains, listShortForms } from "./host-domains.ts";
+import { joinHostPort, listClientAddresses, listServiceDomains, listShortForms } from "./host-domains.ts";
 import { createTestMesh, kubePort, kubeService, setObjects, testKey } from "./test-mesh.ts";
 
 describe("listShortForms", () => {
@@ -39,6 +39,32 @@ describe("listServiceDomains", () => {
     expect(domainsOf({ clusterIP: "10.96.0.9" }, 80)).toEqual(
       expect.arrayContaining(["a", "a:80", "a.bookinfo", "a.bookinfo:80", "10.96.0.9", "10.96.0.9:80"]),
     );
+  });
+});
+
+describe("listClientAddresses", () => {
+  const addressesOf = (clusterIPs: readonly string[], ipFamilies: { readonly v4: boolean; readonly v6: boolean }) => {
+    const snapshot = setObjects(createTestMesh(), kubeService("a", { clusterIP: clusterIPs[0] ?? "", clusterIPs }));
+    const [service] = snapshot.services.all;
+    return service === undefined ? undefined : listClientAddresses({ ...testKey, ipFamilies }, service);
+  };
+  const both = ["fd00::1", "10.96.0.9"];
+
+  it.each([
+    [both, { v4: true, v6: false }, ["10.96.0.9"]],
+    [both, { v4: false, v6: true }, ["fd00::1"]],
+    [both, { v4: true, v6: true }, ["fd00::1"]],
+    [["10.96.0.9"], { v4: false, v6: true }, ["10.96.0.9"]],
+    [[], { v4: true, v6: false }, []],
+  ])("takes of %j for %j", (clusterIPs, families, expected) => {
+    expect(addressesOf(clusterIPs, families)).toEqual(expected);
+  });
+
+  it("takes an address of the mesh's own only where the proxy answers DNS", () => {
+    const snapshot = setObjects(createTestMesh(), kubeService("a", { clusterIP: "None" }));
+    const [service] = snapshot.services.all.map((found) => ({ ...found, autoAllocatedAddress: "240.240.0.1" }));
+    expect(service && listClientAddresses(testKey, service)).toEqual([]);
+    expect(service && listClientAddresses({ ...testKey, dnsCapture: true }, service)).toEqual(["240.240.0.1"]);
   });
 });
 

@@ -7,7 +7,7 @@ import type { ScopeKey } from "../scope.ts";
 import { createSlotMemo } from "./slot-memo.ts";
 
 /** What of a scope decides about domains. */
-export type DomainScope = Pick<ScopeKey, "dnsDomain" | "dnsCapture" | "dnsAutoAllocate">;
+export type DomainScope = Pick<ScopeKey, "dnsDomain" | "dnsCapture" | "ipFamilies">;
 
 export interface DomainList {
   readonly domains: readonly string[];
@@ -27,7 +27,8 @@ const keptDomains = createSlotMemo<DomainList>(64);
  * it the route configuration must ignore ports in the host.
  */
 export function listServiceDomains(scope: DomainScope, service: Service, port?: number): DomainList {
-  const slot = `${describeRelation(scope.dnsDomain, service)}|${scope.dnsCapture && scope.dnsAutoAllocate}|${port ?? ""}`;
+  const { v4, v6 } = scope.ipFamilies;
+  const slot = `${describeRelation(scope.dnsDomain, service)}|${scope.dnsCapture}|${v4}|${v6}|${port ?? ""}`;
   return keptDomains({ owner: service, slot }, [], () => {
     const domains: string[] = [];
     const shortForms = new Set<string>();
@@ -96,13 +97,27 @@ export function joinHostPort(host: string, port: number): string {
   return `${bracketAddress(host)}:${port}`;
 }
 
-/** Addresses of a service as a client may call them; empty where it has none. */
+/**
+ * Addresses (also CIDR blocks) that clients of the scope call a service by; empty where it has none. They are of the
+ * families that the proxy has; a proxy with both takes that of the first address. A service without any of these keeps
+ * its first address (Istio: model.Service getAllAddressesForProxy).
+ */
 export function listClientAddresses(scope: DomainScope, service: Service): readonly string[] {
   const own = service.addresses.filter((address) => address !== "" && address !== unspecifiedAddress);
-  if (own.length > 0) return own;
   const auto = service.autoAllocatedAddress;
-  // Only a proxy that answers DNS for its workload makes the workload use these addresses.
-  return auto !== undefined && scope.dnsCapture && scope.dnsAutoAllocate ? [auto] : [];
+  // Only a proxy that answers DNS for its workload makes the workload use addresses that the mesh has made up.
+  if (own.length === 0) return auto !== undefined && scope.dnsCapture ? [auto] : [];
+  const usable = own.filter((address) => hasFamily(scope, isIpv6(address), own[0] ?? ""));
+  return usable.length > 0 ? usable : own.slice(0, 1);
+}
+
+function hasFamily({ ipFamilies: { v4, v6 } }: DomainScope, isV6: boolean, first: string): boolean {
+  if (v4 && v6) return isV6 === isIpv6(first);
+  return isV6 ? v6 : v4;
+}
+
+function isIpv6(address: string): boolean {
+  return address.includes(":");
 }
 
 /** Outside Kubernetes names: what a host and the client's domain share may be left off. */

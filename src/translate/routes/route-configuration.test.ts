@@ -164,6 +164,11 @@ describe("virtual services", () => {
     expect(names("9080")).toEqual(["*.shop.example:9080", reviewsHost, "allow_any"]);
   });
 
+  it("for every host take the place of what happens to unknown hosts", () => {
+    const message = configure("80", [virtualService("a", { hosts: ["*"], http: toHost("out.example") })]);
+    expect(hostsOf(message).map(({ name, domains }) => [name, domains])).toEqual([["*:80", ["*"]]]);
+  });
+
   it("of the Gateway API count for their own namespace", () => {
     const meta = { namespace: "other", annotations: { "internal.istio.io/route-semantics": "gateway" } };
     const hosts = ["reviews.bookinfo.svc.cluster.local"];

@@ -33,7 +33,9 @@ export function routeConfiguration(view: ScopeView, name: string): Built<RouteCo
   const parsed = parseOutboundRouteName(name);
   if (parsed === undefined) return buildEmptyRouteConfiguration(name);
   const known = findVirtualHosts(view, parsed, name);
-  const hosts = parsed.kind === "service" ? known : [...known, findUnknownHost(view, routeFactsOf(view))];
+  // A rule for "*" takes what is unknown too; Envoy refuses a second host for everything.
+  const isComplete = parsed.kind === "service" || known.some(({ domains }) => domains?.includes("*"));
+  const hosts = isComplete ? known : [...known, findUnknownHost(view, routeFactsOf(view))];
   return buildRouteConfiguration(name, hosts);
 }
 
