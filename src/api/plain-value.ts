@@ -14,6 +14,17 @@ const maxDepth = 60;
  * to carry on: NaN and infinities, functions, the key "__proto__", more than 60 levels. Never throws.
  */
 export function copyPlain(value: unknown, path: Path, findings: Findings): PlainValue | undefined {
+  return copyValue(value, path, { findings, above: new Set() });
+}
+
+interface Copying {
+  readonly findings: Findings;
+  /** Lists and objects that the value stands in. */
+  readonly above: Set<unknown>;
+}
+
+function copyValue(value: unknown, path: Path, copying: Copying): PlainValue | undefined {
+  const { findings, above } = copying;
   if (path.length > maxDepth) {
     findings.error(path.slice(0, 6), `is nested more than ${maxDepth} levels deep`, "too-deep");
     return undefined;
@@ -24,27 +35,36 @@ export function copyPlain(value: unknown, path: Path, findings: Findings): Plain
     findings.error(path, "must be a finite number", "wrong-type");
     return undefined;
   }
-  if (Array.isArray(value)) return copyList(value, path, findings);
-  if (typeof value === "object") return copyObject(value, path, findings);
+  if (typeof value === "object") {
+    if (above.has(value)) {
+      findings.error(path, "holds itself", "too-deep");
+      return undefined;
+    }
+    above.add(value);
+    const copied = Array.isArray(value) ? copyList(value, path, copying) : copyObject(value, path, copying);
+    above.delete(value);
+    return copied;
+  }
   findings.error(path, `a ${typeof value} cannot be part of an object`, "wrong-type");
   return undefined;
 }
 
-function copyList(value: readonly unknown[], path: Path, findings: Findings): PlainValue {
+function copyList(value: readonly unknown[], path: Path, copying: Copying): PlainValue {
   const items: PlainValue[] = [];
   // Not map(): a sparse list would keep its holes.
   for (let index = 0; index < value.length; index++) {
-    items.push(copyPlain(value[index] ?? null, [...path, index], findings) ?? null);
+    items.push(copyValue(value[index] ?? null, [...path, index], copying) ?? null);
   }
   return items;
 }
 
-function copyObject(value: object, path: Path, findings: Findings): PlainValue {
+function copyObject(value: object, path: Path, copying: Copying): PlainValue {
   const result: { [key: string]: PlainValue } = {};
   for (const [key, item] of Object.entries(value)) {
-    if (key === "__proto__") findings.error([...path, key], 'the name "__proto__" is not allowed', "unknown-field");
+    if (key === "__proto__")
+      copying.findings.error([...path, key], 'the name "__proto__" is not allowed', "unknown-field");
     else if (item !== undefined) {
-      const copied = copyPlain(item, [...path, key], findings);
+      const copied = copyValue(item, [...path, key], copying);
       if (copied !== undefined) result[key] = copied;
     }
   }

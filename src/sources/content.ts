@@ -1,7 +1,7 @@
 /** The objects that one text holds, and what is wrong with it. */
 import type { MeshObject } from "../api/kinds.ts";
 import { refOf } from "../api/object.ts";
-import { parseObjects } from "../api/parse.ts";
+import { type ParsedObject, parseObjects } from "../api/parse.ts";
 import { type Message, type ObjectRef, objectKey } from "../lib/message.ts";
 import { parseYamlDocuments } from "./yaml-documents.ts";
 
@@ -23,38 +23,42 @@ export const fileRef = (file: string): ObjectRef => ({ kind: "File", namespace: 
 
 /** Parses the documents of a text. The first of two documents for one object counts, the other is an error. */
 export function parseContent(text: string, file: string): Content {
-  const objects = new Map<string, MeshObject>();
-  const messages: Message[] = [];
-  const badKeys = new Set<string>();
-  let isBroken = false;
+  const building: Building = { objects: new Map(), messages: [], badKeys: new Set(), isBroken: false };
   for (const document of parseYamlDocuments(text, file)) {
     if (document.type === "error") {
-      isBroken = true;
-      messages.push({
-        level: "error",
-        code: "yaml",
-        object: fileRef(file),
-        path: "",
-        text: document.text,
-        position: document.position,
-      });
+      building.isBroken = true;
+      const { text: reason, position } = document;
+      building.messages.push({ level: "error", code: "yaml", object: fileRef(file), path: "", text: reason, position });
       continue;
     }
-    for (const { object, ref, messages: said } of parseObjects(document.value, { positionOf: document.positionOf })) {
-      messages.push(...(ref.kind === "" ? said.map((message) => ({ ...message, object: fileRef(file) })) : said));
-      if (object === undefined) {
-        const hasError = said.some((message) => message.level === "error");
-        if (hasError && ref.name === "") isBroken = true;
-        else if (hasError) badKeys.add(objectKey(ref));
-        continue;
-      }
-      const key = objectKey(ref);
-      const first = objects.get(key);
-      if (first === undefined) objects.set(key, object);
-      else messages.push(describeDuplicate(object, first));
-    }
+    for (const parsed of parseObjects(document.value, { positionOf: document.positionOf }))
+      addParsed(building, parsed, file);
   }
-  return { objects, messages, badKeys, isBroken };
+  return building;
+}
+
+interface Building {
+  readonly objects: Map<string, MeshObject>;
+  readonly messages: Message[];
+  readonly badKeys: Set<string>;
+  isBroken: boolean;
+}
+
+function addParsed(building: Building, { object, ref, messages }: ParsedObject, file: string): void {
+  const isNameless = ref.kind === "" || ref.name === "";
+  building.messages.push(
+    ...(ref.kind === "" ? messages.map((message) => ({ ...message, object: fileRef(file) })) : messages),
+  );
+  if (object === undefined) {
+    const hasError = messages.some((message) => message.level === "error");
+    if (hasError && isNameless) building.isBroken = true;
+    else if (hasError) building.badKeys.add(objectKey(ref));
+    return;
+  }
+  const key = objectKey(ref);
+  const first = building.objects.get(key);
+  if (first === undefined) building.objects.set(key, object);
+  else building.messages.push(describeDuplicate(object, first));
 }
 
 /** Says that an object is given twice and which one counts. */

@@ -22,26 +22,26 @@ export function createMemorySource(name = "memory"): MemorySource {
   const messages = new Map<string, readonly Message[]>();
   let publisher: Publisher | undefined;
   const publish = () => publisher?.publish(objects, [...messages.values()].flat());
+  const applyText = (text: string): readonly Message[] => {
+    const content = parseContent(text, name);
+    for (const key of ["", ...content.objects.keys(), ...content.messages.map(keyOf)]) messages.delete(key);
+    for (const message of content.messages) {
+      const key = keyOf(message);
+      messages.set(key, [...(messages.get(key) ?? []), message]);
+    }
+    for (const [key, object] of content.objects) objects.set(key, object);
+    return content.messages;
+  };
+  const applyObject = (object: MeshObject): void => {
+    const key = objectKey(refOf(object));
+    messages.delete(key);
+    objects.set(key, object);
+  };
   return {
     name,
     apply(input) {
-      const said: Message[] = [];
-      if (typeof input === "string") {
-        const content = parseContent(input, name);
-        said.push(...content.messages);
-        for (const ref of ["", ...content.objects.keys(), ...content.badKeys]) messages.delete(ref);
-        for (const message of said) {
-          const key = message.object.kind === "File" || message.object.name === "" ? "" : objectKey(message.object);
-          messages.set(key, [...(messages.get(key) ?? []), message]);
-        }
-        for (const [key, object] of content.objects) objects.set(key, object);
-      } else {
-        for (const object of input) {
-          const key = objectKey(refOf(object));
-          messages.delete(key);
-          objects.set(key, object);
-        }
-      }
+      const said = typeof input === "string" ? applyText(input) : [];
+      if (typeof input !== "string") for (const object of input) applyObject(object);
       publish();
       return said;
     },
@@ -60,4 +60,9 @@ export function createMemorySource(name = "memory"): MemorySource {
       publisher = undefined;
     },
   };
+}
+
+/** The object that a message is about, "" for none in particular. */
+function keyOf({ object }: Message): string {
+  return object.kind === "File" || object.name === "" ? "" : objectKey(object);
 }

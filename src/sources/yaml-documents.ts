@@ -68,16 +68,25 @@ function readDocument(document: Document.Parsed, place: (offset: number) => Posi
   if (root === null || (isScalar(root) && root.value === null)) return [];
   const start = place(root.range[0]);
   try {
-    return [
-      {
-        type: "value",
-        value: document.toJS({ maxAliasCount }),
-        positionOf: (path) => findPosition(root, path, { start, place }),
-      },
-    ];
+    const value: unknown = document.toJS({ maxAliasCount });
+    if (isCircular(value, new Set(), new Set())) {
+      return [{ type: "error", text: "holds an alias of a value within itself", position: start }];
+    }
+    return [{ type: "value", value, positionOf: (path) => findPosition(root, path, { start, place }) }];
   } catch (cause: unknown) {
     return [{ type: "error", text: `cannot be read as YAML: ${describe(cause)}`, position: start }];
   }
+}
+
+/** Whether a value holds itself, by an alias; nothing that walks over it would come to an end. */
+function isCircular(value: unknown, above: Set<unknown>, done: Set<unknown>): boolean {
+  if (typeof value !== "object" || value === null || done.has(value)) return false;
+  if (above.has(value)) return true;
+  above.add(value);
+  const found = Object.values(value).some((item) => isCircular(item, above, done));
+  above.delete(value);
+  done.add(value);
+  return found;
 }
 
 /** The place of a field: its name in an object, its first character in a list, or the nearest that exists. */

@@ -1,0 +1,51 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe } from "vitest";
+import { systemClock } from "../../src/lib/clock.ts";
+import { silentLog } from "../../src/lib/log.ts";
+import type { ObjectRef } from "../../src/lib/message.ts";
+import { parseContent } from "../../src/sources/content.ts";
+import { createFileSource } from "../../src/sources/file/file-source.ts";
+import { createMemorySource } from "../../src/sources/memory.ts";
+import { defineSourceLaws } from "./source-laws.ts";
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+describe("the memory source", () => {
+  defineSourceLaws(async () => {
+    const source = createMemorySource();
+    const parts = new Map<string, readonly ObjectRef[]>();
+    return {
+      source,
+      async write(part, text) {
+        const content = parseContent(text, part);
+        const refs = [...content.objects.values()].map(({ kind, meta }) => ({
+          kind,
+          namespace: meta.namespace,
+          name: meta.name,
+        }));
+        const named = [...refs, ...content.messages.map((message) => message.object)];
+        const isNamed = (ref: ObjectRef) => named.some((other) => other.kind === ref.kind && other.name === ref.name);
+        const gone = (parts.get(part) ?? []).filter((ref) => !isNamed(ref));
+        parts.set(part, named);
+        source.apply(text);
+        if (gone.length > 0) source.delete(...gone);
+      },
+      settle: async () => undefined,
+      close: async () => undefined,
+    };
+  });
+});
+
+describe("the file source", () => {
+  defineSourceLaws(async () => {
+    const directory = await mkdtemp(join(tmpdir(), "meltemi-laws-"));
+    return {
+      source: createFileSource({ directory, clock: systemClock, log: silentLog, watch: true, rescanMs: 100 }),
+      write: (part, text) => writeFile(join(directory, `${part}.yaml`), text),
+      settle: () => pause(400),
+      close: () => rm(directory, { recursive: true }),
+    };
+  });
+});
