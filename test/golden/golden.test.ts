@@ -1,0 +1,63 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { encode, findUnknownKeys, toJson } from "@meltemi/protos";
+import { describe, expect, it } from "vitest";
+import { stringify } from "yaml";
+import { formatMessage } from "../../src/lib/message.ts";
+import {
+  applyDocuments,
+  createBuilder,
+  describeProxy,
+  type ProxyDescription,
+  type ResourcesOfProxy,
+  readCaseFile,
+  translateFor,
+  typeNames,
+} from "../support/translated-mesh.ts";
+
+const folder = import.meta.dirname;
+const cases = readdirSync(folder, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory() && !entry.name.startsWith("_"))
+  .map((entry) => entry.name);
+
+const yamlOptions = { lineWidth: 0, aliasDuplicateObjects: false } as const;
+const kinds = Object.keys(typeNames) as readonly (keyof ResourcesOfProxy)[];
+
+describe.each(cases)("golden %s", (name) => {
+  const { head, documents } = readCaseFile(join(folder, name, "in.yaml"));
+  const proxies = head["proxies"] as readonly ProxyDescription[];
+  const builder = createBuilder();
+  const parsing = applyDocuments(builder, documents);
+  const expected = new Set(["in.yaml", "out.messages.yaml"]);
+
+  it("says what it has to say", async () => {
+    const lines = [...new Set([...parsing, ...builder.current.messages].map(formatMessage))].sort();
+    await expect(stringify(lines, yamlOptions)).toMatchFileSnapshot(join(folder, name, "out.messages.yaml"));
+  });
+
+  for (const proxy of proxies) {
+    for (const kind of kinds) {
+      expected.add(`out.${proxy.name}.${kind}.yaml`);
+      it(`gives ${proxy.name} its ${kind}`, async () => {
+        const built = translateFor(builder.current, describeProxy(proxy))[kind];
+        for (const { name: resource, message } of built) {
+          // Encoding is strict, and the verifier also looks for two set members of one oneof.
+          encode(typeNames[kind], message);
+          expect(findUnknownKeys(typeNames[kind], message), resource).toEqual([]);
+        }
+        const json = built.map(({ message }) => toJson(typeNames[kind], message));
+        const sorted = json.sort((a, b) => (resourceName(a) < resourceName(b) ? -1 : 1));
+        await expect(stringify(sorted, yamlOptions)).toMatchFileSnapshot(join(folder, name, `out.${proxy.name}.${kind}.yaml`));
+      });
+    }
+  }
+
+  it("has no file that nothing writes", () => {
+    expect(readdirSync(join(folder, name)).filter((file) => !expected.has(file))).toEqual([]);
+  });
+});
+
+function resourceName(json: unknown): string {
+  const { name, cluster_name } = json as { readonly name?: string; readonly cluster_name?: string };
+  return name ?? cluster_name ?? "";
+}
