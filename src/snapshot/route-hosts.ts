@@ -38,12 +38,11 @@ export function resolveRouteHosts(spec: VirtualServiceSpec, namespace: string, d
 }
 
 /**
- * The full name of a gateway in a rule: "mesh", "namespace/name"; a name alone or "./name" is in the rule's namespace, and
+ * The full name of a gateway in a rule: "mesh", "namespace/name"; a name alone is in the rule's namespace, and
  * the old form "name.namespace.svc.domain" still counts.
  */
 export function resolveGatewayName(name: string, namespace: string): string {
   if (name === "mesh") return name;
-  if (name.startsWith("./")) return nameKey(namespace, name.slice(2));
   if (name.includes("/")) return name;
   const [first = "", second] = name.split(".");
   return second === undefined ? nameKey(namespace, name) : nameKey(second, first);
