@@ -4,7 +4,7 @@
  */
 import type { Route, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import { refOf } from "../../api/object.ts";
-import { isWildcardHost } from "../../lib/hostname.ts";
+import { hostIsWithin, isWildcardHost } from "../../lib/hostname.ts";
 import { isHttp, isUnsupported } from "../../model/protocol.ts";
 import type { Service, ServicePort } from "../../model/service.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
@@ -65,6 +65,8 @@ interface PortContext {
   readonly services: readonly Service[];
   readonly byHostname: ReadonlyMap<string, Service>;
   readonly hasService: (hostname: string) => boolean;
+  /** Hosts of services that are wildcards themselves. */
+  readonly wideHosts: readonly string[];
   readonly wildcardServices: ReadonlyMap<string, readonly Service[]>;
 }
 
@@ -92,13 +94,15 @@ interface HostPlan {
 function createPortContext(view: ScopeView, listener: EgressListener, port: number): PortContext {
   const index = indexServices(listener.services);
   const { byHostname } = index;
+  const services = port === 0 ? listener.services : index.listByPort(port);
   return {
     view,
     facts: routeFactsOf(view),
     listener,
     port,
     byHostname,
-    services: port === 0 ? listener.services : index.listByPort(port),
+    services,
+    wideHosts: services.map(({ hostname }) => hostname).filter(isWildcardHost),
     hasService: (hostname) => hasPort(byHostname.get(hostname), port),
     wildcardServices: indexWildcardServices(listener.services, listener.virtualServices),
   };
@@ -127,7 +131,7 @@ function listGroups(virtualService: ResolvedVirtualService, context: PortContext
 function hasHostOnPort(virtualService: ResolvedVirtualService, context: PortContext): boolean {
   return virtualService.hosts.some((host) => {
     if (context.hasService(host)) return true;
-    if (!isWildcardHost(host)) return context.services.some((service) => coversHost(service, host));
+    if (!isWildcardHost(host)) return context.wideHosts.some((wide) => hostIsWithin(host, wide));
     return (context.wildcardServices.get(host) ?? []).some((service) => hasPort(service, context.port));
   });
 }
@@ -254,10 +258,6 @@ function listHttpPorts(service: Service, port: number): readonly ServicePort[] {
 
 function hasPort(service: Service | undefined, port: number): boolean {
   return service !== undefined && (port === 0 || service.ports.some(({ number }) => number === port));
-}
-
-function coversHost(service: Service, host: string): boolean {
-  return isWildcardHost(service.hostname) && host.endsWith(service.hostname.slice(1));
 }
 
 function compareNames(a: VirtualHost, b: VirtualHost): number {

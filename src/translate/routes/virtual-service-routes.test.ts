@@ -4,7 +4,16 @@ import type { DestinationRule } from "../../api/destination-rule/schema.ts";
 import type { HttpRoute } from "../../api/virtual-service/schema.ts";
 import { sourcesOf } from "../built.ts";
 import { destinationsOfView } from "./destinations.ts";
-import { destinationRule, type TestViewOptions, viewOfRules } from "./test-mesh.ts";
+import {
+  createTestMesh,
+  destinationRule,
+  reviews,
+  setObjects,
+  type TestViewOptions,
+  viewOf,
+  viewOfRules,
+  virtualService,
+} from "./test-mesh.ts";
 import { buildVirtualServiceRoutes, type RouteContext, sortCatchAllLast } from "./virtual-service-routes.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -75,6 +84,24 @@ describe("order of routes", () => {
       [{ object, path: "spec.http[1]" }],
     ]);
   });
+});
+
+it("names the virtual service and its delegates where rules are merged", () => {
+  const inner = virtualService("inner", { http: [{ match: [{ uri: { prefix: "/a/b" } }], route: toReviews }] });
+  const root = virtualService("root", {
+    hosts: ["reviews"],
+    http: [{ match: [{ uri: { prefix: "/a" } }], delegate: { name: "inner" } }],
+  });
+  const view = viewOf(setObjects(createTestMesh(), reviews, root, inner));
+  const [merged] = view.snapshot.virtualServices;
+  const findDestination = destinationsOfView(view);
+  const context = { view, gateways: new Set(["mesh"]), port: 9080, isTls: false, findDestination };
+  const [route] = merged === undefined ? [] : buildVirtualServiceRoutes(merged, context);
+  expect(route?.match).toMatchObject({ prefix: "/a/b" });
+  expect(route && sourcesOf(route)).toMatchObject([
+    { object: { name: "root" }, path: "spec.http" },
+    { object: { name: "inner" }, path: "spec.http" },
+  ]);
 });
 
 describe("conditions known beforehand", () => {

@@ -7,7 +7,7 @@ import { refOf } from "../../api/object.ts";
 import type { HttpMatch, HttpRoute } from "../../api/virtual-service/schema.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
-import { withSources } from "../built.ts";
+import { type PartSource, withSources } from "../built.ts";
 import { hasExtension } from "../capabilities.ts";
 import { parseClusterName } from "../names.ts";
 import type { ScopeView } from "../scope.ts";
@@ -98,23 +98,34 @@ function resolveRule(rule: HttpRoute, context: RouteContext): ResolvedRule {
 
 function listRoutes(context: RuleContext, resolved: readonly ResolvedRule[]): readonly Route[] {
   const routes: Route[] = [];
-  const ref = refOf(context.virtualService.object);
   for (const [ruleIndex, rule] of (context.virtualService.spec.http ?? []).entries()) {
     const targets = resolved[ruleIndex] ?? { destinations: [], mirrors: [] };
     const path = `spec.http[${ruleIndex}]`;
     const matches = rule.match ?? [];
     if (matches.length === 0) {
-      routes.push(withSources(buildRoute({ rule, match: undefined, targets }, context), [{ object: ref, path }]));
+      routes.push(
+        withSources(
+          buildRoute({ rule, match: undefined, targets }, context),
+          listOrigins(context.virtualService, path),
+        ),
+      );
       return routes;
     }
     for (const [matchIndex, match] of matches.entries()) {
       if (!matchesHttpSource(match, context.source)) continue;
       const route = buildRoute({ rule, match, targets }, context);
-      routes.push(withSources(route, [{ object: ref, path: `${path}.match[${matchIndex}]` }]));
+      routes.push(withSources(route, listOrigins(context.virtualService, `${path}.match[${matchIndex}]`)));
       if (isCatchAllRoute(route)) return routes;
     }
   }
   return routes;
+}
+
+/** What made a route. Where delegates are merged in, rules do not stand where the objects have them. */
+function listOrigins({ object, sources }: ResolvedVirtualService, path: string): readonly PartSource[] {
+  return sources.length > 1
+    ? sources.map((source) => ({ object: source, path: "spec.http" }))
+    : [{ object: refOf(object), path }];
 }
 
 interface RoutePart {
