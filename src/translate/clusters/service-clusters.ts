@@ -78,7 +78,8 @@ export function buildServiceClusters(input: ServiceInput): readonly Built<Cluste
     rule?.spec,
     rule?.sources[0]?.name,
     snapshot.mesh,
-    listSubjectAltNames(snapshot, service),
+    // As text: other endpoints of the same identities make no other cluster.
+    listSubjectAltNames(snapshot, service).join(),
     // Endpoints stand in the cluster itself only where the proxy looks up names.
     isDns ? snapshot.endpoints.list(service.hostname, service.namespace) : undefined,
     isDns ? snapshot.peerAuthentications : undefined,
