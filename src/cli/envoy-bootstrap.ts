@@ -32,6 +32,8 @@ export interface BootstrapOptions {
   readonly delta: boolean;
   /** Envoy's own administration pages, on the loopback address. */
   readonly adminPort: number;
+  /** Path of the Unix socket on which the workload's certificates are served; that of Istio's agent where not given. */
+  readonly secretsSocket?: string;
 }
 
 /** Builds Envoy's bootstrap (envoy.config.bootstrap.v3.Bootstrap as JSON) for one workload. */
@@ -50,7 +52,9 @@ export function buildEnvoyBootstrap(options: BootstrapOptions): object {
       cds_config: { ads: {}, resource_api_version: "V3", initial_fetch_timeout: "0s" },
       lds_config: { ads: {}, resource_api_version: "V3", initial_fetch_timeout: "0s" },
     },
-    static_resources: { clusters: [buildDiscoveryCluster(options.discovery), secretsCluster] },
+    static_resources: {
+      clusters: [buildDiscoveryCluster(options.discovery), buildSecretsCluster(options.secretsSocket)],
+    },
   };
 }
 
@@ -103,23 +107,23 @@ function buildDiscoveryCluster(discovery: HostAndPort): object {
  * Certificates of the workload come from a Unix socket, on which Istio's agent or SPIRE serves them. It has to be known by
  * name even where nobody serves: Envoy refuses listeners that name a cluster it has not.
  */
-const secretsCluster = {
-  name: "sds-grpc",
-  type: "STATIC",
-  connect_timeout: "1s",
-  load_assignment: {
-    cluster_name: "sds-grpc",
-    endpoints: [
-      { lb_endpoints: [{ endpoint: { address: { pipe: { path: "./var/run/secrets/workload-spiffe-uds/socket" } } } }] },
-    ],
-  },
-  typed_extension_protocol_options: {
-    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-      "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-      explicit_http_config: { http2_protocol_options: {} },
+function buildSecretsCluster(path = "./var/run/secrets/workload-spiffe-uds/socket"): object {
+  return {
+    name: "sds-grpc",
+    type: "STATIC",
+    connect_timeout: "1s",
+    load_assignment: {
+      cluster_name: "sds-grpc",
+      endpoints: [{ lb_endpoints: [{ endpoint: { address: { pipe: { path } } } }] }],
     },
-  },
-};
+    typed_extension_protocol_options: {
+      "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        explicit_http_config: { http2_protocol_options: {} },
+      },
+    },
+  };
+}
 
 function socketAddress({ host, port }: HostAndPort): object {
   return { socket_address: { address: host, port_value: port } };

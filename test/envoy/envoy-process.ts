@@ -18,7 +18,8 @@ export interface EnvoyProcess {
 }
 
 /** What differs from one Envoy to the next; the rest is that of a sidecar without interception. */
-export type EnvoyOptions = Pick<BootstrapOptions, "name" | "namespace" | "labels" | "discovery"> & Partial<BootstrapOptions>;
+export type EnvoyOptions = Pick<BootstrapOptions, "name" | "namespace" | "labels" | "discovery"> &
+  Partial<BootstrapOptions>;
 
 /** Starts an Envoy and waits until it is configured (its /ready answers 200). */
 export async function startEnvoy(options: EnvoyOptions): Promise<EnvoyProcess> {

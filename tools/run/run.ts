@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { buildEnvoyBootstrap } from "../../src/cli/envoy-bootstrap.ts";
 import { envoyBinary } from "../envoy/fetch.ts";
 import { createSelfSigned } from "./certificate.ts";
+import { startFileSecrets } from "./file-secrets.ts";
 import { controlPlanePorts, gatewayPort, listPorts, type WorkloadLayout, workloads } from "./mesh-layout.ts";
 import { createProcessSet, type ProcessSet } from "./processes.ts";
 
@@ -16,6 +17,7 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 // Relative paths in the configuration (certificates) and in what is printed start here.
 process.chdir(root);
 const runFolder = ".cache/run";
+const secretsSocket = `${runFolder}/secrets.sock`;
 const sampleDir = "manifests/samples/bookinfo";
 const configDir = relative(root, resolve(process.env["CONFIG_DIR"] || sampleDir)) || ".";
 
@@ -37,6 +39,7 @@ async function main(): Promise<void> {
   startControlPlane(processes);
   await waitFor("the control plane", `http://127.0.0.1:${controlPlanePorts.http}/ready`);
   step(`control plane: xDS on 127.0.0.1:${controlPlanePorts.grpc}`);
+  await startFileSecrets(secretsSocket, (line) => say(`! ${line}`));
   for (const workload of workloads) startWorkload(processes, envoy, workload);
   for (const { name, adminPort } of workloads)
     await waitFor(`the proxy of ${name}`, `http://127.0.0.1:${adminPort}/ready`);
@@ -118,6 +121,7 @@ function startWorkload(processes: ProcessSet, envoy: string, workload: WorkloadL
     interceptionMode: "NONE",
     discovery: { host: "127.0.0.1", port: controlPlanePorts.grpc },
     delta: true,
+    secretsSocket,
   });
   writeFileSync(bootstrapFile, JSON.stringify(bootstrap, null, 2));
   const args = ["-c", bootstrapFile, "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"];
