@@ -164,6 +164,25 @@ describe("virtual services", () => {
     expect(names("9080")).toEqual(["*.shop.example:9080", reviewsHost, "allow_any"]);
   });
 
+  it("for a host below a wildcard service apply on port 80, and elsewhere only beside a service", () => {
+    const entry: MeshObject = {
+      kind: "ServiceEntry",
+      apiVersion: "networking.istio.io/v1",
+      meta: { name: "wild", namespace: "bookinfo", labels: {}, annotations: {} },
+      spec: {
+        hosts: ["*.wild.example"],
+        ports: [
+          { number: 80, name: "http", protocol: "HTTP" },
+          { number: 8080, name: "http-alt", protocol: "HTTP" },
+        ],
+        resolution: "NONE",
+      },
+    };
+    const objects = [entry, virtualService("a", { hosts: ["x.wild.example"], http: toHost("out.example") })];
+    expect(namesOf(configure("80", objects))).toEqual(["*.wild.example:80", "x.wild.example:80", "allow_any"]);
+    expect(namesOf(configure("8080", objects))).toEqual(["*.wild.example:8080", "allow_any"]);
+  });
+
   it("for every host take the place of what happens to unknown hosts", () => {
     const message = configure("80", [virtualService("a", { hosts: ["*"], http: toHost("out.example") })]);
     expect(hostsOf(message).map(({ name, domains }) => [name, domains])).toEqual([["*:80", ["*"]]]);
