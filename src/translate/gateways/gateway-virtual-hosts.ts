@@ -1,5 +1,7 @@
 /** Virtual hosts of a gateway's route configuration. Rules: Istio core/gateway.go buildGatewayHTTPRouteConfig. */
 import type { Route, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
+import { memoByIdentity } from "../../lib/memo.ts";
+import { objectKey } from "../../lib/message.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 import { type PartSource, withSources } from "../built.ts";
 import { buildBlackholeVirtualHostName } from "../names.ts";
@@ -32,6 +34,10 @@ interface HostGroup {
 }
 
 const keptHosts = createSlotMemo<VirtualHost>();
+const keptRoutes = createSlotMemo<readonly Route[]>(64);
+const originsOf = memoByIdentity((virtualService: ResolvedVirtualService): readonly PartSource[] =>
+  virtualService.sources.map((object) => ({ object, path: "" })),
+);
 
 /**
  * Virtual hosts of the servers that share a route configuration, sorted by name; never empty. Hosts whose virtual
@@ -60,7 +66,7 @@ function collectHosts(view: ScopeView, servers: readonly MergedServer[]): Readon
       const routes = routesOf.get(virtualService) ?? buildRoutes(view, virtualService, server);
       routesOf.set(virtualService, routes);
       if (routes.length === 0) continue;
-      const origins = virtualService.sources.map((object) => ({ object, path: "" }));
+      const origins = originsOf(virtualService);
       for (const host of hosts) addRoutes(draftOf(drafts, host, server), routes, origins);
     }
     // A redirect needs no virtual service: there is nothing to route.
@@ -79,18 +85,25 @@ function listCandidates(view: ScopeView, { gateway, serverNames }: MergedServer)
   return found.size === all.length ? all : all.filter((virtualService) => found.has(virtualService));
 }
 
+/** Most changes leave services and rules of destinations alone: then not even these are looked up again. */
 function buildRoutes(
   view: ScopeView,
   virtualService: ResolvedVirtualService,
   { gateway, server }: MergedServer,
 ): readonly Route[] {
-  return buildVirtualServiceRoutes(virtualService, {
-    view,
-    gateways: new Set([gateway]),
-    port: server.port.number,
-    isTls: server.tls !== undefined,
-    findDestination: destinationsOfView(view),
-  });
+  const { snapshot, key, services } = view;
+  const port = server.port.number;
+  const isTls = server.tls !== undefined;
+  const slot = `${key.id} ${gateway} ${port} ${isTls}`;
+  return keptRoutes({ owner: virtualService, slot }, [services, snapshot.destinationRules, snapshot.mesh], () =>
+    buildVirtualServiceRoutes(virtualService, {
+      view,
+      gateways: new Set([gateway]),
+      port,
+      isTls,
+      findDestination: destinationsOfView(view),
+    }),
+  );
 }
 
 function draftOf(drafts: Map<string, HostDraft>, host: string, { server, source }: MergedServer): HostDraft {
@@ -135,7 +148,8 @@ function buildHost(view: ScopeView, { first, domains, sources }: HostGroup): Vir
   const { hostname, port, parts, requiresTls } = first;
   const facts = routeFactsOf(view);
   const [owner = view.snapshot.mesh] = parts;
-  const slot = JSON.stringify([domains, port, requiresTls, facts.includesAttemptCount, sources]);
+  const origins = sources.map(({ object, path }) => `${objectKey(object)}#${path}`);
+  const slot = `${domains.join()} ${port} ${requiresTls} ${facts.includesAttemptCount} ${origins.join()}`;
   return keptHosts({ owner, slot }, parts, () => {
     const routes = sortCatchAllLast(parts.flat());
     return buildVirtualHost({ hostname, port, domains, routes, sources, requiresTls }, facts);
