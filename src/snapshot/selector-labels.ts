@@ -37,6 +37,7 @@ export function deriveSelectorPairs(objects: Iterable<MeshObject>, mesh: MeshCon
   notePriorities({ loadBalancer: { localityLbSetting: mesh.localityLbSetting } });
   notePriorities(mesh.defaultTrafficPolicy);
   for (const object of objects) {
+    if (!mayReadProxyLabels(object.kind)) continue;
     if (object.kind === "DestinationRule") for (const part of listTrafficParts(object)) notePriorities(part);
     for (const { labels, isOutbound } of listSelectors(object)) {
       for (const [name, value] of Object.entries(labels)) {
@@ -70,27 +71,34 @@ interface Selector {
   readonly isOutbound: boolean;
 }
 
+// Policies that only look at what a workload is called with.
+const inboundKinds: ReadonlySet<string> = new Set([
+  "PeerAuthentication",
+  "RequestAuthentication",
+  "AuthorizationPolicy",
+]);
+
 function listSelectors(object: MeshObject): readonly Selector[] {
-  if (!mayReadProxyLabels(object.kind)) return [];
   switch (object.kind) {
     case "VirtualService":
       return listSourceLabels(object).map((labels) => ({ labels, isOutbound: true }));
-    case "DestinationRule":
-      return [{ labels: selectorOf(object), isOutbound: true }];
     case "Gateway":
       return [{ labels: object.spec.selector ?? {}, isOutbound: false }];
     case "Sidecar":
       // Which Sidecar applies is in the key on its own, so that its labels need not be.
       return [];
-    case "PeerAuthentication":
-      return [{ labels: object.spec.selector?.matchLabels ?? {}, isOutbound: false }];
     default:
-      return [];
+      // A kind that is new here must not go unseen: whoever selects by labels does it in one of Istio's forms.
+      return [{ labels: readSelector(object.spec), isOutbound: !inboundKinds.has(object.kind) }];
   }
 }
 
-function selectorOf(rule: DestinationRule): Labels {
-  return rule.spec.workloadSelector?.matchLabels ?? {};
+function readSelector(spec: object): Labels {
+  const { selector, workloadSelector } = spec as {
+    readonly selector?: { readonly matchLabels?: Labels };
+    readonly workloadSelector?: { readonly matchLabels?: Labels; readonly labels?: Labels };
+  };
+  return { ...selector?.matchLabels, ...workloadSelector?.matchLabels, ...workloadSelector?.labels };
 }
 
 function listSourceLabels({ spec }: VirtualService): readonly Labels[] {

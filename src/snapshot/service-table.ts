@@ -2,6 +2,7 @@ import type { KubeService } from "../api/kubernetes/types.ts";
 import type { ServiceEntry } from "../api/service-entry/schema.ts";
 import { objectKey } from "../lib/message.ts";
 import { compareServices, type Service, serviceKey } from "../model/service.ts";
+import { allocateAddresses, wantsAddress } from "../registry/address-allocation.ts";
 import { convertKubeService, type ServiceDefaults } from "../registry/kube-services.ts";
 import { resolveAliases } from "../registry/service-aliases.ts";
 import { convertServiceEntry } from "../registry/service-entries.ts";
@@ -29,6 +30,8 @@ export class ServiceTable {
   readonly #merged = new Map<string, Service>();
   readonly #keysByHostname = new Map<string, Set<string>>();
   readonly #aliasKeys = new Set<string>();
+  readonly #allocatingKeys = new Set<string>();
+  #addresses: ReadonlyMap<string, string> = new Map();
   #aliases: ReadonlyMap<string, Service["aliases"]> = new Map();
   #defaults: ServiceDefaults | undefined;
   #services: PersistentMap<Service> = createPersistentMap();
@@ -70,8 +73,11 @@ export class ServiceTable {
     }
     for (const [key, object] of objects) this.#convert(key, object, defaults, touched);
     const candidates = new Set(touched);
+    const allocatingBefore = [...touched].filter((key) => this.#allocatingKeys.has(key)).length;
     for (const key of touched) this.#merge(key);
     this.#updateAliases(touched, candidates);
+    if (allocatingBefore > 0 || [...touched].some((key) => this.#allocatingKeys.has(key)))
+      this.#updateAddresses(candidates);
     return { changed: this.#publish(candidates), touched };
   }
 
@@ -112,9 +118,13 @@ export class ServiceTable {
       this.#merged.delete(key);
       if (before !== undefined) this.#keysByHostname.get(before.hostname)?.delete(key);
       this.#aliasKeys.delete(key);
+      this.#allocatingKeys.delete(key);
       return;
     }
-    this.#merged.set(key, others.length === 0 ? leading : keepIfEqual(before, mergeServices(leading, others)));
+    const merged = others.length === 0 ? leading : keepIfEqual(before, mergeServices(leading, others));
+    this.#merged.set(key, merged);
+    if (wantsAddress(merged)) this.#allocatingKeys.add(key);
+    else this.#allocatingKeys.delete(key);
     const keys = this.#keysByHostname.get(leading.hostname) ?? new Set<string>();
     this.#keysByHostname.set(leading.hostname, keys.add(key));
     if (leading.resolution === "alias") this.#aliasKeys.add(key);
@@ -137,15 +147,34 @@ export class ServiceTable {
     }
   }
 
+  #updateAddresses(candidates: Set<string>): void {
+    const before = this.#addresses;
+    this.#addresses = allocateAddresses([...this.#allocatingKeys].flatMap((key) => this.#merged.get(key) ?? []));
+    for (const [key, address] of this.#addresses) if (before.get(key) !== address) candidates.add(key);
+    for (const key of before.keys()) if (!this.#addresses.has(key)) candidates.add(key);
+  }
+
+  /** The service with what follows from others: its aliases and the address that was left for it. */
+  #complete(key: string, before: Service | undefined): Service | undefined {
+    const merged = this.#merged.get(key);
+    if (merged === undefined) return undefined;
+    const aliases = this.#aliases.get(merged.hostname);
+    const autoAllocatedAddress = this.#addresses.get(key);
+    if (aliases === undefined && autoAllocatedAddress === undefined) return merged;
+    return keepIfEqual(before, {
+      ...merged,
+      ...(aliases && { aliases }),
+      ...(autoAllocatedAddress && { autoAllocatedAddress }),
+    });
+  }
+
   #publish(candidates: ReadonlySet<string>): ReadonlySet<string> {
     const changed = new Set<string>();
     const hostnames = new Set<string>();
     const draft = draftMap(this.#services);
     for (const key of candidates) {
       const before = this.#services.get(key);
-      const merged = this.#merged.get(key);
-      const aliases = merged && this.#aliases.get(merged.hostname);
-      const after = merged && aliases ? keepIfEqual(before, { ...merged, aliases }) : merged;
+      const after = this.#complete(key, before);
       if (before === after) continue;
       changed.add(key);
       hostnames.add((before ?? after)?.hostname ?? "");

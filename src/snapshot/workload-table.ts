@@ -1,10 +1,11 @@
+import type { MeshObject } from "../api/kinds.ts";
 import type { KubeNode, Pod } from "../api/kubernetes/types.ts";
 import type { WorkloadEntry } from "../api/workload-entry/schema.ts";
 import { objectKey } from "../lib/message.ts";
 import type { Workload } from "../model/workload.ts";
 import { convertWorkloadEntry } from "../registry/workload-entries.ts";
-import { convertPod } from "../registry/workloads.ts";
-import { keepIfEqual } from "./is-deep-equal.ts";
+import { convertPod, deriveLocality } from "../registry/workloads.ts";
+import { isDeepEqual, keepIfEqual } from "./is-deep-equal.ts";
 import { compareText, nameKey, type ObjectDelta } from "./object-store.ts";
 import { createPersistentMap, draftMap, type PersistentMap } from "./persistent-map.ts";
 import type { WorkloadIndex } from "./snapshot.ts";
@@ -63,8 +64,9 @@ export class WorkloadTable {
       }
     }
     // After all pods are in: a node that came in the same step may be the one of a new pod.
-    for (const { ref } of deltas) {
-      if (ref.kind !== "Node") continue;
+    for (const { ref, before, after } of deltas) {
+      // Nodes report their health every few seconds; only where they are matters.
+      if (ref.kind !== "Node" || isSamePlace(before, after)) continue;
       for (const [key, pod] of this.#podsByNode.get(ref.name) ?? []) pods.set(key, { key, pod });
     }
     for (const { key, pod } of pods.values()) {
@@ -159,6 +161,10 @@ export class WorkloadTable {
     if (chosen !== undefined) return chosen.workload;
     return entries.length === 1 ? entries[0]?.workload : undefined;
   }
+}
+
+function isSamePlace(before: MeshObject | undefined, after: MeshObject | undefined): boolean {
+  return isDeepEqual(deriveLocality({}, before?.meta.labels ?? {}), deriveLocality({}, after?.meta.labels ?? {}));
 }
 
 // The address of a pod that has ended may already be another's.
