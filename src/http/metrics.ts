@@ -3,6 +3,7 @@
  * pilot/pkg/model/push_context.go). Gauges are read when somebody asks; what happens is counted when it happens.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { XdsMetrics } from "../push/metrics.ts";
 import { type FindingName, findingHelp, listFindings } from "./debug/push-status.ts";
 import type { DebugPort } from "./ports.ts";
 
@@ -83,20 +84,16 @@ const histogramTable = {
 } as const;
 
 const rejectTypes = ["cds", "eds", "lds", "rds"] as const;
-export type RejectType = (typeof rejectTypes)[number];
 
 type CounterName = keyof typeof counterTable;
 type HistogramName = keyof typeof histogramTable;
 type LabelValues = { readonly [label: string]: string };
 
-export interface MeshMetrics extends MetricsPage {
+/** Counts what push and xDS report, and a little more that the root counts itself. */
+export interface MeshMetrics extends MetricsPage, XdsMetrics {
   count(name: CounterName, labels?: LabelValues, amount?: number): void;
   /** Seconds or bytes, as the metric's name says. */
   observe(name: HistogramName, value: number, labels?: LabelValues): void;
-  /** A proxy refused a response; `undefined` code: it took one again. */
-  setReject(type: RejectType, node: string, errorCode: string | undefined): void;
-  /** Bytes of a request; the largest one so far is shown. */
-  noteRequestSize(byteLength: number): void;
 }
 
 /** Makes all metrics, the process's own among them, in a registry of their own: several control planes fit in a process. */
