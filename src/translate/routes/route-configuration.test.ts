@@ -34,6 +34,8 @@ const find = (message: RouteConfiguration, name: string): VirtualHost | undefine
   hostsOf(message).find((host) => host.name === name);
 const clusterOf = (host: VirtualHost | undefined): unknown => host?.routes?.[0]?.route?.cluster;
 
+const reviewsHost = "reviews.bookinfo.svc.cluster.local:9080";
+
 describe("a port's route configuration", () => {
   it("has the services of the port by name, then the host for everything else", () => {
     const message = configure("9080", [reviews, ratings, kubeService("db", { ports: [kubePort("tcp", 9080)] })]);
@@ -99,8 +101,6 @@ describe("a port's route configuration", () => {
 });
 
 describe("virtual services", () => {
-  const reviewsHost = "reviews.bookinfo.svc.cluster.local:9080";
-
   it("route their service under all its names", () => {
     const message = configure("9080", [
       reviews,
@@ -163,7 +163,9 @@ describe("virtual services", () => {
     ]);
     expect(names("9080")).toEqual(["*.shop.example:9080", reviewsHost, "allow_any"]);
   });
+});
 
+describe("virtual services for wildcards and for everything", () => {
   it("for a host below a wildcard service apply on port 80, and elsewhere only beside a service", () => {
     const entry: MeshObject = {
       kind: "ServiceEntry",
