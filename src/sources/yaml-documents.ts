@@ -41,8 +41,10 @@ function splitDocuments(text: string): readonly Chunk[] {
 
 function parseChunk(chunk: Chunk, file: string): readonly YamlDocument[] {
   const counter = new LineCounter();
+  // An error at the very end (a bracket that is never closed) belongs to the last line with text, not to the next document.
+  const last = Math.max(0, chunk.text.trimEnd().length - 1);
   const place = (offset: number): Position => {
-    const { line, col } = counter.linePos(offset);
+    const { line, col } = counter.linePos(Math.min(offset, last));
     return { file, line: Math.max(1, line) + chunk.lines, column: Math.max(1, col) };
   };
   try {

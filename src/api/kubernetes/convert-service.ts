@@ -39,7 +39,9 @@ export function convertService(root: FieldReader, findings: Findings): KubeServi
 function convertServicePort(port: FieldReader, findings: Findings): readonly KubeServicePort[] {
   const number = port.port("port");
   if (number === undefined || number === 0) {
-    findings.error([...port.path, "port"], "must be a port from 1 to 65535", "port");
+    // The reader has spoken of every other bad value.
+    if (number === 0 || !port.has("port"))
+      findings.error([...port.path, "port"], "must be a port from 1 to 65535", "port");
     return [];
   }
   const [targetPort, nodePort, appProtocol] = [

@@ -1,0 +1,270 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { parseContent } from "../sources/content.ts";
+import { parseObject, parseObjects } from "./parse.ts";
+
+const virtualService = (spec: string): string =>
+  `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a, namespace: shop}\nspec:\n${spec}`;
+const service = (rest: string): string => `apiVersion: v1\nkind: Service\nmetadata: {name: a}\n${rest}`;
+
+/** Everything that is said about a text, one line a message: "level line path: text". */
+function said(text: string): readonly string[] {
+  return parseContent(text, "in.yaml").messages.map(
+    ({ level, position, path, text: words }) => `${level} ${position?.line}:${position?.column} ${path}: ${words}`,
+  );
+}
+
+const cases: readonly (readonly [name: string, text: string, expected: readonly string[]])[] = [
+  [
+    "a misspelt field names the field that was meant",
+    virtualService("  hosts: [a]\n  http:\n  - rout:\n    - destination: {host: a}\n"),
+    [
+      'error 7:5 spec.http[0].rout: unknown field "rout", did you mean "route"?',
+      "error 7:5 spec.http[0]: one of route, redirect, directResponse, delegate is required",
+    ],
+  ],
+  [
+    "a field that resembles nothing",
+    virtualService("  hosts: [a]\n  zzzzzz: 1\n  http: [{route: [{destination: {host: a}}]}]\n"),
+    ['error 6:3 spec.zzzzzz: unknown field "zzzzzz"'],
+  ],
+  [
+    "a number in quotes",
+    virtualService('  hosts: [a]\n  http:\n  - route:\n    - destination: {host: a}\n      weight: "10"\n'),
+    ["error 9:7 spec.http[0].route[0].weight: must be an integer, not a string (write 10 without quotes)"],
+  ],
+  [
+    "a number where text belongs",
+    virtualService(
+      "  hosts: [a]\n  http:\n  - match: [{headers: {x: {exact: 1}}}]\n    route: [{destination: {host: a}}]\n",
+    ),
+    ['error 7:28 spec.http[0].match[0].headers.x.exact: must be a string, not a number (write "1" in quotes)'],
+  ],
+  [
+    "a list where an object belongs",
+    virtualService("  hosts: [a]\n  http:\n  - retries: []\n    route: [{destination: {host: a}}]\n"),
+    ["error 7:5 spec.http[0].retries: must be an object, not a list"],
+  ],
+  [
+    "a duration without a unit",
+    virtualService(
+      "  hosts: [a]\n  http:\n  - timeout: 5\n    route: [{destination: {host: a}}]\n  - timeout: 5x\n    route: [{destination: {host: a}}]\n",
+    ),
+    [
+      'error 7:5 spec.http[0].timeout: must be a string, not a number (write "5" in quotes)',
+      'error 9:5 spec.http[1].timeout: must be a duration such as "5s", "100ms" or "1h30m"',
+    ],
+  ],
+  [
+    "a word that is not one of the list",
+    "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec:\n  host: a\n  trafficPolicy:\n    loadBalancer: {simple: ROUND_ROBBIN}\n",
+    [
+      'error 7:20 spec.trafficPolicy.loadBalancer.simple: must be one of UNSPECIFIED, LEAST_CONN, RANDOM, PASSTHROUGH, ROUND_ROBIN, LEAST_REQUEST, did you mean "ROUND_ROBIN"?',
+    ],
+  ],
+  [
+    "a field that is missing",
+    "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec:\n  subsets: [{name: v1}]\n",
+    ["error 4:1 spec.host: is required"],
+  ],
+  [
+    "a number out of range",
+    "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: a}\nspec:\n  address: 10.0.0.1\n  weight: -1\n",
+    ["error 6:3 spec.weight: must be at least 0"],
+  ],
+  [
+    "metadata without a name",
+    "apiVersion: v1\nkind: Service\nmetadata: {}\n",
+    ["error 3:1 metadata.name: is required"],
+  ],
+  [
+    "a name that Kubernetes does not take",
+    "apiVersion: v1\nkind: Service\nmetadata: {name: My_Service}\n",
+    ['error 3:12 metadata.name: "My_Service" is not a valid name: lower-case letters, digits, "-" and "."'],
+  ],
+  [
+    "a port of a Service that is none",
+    service("spec:\n  ports:\n  - port: 99999\n"),
+    ["error 6:5 spec.ports[0].port: must be a port from 1 to 65535"],
+  ],
+  [
+    "a selector of a Service that is a list",
+    service("spec:\n  selector: [a]\n"),
+    ["error 5:3 spec.selector: must be an object, not a list"],
+  ],
+  [
+    "a document that is not an object",
+    "- a\n- b\n",
+    ["error 1:1 : must be an object with apiVersion and kind, not a list"],
+  ],
+  ["an object without a kind", "apiVersion: v1\n", ["error 1:1 : has no kind"]],
+  [
+    "a kind that is misspelt",
+    "apiVersion: v1\nkind: Servcie\nmetadata: {name: a}\n",
+    ["warning 2:1 kind: unknown kind Servcie of v1, did you mean Service?"],
+  ],
+  [
+    "a version that is not served",
+    "apiVersion: networking.istio.io/v2\nkind: Sidecar\nmetadata: {name: a}\n",
+    [
+      "error 1:1 apiVersion: networking.istio.io/v2 has no kind Sidecar that is read here, did you mean networking.istio.io/v1 or networking.istio.io/v1beta1 or networking.istio.io/v1alpha3?",
+    ],
+  ],
+  [
+    "a kind that is not translated yet",
+    "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: a}\n",
+    ["warning 2:1 kind: kind EnvoyFilter is not translated yet by this version"],
+  ],
+  [
+    "a Deployment beside the rest",
+    "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n",
+    ["info 2:1 kind: kind Deployment has no meaning for the mesh"],
+  ],
+  [
+    "a field beside spec",
+    "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: a}\nspce: {}\nspec:\n  egress: [{hosts: ['./*']}]\n",
+    ['error 4:1 spce: unknown field "spce", did you mean "spec"?'],
+  ],
+  [
+    "an infinite number",
+    "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: a}\nspec: {address: 10.0.0.1, weight: .inf}\n",
+    ["error 4:27 spec.weight: must be a finite number"],
+  ],
+];
+
+test.each(cases)("says in words and with the place: %s", (_name, text, expected) => {
+  expect(said(text)).toEqual(expected);
+});
+
+test("served versions all parse, and null counts as absent", () => {
+  for (const version of ["v1", "v1beta1", "v1alpha3"]) {
+    const raw = {
+      apiVersion: `networking.istio.io/${version}`,
+      kind: "VirtualService",
+      metadata: { name: "a", creationTimestamp: null, generation: 3, labels: { x: "y" } },
+      spec: { hosts: ["a"], tcp: null, http: [{ route: [{ destination: { host: "a" }, weight: null }] }] },
+      status: {},
+    };
+    const { object, messages } = parseObject(raw);
+    expect(messages).toEqual([]);
+    expect(object).toEqual({
+      apiVersion: raw.apiVersion,
+      kind: "VirtualService",
+      meta: { name: "a", namespace: "default", labels: { x: "y" }, annotations: {}, generation: 3 },
+      spec: { hosts: ["a"], http: [{ route: [{ destination: { host: "a" } }] }] },
+    });
+  }
+});
+
+test("a List gives its items, each with its own place", () => {
+  const text = `apiVersion: v1\nkind: List\nitems:\n- ${service("").replaceAll("\n", "\n  ")}\n- apiVersion: v1\n  kind: Service\n  metadata: {name: b}\n  spec: {type: Odd}\n`;
+  const content = parseContent(text, "in.yaml");
+  expect([...content.objects.keys()]).toEqual(["Service/default/a"]);
+  expect(content.messages.map(({ object, position, path }) => [object.name, position?.line, path])).toEqual([
+    ["b", 11, "spec.type"],
+  ]);
+});
+
+test("Kubernetes objects become slim records", () => {
+  const slice = {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name: "a-1", namespace: "shop", labels: { "kubernetes.io/service-name": "a" } },
+    addressType: "IPv4",
+    ports: [{ name: "http", port: 8080, protocol: "TCP" }, { name: "all" }],
+    endpoints: [
+      {
+        addresses: ["10.0.0.1"],
+        conditions: { ready: false, serving: true, terminating: true },
+        targetRef: { kind: "Pod", name: "p" },
+      },
+      { addresses: ["10.0.0.2"], nodeName: "n", zone: "z", other: 1 },
+    ],
+  };
+  expect(parseObject(slice).object?.spec).toEqual({
+    serviceName: "a",
+    addressType: "IPv4",
+    ports: [{ name: "http", port: 8080, protocol: "TCP" }],
+    endpoints: [
+      {
+        addresses: ["10.0.0.1"],
+        ready: false,
+        serving: true,
+        terminating: true,
+        targetRef: { kind: "Pod", namespace: "shop", name: "p" },
+      },
+      { addresses: ["10.0.0.2"], ready: true, serving: true, terminating: false, nodeName: "n", zone: "z" },
+    ],
+  });
+  const secret = {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name: "s" },
+    type: "kubernetes.io/tls",
+    data: { "tls.crt": "aGVsbG8=" },
+  };
+  expect(parseObject(secret).object?.spec).toEqual({
+    type: "kubernetes.io/tls",
+    data: { "tls.crt": new Uint8Array(Buffer.from("hello")) },
+  });
+});
+
+test("never throws and never lets prototypes through, whatever the content is", () => {
+  const kinds = fc.constantFrom(
+    "Service",
+    "Pod",
+    "EndpointSlice",
+    "Secret",
+    "VirtualService",
+    "DestinationRule",
+    "Gateway",
+    "ServiceEntry",
+    "Sidecar",
+    "List",
+  );
+  const versions = fc.constantFrom("v1", "networking.istio.io/v1", "discovery.k8s.io/v1");
+  fc.assert(
+    fc.property(
+      kinds,
+      versions,
+      fc.object({ maxDepth: 4, withNullPrototype: true }),
+      fc.anything(),
+      (kind, apiVersion, spec, metadata) => {
+        const name = { name: "a", ...(typeof metadata === "object" ? metadata : {}) };
+        for (const { messages } of parseObjects({
+          apiVersion,
+          kind,
+          metadata: name,
+          spec,
+          items: [spec],
+          ports: spec,
+          endpoints: spec,
+        })) {
+          expect(Array.isArray(messages)).toBe(true);
+        }
+        expect(Array.isArray(parseObjects(metadata))).toBe(true);
+      },
+    ),
+    { numRuns: 300 },
+  );
+  const sly = JSON.parse(
+    '{"apiVersion":"networking.istio.io/v1","kind":"DestinationRule","metadata":{"name":"a"},"spec":{"host":"a","__proto__":{"x":1},"constructor":{},"toString":1}}',
+  );
+  expect(parseObject(sly).messages.map((message) => message.path)).toEqual([
+    "spec.__proto__",
+    "spec.constructor",
+    "spec.toString",
+  ]);
+});
+
+test("nesting without end is an error", () => {
+  let deep: unknown = "x";
+  for (let level = 0; level < 50_000; level++) deep = { a: deep };
+  const { messages } = parseObject({
+    apiVersion: "networking.istio.io/v1",
+    kind: "Sidecar",
+    metadata: { name: "a" },
+    spec: deep,
+  });
+  expect(messages.map((message) => message.code)).toContain("too-deep");
+});

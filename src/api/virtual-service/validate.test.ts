@@ -1,0 +1,166 @@
+import { expect, test } from "vitest";
+import { formatPath } from "../findings.ts";
+import type { HttpRoute, VirtualServiceSpec } from "./schema.ts";
+import { validateVirtualService } from "./validate.ts";
+
+const said = (spec: VirtualServiceSpec): readonly string[] =>
+  validateVirtualService(spec).map(({ level, path, text }) => `${level} ${formatPath(path)}: ${text}`);
+const route = [{ destination: { host: "a" } }];
+const ok: HttpRoute = { route };
+const inRoute = (http: HttpRoute): readonly string[] => said({ hosts: ["a"], http: [http] });
+/** The same without the path of the route. */
+const ofRoute = (http: HttpRoute): readonly string[] =>
+  inRoute(http).map((line) => line.replace(/spec\.http\[0\]\.?/, ""));
+
+test("good ones have nothing to say against them", () => {
+  expect(said({ hosts: ["a", "*.b.com", "10.0.0.1"], http: [ok] })).toEqual([]);
+  expect(said({ hosts: ["*"], gateways: ["ns/gw"], http: [{ delegate: { name: "d" } }] })).toEqual([]);
+  expect(said({ http: [ok] })).toEqual([]);
+  expect(
+    said({ hosts: ["a.com"], gateways: ["gw"], tls: [{ match: [{ sniHosts: ["a.com"] }], route }], tcp: [{ route }] }),
+  ).toEqual([]);
+});
+
+const specs: readonly (readonly [VirtualServiceSpec, readonly string[]])[] = [
+  [
+    { hosts: ["*"], http: [ok] },
+    ['error spec.hosts[0]: "*" is not allowed for the gateway "mesh": name the hosts, or the gateways'],
+  ],
+  [{ hosts: ["a b"], http: [ok] }, ['error spec.hosts[0]: "a b" is not a valid host name or IP address']],
+  [{ hosts: ["a.*.com"], http: [ok] }, ['error spec.hosts[0]: "a.*.com" is not a valid host name or IP address']],
+  [{ hosts: ["a", "a"], http: [ok] }, ['error spec.hosts[1]: host "a" is given twice']],
+  [
+    { hosts: ["a"], gateways: ["g"], http: [ok] },
+    ['error spec.hosts[0]: "a" must be a full name, because it is served by gateways only'],
+  ],
+  [
+    { hosts: ["a.b"], gateways: ["a/b/c"], http: [ok] },
+    ['error spec.gateways[0]: "a/b/c" is not a gateway as name or namespace/name'],
+  ],
+  [{ hosts: ["a"] }, ["error spec: one of http, tls, tcp is required"]],
+  [
+    { gateways: ["g"], http: [{ delegate: { name: "x" } }] },
+    [
+      "error spec.gateways: must be empty where there are no hosts (a delegate has the gateways of its root)",
+      "error spec.http[0].delegate: a delegate cannot delegate any further",
+    ],
+  ],
+  [
+    { hosts: ["a"], http: [ok, ok] },
+    ["warning spec.http[1]: is never reached, because spec.http[0] matches everything"],
+  ],
+  [{ hosts: ["a"], http: [ok], exportTo: ["*", "x"] }, ['error spec.exportTo: "*" must stand alone']],
+  [
+    {
+      hosts: ["a.com"],
+      tls: [
+        { match: [{ sniHosts: ["b.com"] }], route },
+        { match: [], route: [] },
+      ],
+    },
+    [
+      'error spec.tls[0].match[0].sniHosts[0]: "b.com" is not within the hosts of the virtual service',
+      "error spec.tls[1].match: at least one match is required",
+      "error spec.tls[1].route: at least one destination is required",
+    ],
+  ],
+  [
+    { hosts: ["a"], tcp: [{ match: [{ destinationSubnets: ["10.0.0.0/33"], port: 70000 }], route }] },
+    [
+      'error spec.tcp[0].match[0].destinationSubnets[0]: "10.0.0.0/33" is not an IP address or subnet',
+      "error spec.tcp[0].match[0].port: must be a port from 1 to 65535",
+    ],
+  ],
+];
+test.each(specs)("%j", (spec, expected) => expect(said(spec)).toEqual(expected));
+
+const routes: readonly (readonly [HttpRoute, readonly string[]])[] = [
+  [{}, ["error : one of route, redirect, directResponse, delegate is required"]],
+  [{ route, redirect: { uri: "/" } }, ["error : only one of route, redirect may be set"]],
+  [{ redirect: { uri: "/" }, rewrite: { uri: "/" } }, ["error rewrite: cannot stand together with redirect"]],
+  [{ redirect: {} }, ["error redirect: one of uri, authority, scheme, port, derivePort is required"]],
+  [
+    { redirect: { uri: "/", redirectCode: 304, scheme: "ftp" } },
+    ["error redirect.scheme: must be http or https", "error redirect.redirectCode: must be 301, 302, 303, 307 or 308"],
+  ],
+  [{ directResponse: { status: 99 } }, ["error directResponse.status: must be an HTTP status from 200 to 599"]],
+  [{ route: [{ destination: { host: "a" }, weight: -1 }] }, ["error route[0].weight: must not be negative"]],
+  [{ route: [...route, ...route] }, ["error route: the weights must not add up to 0"]],
+  [
+    { route: [{ destination: { host: "*", subset: "a_b", port: { number: 0 } } }] },
+    [
+      'error route[0].destination.host: must be one service, not "*"',
+      'error route[0].destination.subset: "a_b" is not a valid subset name',
+      "error route[0].destination.port.number: must be a port from 1 to 65535",
+    ],
+  ],
+  [{ route, match: [{ uri: {} }] }, ["error match[0].uri: one of exact, prefix, regex is required"]],
+  [
+    { route, match: [{ uri: { exact: "/", prefix: "/" } }] },
+    ["error match[0].uri: only one of exact, prefix may be set"],
+  ],
+  [
+    { route, match: [{ uri: { regex: "(?=x)" } }] },
+    [
+      "error match[0].uri.regex: is not a valid RE2 expression: error parsing regexp: invalid or unsupported Perl syntax: `(?=`",
+    ],
+  ],
+  [
+    { route, match: [{ uri: { regex: "a".repeat(1025) } }] },
+    ["error match[0].uri.regex: the expression is longer than 1024 characters"],
+  ],
+  [
+    { route, match: [{ headers: { "a b": { exact: "x" }, ok: {} } }] },
+    ['error match[0].headers["a b"]: "a b" is not a valid header name'],
+  ],
+  [
+    { route, match: [{ headers: { "@request.auth.claims.x": { exact: "x" } } }] },
+    ['error match[0].headers["@request.auth.claims.x"]: claims can be matched on gateways only'],
+  ],
+  [{ route, timeout: "-1s" }, ["error timeout: must not be negative"]],
+  [{ route, timeout: "0s" }, []],
+  [{ route, retries: { attempts: -1 } }, ["error retries.attempts: must not be negative"]],
+  [
+    { route, retries: { retryOn: "5xx" } },
+    ["error retries: attempts must be set: other settings have no sense where retries are off"],
+  ],
+  [
+    { route, retries: { attempts: 1, retryOn: "5xx,503,nonsense" } },
+    ['error retries.retryOn: "nonsense" is not a condition of Envoy or an HTTP status'],
+  ],
+  [{ route, fault: {} }, ["error fault: one of delay, abort is required"]],
+  [
+    { route, fault: { delay: { percentage: { value: 101 }, fixedDelay: "0s" } } },
+    ["error fault.delay.percentage.value: must be from 0 to 100", "error fault.delay.fixedDelay: must be at least 1ms"],
+  ],
+  [
+    { route, fault: { abort: { httpStatus: 600 } } },
+    ["error fault.abort.httpStatus: must be an HTTP status from 200 to 599"],
+  ],
+  [{ route, fault: { abort: { grpcStatus: "NOPE" } } }, ['error fault.abort.grpcStatus: "NOPE" is not a gRPC status']],
+  [
+    { route, corsPolicy: { allowMethods: ["GOT"], maxAge: "1500ms" } },
+    ['error corsPolicy.allowMethods[0]: "GOT" is not an HTTP method', "error corsPolicy.maxAge: must be whole seconds"],
+  ],
+  [
+    { route, mirror: { host: "b" }, mirrors: [{ destination: { host: "c" } }] },
+    ["error : only one of mirror, mirrors may be set"],
+  ],
+  [{ route, mirrorPercentage: { value: 5 } }, ["warning : a mirror percentage has no effect without mirror"]],
+  [{ route, rewrite: {} }, ["error rewrite: one of uri, authority, uriRegexRewrite is required"]],
+  [
+    { route, rewrite: { uriRegexRewrite: { match: "(", rewrite: "" } } },
+    [
+      "error rewrite.uriRegexRewrite.match: is not a valid RE2 expression: error parsing regexp: missing closing ): `(`",
+    ],
+  ],
+  [
+    { route, headers: { request: { set: { "x y": "1" }, remove: [""] } } },
+    [
+      'error headers.request.set["x y"]: "x y" is not a valid header name',
+      'error headers.request.remove[0]: "" is not a valid header name',
+    ],
+  ],
+  [{ delegate: {} }, ["error delegate.name: is required"]],
+];
+test.each(routes)("route %j", (http, expected) => expect(ofRoute(http)).toEqual(expected));
