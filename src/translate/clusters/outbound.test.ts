@@ -343,6 +343,26 @@ describe("services of other kinds", () => {
     expect(JSON.stringify(cluster)).not.toContain("b.example");
   });
 
+  it("looks up what each request names for a wildcard with dynamic DNS", () => {
+    const entry = serviceEntry("any", {
+      hosts: ["*.any.example"],
+      ports: [
+        { number: 80, name: "http", protocol: "HTTP" },
+        { number: 81, name: "tcp", protocol: "TCP" },
+      ],
+      resolution: "DYNAMIC_DNS",
+    });
+    const clusters = clustersOf([entry]);
+    expect(clusters.get("outbound|80||*.any.example")).toMatchObject({
+      lb_policy: "CLUSTER_PROVIDED",
+      cluster_type: {
+        name: "envoy.clusters.dynamic_forward_proxy",
+        typed_config: { dns_cache_config: { name: "*.any.example_dfp_dns_cache", dns_lookup_family: "V4_ONLY" } },
+      },
+    });
+    expect(clusters.has("outbound|81||*.any.example")).toBe(false);
+  });
+
   it("passes headless services through on sidecars and gives gateways their endpoints", () => {
     const port = kubePort("http", 7000);
     const member = pod("h", "10.20.0.9", { hasProxy: false });

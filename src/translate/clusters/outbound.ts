@@ -23,7 +23,7 @@ export function outboundClusters(view: ScopeView): readonly Built<Cluster>[] {
 }
 
 /** True for gateways with a server that forwards mutual TLS of the mesh to the service that the server name says. */
-export function forwardsByServerName({ key, gateways }: ScopeView): boolean {
+function forwardsByServerName({ key, gateways }: ScopeView): boolean {
   return (
     key.proxyType === "router" &&
     gateways.some(({ spec }) => spec.servers?.some(({ tls }) => tls?.mode === "AUTO_PASSTHROUGH") ?? false)

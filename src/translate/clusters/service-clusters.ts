@@ -7,6 +7,8 @@ import type {
   Filter,
 } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { LocalityLbEndpoints } from "@meltemi/protos/envoy/config/endpoint/v3";
+import { isWildcardHost } from "../../lib/hostname.ts";
+import { isHttp } from "../../model/protocol.ts";
 import type { Service, ServicePort } from "../../model/service.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
 import type { Built } from "../built.ts";
@@ -33,12 +35,11 @@ import { applyMeshPolicy, type EffectivePolicy, mergeRulePolicy } from "./traffi
 /** "outbound": clusters of routes; "sniDnat": those that AUTO_PASSTHROUGH gateways pick by the server name. */
 export type ClusterForm = "outbound" | "sniDnat";
 
-export const metadataExchangeFilter = "istio.metadata_exchange";
+const metadataExchangeFilter = "istio.metadata_exchange";
+const forwardProxyCluster = "envoy.clusters.dynamic_forward_proxy";
 const caresResolver = "envoy.network.dns_resolver.cares";
 const dnsJitterMs = 100;
 const caresQueriesPerChannel = 100;
-
-type Discovery = Omit<Cluster, "type"> & { readonly type: Cluster_DiscoveryType };
 
 interface ServiceInput {
   readonly snapshot: Snapshot;
@@ -98,7 +99,8 @@ function formatSlot({ snapshot, key, service, rule, form }: ServiceInput, isDns:
   const bits = [
     form,
     key.proxyType,
-    ...[metadataExchangeFilter, tlsSocketName, proxyProtocolSocketName].map(has),
+    ...[metadataExchangeFilter, tlsSocketName, proxyProtocolSocketName, forwardProxyCluster].map(has),
+    JSON.stringify(key.ipFamilies),
     inferNamespaceMtlsMode(snapshot, service.namespace),
     ...(mayPassThrough(service, rule) ? service.ports.map((port) => hasPlainEndpoint(snapshot, service, port)) : []),
   ];
@@ -143,7 +145,7 @@ function buildCluster(input: ClusterInput): Cluster | undefined {
   const tls = form === "sniDnat" ? ({ kind: "plain" } as const) : decideTls(input, traffic);
   const proxyProtocol = form === "sniDnat" ? undefined : policy?.proxyProtocol;
   if (tls.kind === "refused" || !hasSockets(input, tls, proxyProtocol !== undefined)) return undefined;
-  const passesThrough = discovery.type === "ORIGINAL_DST";
+  const passesThrough = discovery.type === "ORIGINAL_DST" || discovery.cluster_type !== undefined;
   return {
     name,
     ...discovery,
@@ -168,8 +170,9 @@ function buildCluster(input: ClusterInput): Cluster | undefined {
 }
 
 /** Discovery type and what goes with it; undefined for names to look up of which there are none. */
-function buildDiscovery(input: ClusterInput): Discovery | undefined {
+function buildDiscovery(input: ClusterInput): Cluster | undefined {
   const { service, port, key, policy, name } = input;
+  if (service.resolution === "dynamicDns" && isWildcardHost(service.hostname)) return buildDynamicForward(input);
   const plainType = selectDiscovery(service, key.proxyType);
   const type = selectPolicyDiscovery(service, key.proxyType, policy);
   switch (type) {
@@ -187,6 +190,25 @@ function buildDiscovery(input: ClusterInput): Discovery | undefined {
     default:
       return { type, eds_cluster_config: buildEdsConfig(name) };
   }
+}
+
+/**
+ * Looks up the host that each request or server name says; undefined for protocols that say none (Istio: resolution
+ * DYNAMIC_DNS with a wildcard).
+ */
+function buildDynamicForward({ service, port, key, policy }: ClusterInput): Cluster | undefined {
+  if (!isHttp(port.protocol) && port.protocol !== "TLS") return undefined;
+  if (!hasExtension(key.capabilities, forwardProxyCluster)) return undefined;
+  const typed_config = packAny("envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig", {
+    dns_cache_config: { name: `${service.hostname}_dfp_dns_cache`, dns_lookup_family: lookupFamilyOf(key) },
+    // Envoy insists on checking names of servers unless it is told not to.
+    ...(policy?.tls?.insecureSkipVerify === true ? { allow_insecure_cluster_options: true } : {}),
+  });
+  return { cluster_type: { name: forwardProxyCluster, typed_config } };
+}
+
+function lookupFamilyOf({ ipFamilies }: ScopeKey): "V4_ONLY" | "V6_ONLY" {
+  return ipFamilies.v6 && !ipFamilies.v4 ? "V6_ONLY" : "V4_ONLY";
 }
 
 function buildEdsConfig(name: string): Cluster["eds_cluster_config"] {
@@ -217,7 +239,7 @@ function buildDnsOptions({ snapshot, key }: ClusterInput): Omit<Cluster, "type">
     }),
   };
   return {
-    dns_lookup_family: key.ipFamilies.v6 && !key.ipFamilies.v4 ? "V6_ONLY" : "V4_ONLY",
+    dns_lookup_family: lookupFamilyOf(key),
     ...(refreshRate === undefined ? {} : { dns_refresh_rate: refreshRate }),
     // Spreads the look-ups of a thousand proxies that started together.
     dns_jitter: duration(dnsJitterMs),

@@ -27,7 +27,7 @@ const httpAlpn = ["h2", "http/1.1"] as const;
 const tcpAlpn = ["istio-peer-exchange", ...httpAlpn] as const;
 
 /** Ciphers of mesh traffic where the mesh names none. */
-export const meshCipherSuites: readonly string[] = [
+const meshCipherSuites: readonly string[] = [
   "ECDHE-ECDSA-AES256-GCM-SHA384",
   "ECDHE-RSA-AES256-GCM-SHA384",
   "ECDHE-ECDSA-AES128-GCM-SHA256",

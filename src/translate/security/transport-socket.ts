@@ -6,7 +6,7 @@ import type {
 } from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
 
 export const tlsSocketName = "envoy.transport_sockets.tls";
-export const rawBufferSocketName = "envoy.transport_sockets.raw_buffer";
+const rawBufferSocketName = "envoy.transport_sockets.raw_buffer";
 export const proxyProtocolSocketName = "envoy.transport_sockets.upstream_proxy_protocol";
 
 /** Plain text. */
