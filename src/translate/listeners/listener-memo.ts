@@ -29,6 +29,7 @@ export function buildOnce<Plan>(plan: Plan, facts: FilterFacts, builder: Listene
 
 const formatFacts = memoByIdentity(({ mesh: _owner, ...facts }: FilterFacts): string => JSON.stringify(facts));
 
-const formatSharedFacts = memoByIdentity(({ mesh: _owner, identity: _own, ...facts }: FilterFacts): string =>
+/** What listeners of all workloads of a scope have in common, as text. */
+export const formatSharedFacts = memoByIdentity(({ mesh: _owner, identity: _own, ...facts }: FilterFacts): string =>
   JSON.stringify(facts),
 );

@@ -4,11 +4,12 @@
  * the proxy finds out by the first bytes.
  */
 import { isIP } from "node:net";
+import { memoByIdentity } from "../../lib/memo.ts";
 import type { ObjectRef } from "../../lib/message.ts";
 import { isTcp, isUnsupported, type Protocol } from "../../model/protocol.ts";
 import type { Service } from "../../model/service.ts";
 import { buildListenerName } from "../names.ts";
-import type { EgressListener, ListenerKey, ScopeView } from "../scope.ts";
+import type { EgressListener, ScopeView } from "../scope.ts";
 import { listListenAddresses, loopbackOf, unixPrefix, wildcardOf } from "./addresses.ts";
 import { type ChainPlan, matchIdentity } from "./chain-plan.ts";
 import { classifyProtocol, resolveConflict } from "./listener-conflicts.ts";
@@ -23,9 +24,12 @@ export interface OutboundEntry {
   /** Never empty; no two match the same connections. */
   readonly chains: readonly ChainPlan[];
   readonly sources: ReadonlySet<ObjectRef>;
+  /** True where the address is an endpoint of a headless service: its own workload needs no such listener. */
+  readonly isEndpoint: boolean;
 }
 
 interface EntryDraft extends OutboundEntry {
+  isEndpoint: boolean;
   chains: readonly ChainPlan[];
   /** What the listener has become by the services so far; "Unsupported" is one that sniffs. */
   protocol: Protocol;
@@ -43,22 +47,21 @@ interface EgressContext {
   /** Given by the Sidecar, or loopback where nothing redirects traffic; undefined where services decide. */
   readonly bind: string | undefined;
   readonly bindsToPort: boolean;
-  readonly ownHeadlessAddresses: readonly string[];
 }
 
 interface Placement {
   readonly service: Service;
   readonly port: ListenPort;
   readonly bind: string | undefined;
+  readonly isEndpoint: boolean;
 }
 
-/** All listeners for services, sorted by name. */
-export function planOutboundEntries(view: ScopeView, key: ListenerKey): readonly OutboundEntry[] {
+/** All listeners for services, sorted by name; the same list for the same view, whoever asks. */
+export const planOutboundEntries: (view: ScopeView) => readonly OutboundEntry[] = memoByIdentity(planEntries);
+
+function planEntries(view: ScopeView): readonly OutboundEntry[] {
   const table: EntryTable = new Map();
-  for (const egress of view.egressListeners) {
-    const { ownHeadlessAddresses } = key;
-    addEgress({ view, egress, table, ownHeadlessAddresses, ...deriveBinding(view, egress) });
-  }
+  for (const egress of view.egressListeners) addEgress({ view, egress, table, ...deriveBinding(view, egress) });
   return [...table].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry);
 }
 
@@ -79,12 +82,12 @@ function addEgress(context: EgressContext): void {
   if (egress.port !== undefined) {
     // Without a bind of its own a declared port takes traffic to all addresses, whatever the protocol.
     const bind = context.bind ?? wildcardOf(context.view.key);
-    for (const service of egress.services) addService(context, { service, port: egress.port, bind });
+    for (const service of egress.services) addService(context, { service, port: egress.port, bind, isEndpoint: false });
     return;
   }
   for (const entry of table.values()) entry.isLocked = true;
   for (const service of egress.services) {
-    for (const port of service.ports) addServicePort(context, { service, port, bind: context.bind });
+    for (const port of service.ports) addServicePort(context, { service, port, bind: context.bind, isEndpoint: false });
   }
 }
 
@@ -113,9 +116,7 @@ function addServicePort(context: EgressContext, placement: Placement): void {
     return;
   }
   for (const { address } of endpoints) {
-    // Traffic to the workload's own address does not come by here.
-    if (isIP(address) === 0 || context.ownHeadlessAddresses.includes(address)) continue;
-    addService(context, { ...placement, bind: address });
+    if (isIP(address) !== 0) addService(context, { ...placement, bind: address, isEndpoint: true });
   }
 }
 
@@ -128,14 +129,14 @@ function addService(context: EgressContext, placement: Placement): void {
   const kind = classifyProtocol(port.protocol);
   if (kind === undefined) return;
   if (placement.bind !== undefined) {
-    place(context, { service, port, bind: placement.bind }, []);
+    place(context, { ...placement, bind: placement.bind }, []);
   } else if (kind === "http") {
-    place(context, { service, port, bind: wildcardOf(view.key) }, []);
+    place(context, { ...placement, bind: wildcardOf(view.key) }, []);
   } else {
     const { hosts, blocks } = listListenAddresses(service, view.key);
-    for (const bind of hosts) place(context, { service, port, bind }, []);
+    for (const bind of hosts) place(context, { ...placement, bind }, []);
     // Many blocks share the listener on all addresses; chains tell them apart.
-    if (blocks.length > 0) place(context, { service, port, bind: wildcardOf(view.key) }, blocks);
+    if (blocks.length > 0) place(context, { ...placement, bind: wildcardOf(view.key) }, blocks);
   }
 }
 
@@ -146,12 +147,13 @@ function place(
   blocks: readonly string[],
 ): void {
   const { view, egress, table } = context;
-  const { service, port, bind } = placement;
+  const { service, port, bind, isEndpoint } = placement;
   const name = buildListenerName(bind, port.number);
   const existing = table.get(name);
   if (existing?.isLocked === true) return;
   const resolution = resolveConflict(port.protocol, existing?.protocol);
   if (resolution === "refuse") return;
+  if (existing !== undefined && !isEndpoint) existing.isEndpoint = false;
   if (existing !== undefined && resolution === "share") {
     addSources(existing, egress, service);
     return;
@@ -169,6 +171,7 @@ function place(
       chains,
       protocol,
       isLocked: false,
+      isEndpoint,
       sources: new Set<ObjectRef>(),
     };
     addSources(entry, egress, service);

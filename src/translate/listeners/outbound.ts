@@ -7,19 +7,25 @@ import type { ObjectRef } from "../../lib/message.ts";
 import type { Built } from "../built.ts";
 import { httpProxyRoute } from "../names.ts";
 import { deriveFilterFacts, type FilterFacts } from "../network-filters/filter-facts.ts";
+import { createSlotMemo } from "../routes/slot-memo.ts";
 import type { ListenerKey, ScopeView } from "../scope.ts";
 import { loopbackOf } from "./addresses.ts";
 import { findEgressCluster } from "./egress-cluster.ts";
 import type { ListenerBuilder } from "./listener-memo.ts";
-import { buildOnce } from "./listener-memo.ts";
-import { planOutboundEntries } from "./outbound-entries.ts";
+import { buildOnce, formatSharedFacts } from "./listener-memo.ts";
+import { type OutboundEntry, planOutboundEntries } from "./outbound-entries.ts";
 import { buildOutboundListener, type OutboundListenerPlan } from "./outbound-listener.ts";
 import { canListen } from "./reserved-ports.ts";
 import { buildVirtualOutboundListener, type VirtualOutboundPlan } from "./virtual-outbound.ts";
 
+/** Connection managers say in their tracing who the workload is. */
+function readsIdentity({ chains }: Pick<OutboundListenerPlan, "chains">): boolean {
+  return chains.some(({ content }) => content.kind === "http");
+}
+
 const serviceListener: ListenerBuilder<OutboundListenerPlan> = {
   build: buildOutboundListener,
-  readsIdentity: ({ chains }) => chains.some(({ content }) => content.kind === "http"),
+  readsIdentity,
 };
 
 const virtualListener: ListenerBuilder<VirtualOutboundPlan> = {
@@ -31,10 +37,26 @@ const virtualListener: ListenerBuilder<VirtualOutboundPlan> = {
 export function outboundListeners(view: ScopeView, key: ListenerKey): readonly Built<Listener>[] {
   const facts = deriveFilterFacts(key, view.snapshot.mesh);
   const fallthrough = findEgressCluster(view);
-  const services = planOutboundEntries(view, key).map(({ sources, bind, port, bindsToPort, chains }) =>
-    toBuilt(buildOnce({ bind, port, bindsToPort, chains, fallthrough }, facts, serviceListener), [...sources]),
-  );
+  const services = planOutboundEntries(view)
+    // Traffic to the workload's own address does not come by here.
+    .filter(({ isEndpoint, bind }) => !isEndpoint || !key.ownHeadlessAddresses.includes(bind))
+    .map((entry) => buildEntry(entry, fallthrough, facts));
   return [...services, ...buildHttpProxy(view, facts), ...buildVirtual(view, facts, fallthrough)];
+}
+
+/** Most listeners are for TCP and the same for all workloads of a scope: those are found again by their entry alone. */
+function buildEntry(entry: OutboundEntry, fallthrough: string, facts: FilterFacts): Built<Listener> {
+  if (readsIdentity(entry)) return buildFromPlan(entry, fallthrough, facts);
+  return sharedEntries({ owner: entry, slot: `${fallthrough} ${formatSharedFacts(facts)}` }, [facts.mesh], () =>
+    buildFromPlan(entry, fallthrough, facts),
+  );
+}
+
+const sharedEntries = createSlotMemo<Built<Listener>>();
+
+function buildFromPlan(entry: OutboundEntry, fallthrough: string, facts: FilterFacts): Built<Listener> {
+  const { sources, bind, port, bindsToPort, chains } = entry;
+  return toBuilt(buildOnce({ bind, port, bindsToPort, chains, fallthrough }, facts, serviceListener), [...sources]);
 }
 
 /**
