@@ -413,8 +413,16 @@ describe("clusters that are always there", () => {
 });
 
 describe("what stays the same", () => {
-  const messageOf = (snapshot: Snapshot) =>
-    outboundClusters(scopeOf(snapshot)).find(({ name }) => name === reviewsCluster)?.message;
+  const messageOf = (snapshot: Snapshot, wanted = reviewsCluster) =>
+    outboundClusters(scopeOf(snapshot)).find(({ name }) => name === wanted)?.message;
+
+  it("is the same object for what never changes", () => {
+    const snapshot = snapshotOf(reviewsObjects);
+    for (const name of ["BlackHoleCluster", "PassthroughCluster"]) {
+      expect(messageOf(snapshot, name)).toBe(messageOf(snapshot, name));
+      expect(messageOf(snapshot, name)).toBeDefined();
+    }
+  });
 
   it("is the same object while only other services and endpoints of the same identity change", () => {
     const builder = createTestMesh();

@@ -64,6 +64,9 @@ const metadataExchange: Filter = {
     value: struct({ enable_discovery: true, protocol: "istio-peer-exchange" }),
   }),
 };
+// One object for all: clusters that are kept compare it by identity.
+const metadataExchangeFilters: Pick<Cluster, "filters"> = { filters: [metadataExchange] };
+const noFilters: Pick<Cluster, "filters"> = {};
 
 const memo = createSlotMemo<readonly Built<Cluster>[]>(64);
 
@@ -90,7 +93,7 @@ export function buildServiceClusters(input: ServiceInput): readonly Built<Cluste
 
 /** The filter by which Istio's proxies tell each other who they are; none for proxies without it. */
 export function buildClusterFilters(key: ScopeKey): Pick<Cluster, "filters"> {
-  return hasExtension(key.capabilities, metadataExchangeFilter) ? { filters: [metadataExchange] } : {};
+  return hasExtension(key.capabilities, metadataExchangeFilter) ? metadataExchangeFilters : noFilters;
 }
 
 /** All that clusters of a service read of the key and of policies, as text. */
