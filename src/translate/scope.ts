@@ -66,7 +66,7 @@ export interface ListenerKey {
 export interface WorkloadKey {
   readonly id: string;
   readonly listener: ListenerKey;
-  /** Labels that select policies for the workload (PeerAuthentication and others), not only the scope's. */
+  /** Labels that select policies for the workload (PeerAuthentication and others), and security.istio.io/tlsMode. */
   readonly labels: Labels;
   readonly targets: readonly ServiceTarget[];
   /** First address of each IP family; [] where no listener is bound to it (see interceptionMode NONE). */

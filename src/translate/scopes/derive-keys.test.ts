@@ -104,6 +104,27 @@ describe("the keys of a proxy", () => {
     expect(deriveKeys(current, early).workload.targets).toMatchObject([{ port: 80, targetPort: 7777 }]);
   });
 
+  it("have the node only where a service of the scope stays on it, and the TLS mode of the workload", () => {
+    const onNode = {
+      ...node,
+      metadata: { ...node.metadata, NODE_NAME: "n1", LABELS: { "security.istio.io/tlsMode": "istio" } },
+    };
+    const plain = deriveKeys(current, proxyOf(onNode));
+    expect([plain.scope.nodeName, plain.workload.labels["security.istio.io/tlsMode"]]).toEqual([undefined, "istio"]);
+    const service = (exportTo: string, namespace: string) => `${mesh}
+apiVersion: v1
+kind: Service
+metadata: {name: near, namespace: ${namespace}, annotations: {networking.istio.io/exportTo: "${exportTo}"}}
+spec: {clusterIP: 10.96.0.9, internalTrafficPolicy: Local, ports: [{name: http, port: 80}]}
+`;
+    const nodeOf = (yaml: string) => deriveKeys(buildMesh(yaml).current, proxyOf(onNode)).scope.nodeName;
+    expect([nodeOf(service("*", "other")), nodeOf(service("~", "ns")), nodeOf(service(".", "other"))]).toEqual([
+      "n1",
+      "n1",
+      undefined,
+    ]);
+  });
+
   it("have own addresses only where listeners are bound to them", () => {
     expect(deriveKeys(current, proxyOf(node)).workload.addresses).toEqual([]);
     const metadata = { INTERCEPTION_MODE: "NONE", INSTANCE_IPS: "10.0.0.1,10.0.0.2,fd00::1" };

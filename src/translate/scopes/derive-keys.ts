@@ -10,14 +10,15 @@ import { formatLocality, type Locality } from "../../model/endpoint.ts";
 import type { Proxy as MeshProxy } from "../../model/proxy.ts";
 import type { Service } from "../../model/service.ts";
 import type { Workload } from "../../model/workload.ts";
-import { addPlaceLabels } from "../../registry/workloads.ts";
+import { isVisibleFrom } from "../../registry/export-to.ts";
+import { addPlaceLabels, tlsModeLabel } from "../../registry/workloads.ts";
 import { filterLabels, listTrafficParts } from "../../snapshot/selector-labels.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
 import type { ListenerKey, ScopeKey, WorkloadKey } from "../scope.ts";
 import { canonicalText } from "./canonical-text.ts";
+import { memoByKey } from "./memo-by-key.ts";
 import { deriveServiceTargets } from "./service-targets.ts";
 import { findSidecar } from "./sidecar-selection.ts";
-import { listVisibleServices } from "./visible.ts";
 
 export interface ProxyKeys {
   readonly scope: ScopeKey;
@@ -38,7 +39,11 @@ export function deriveKeys(snapshot: Snapshot, proxy: MeshProxy): ProxyKeys {
   });
   const workload = withId<WorkloadKey>({
     listener,
-    labels: filterLabels(subject.labels, snapshot.selectorPairs.all),
+    labels: {
+      ...filterLabels(subject.labels, snapshot.selectorPairs.all),
+      // Whether the workload was made ready for mutual TLS decides where PERMISSIVE is no answer (proxyless gRPC).
+      ...pickLabels(subject.labels, new Set([tlsModeLabel])),
+    },
     targets: subject.targets,
     addresses: needsAddresses(subject) ? firstOfEachFamily(proxy.addresses) : [],
   });
@@ -122,7 +127,7 @@ function deriveScopeFields(subject: Subject): Omit<ScopeKey, "id"> {
     dnsCapture: proxy.dnsCapture,
     dnsAutoAllocate: proxy.dnsAutoAllocate,
     idleTimeoutMs: proxy.idleTimeoutMs,
-    nodeName: hasNodeBoundService(snapshot, proxy.namespace) ? nodeName : undefined,
+    nodeName: hasNodeBoundService(snapshot.services.all, proxy.namespace) ? nodeName : undefined,
     targets: isRouter ? subject.targets : [],
   };
 }
@@ -169,12 +174,14 @@ const staysNear = memoByIdentity((services: readonly Service[]): boolean =>
   services.some((service) => service.trafficDistribution !== undefined && service.trafficDistribution !== "Any"),
 );
 
-function hasNodeBoundService(snapshot: Snapshot, namespace: string): boolean {
-  return isNodeBound(listVisibleServices(snapshot.services.all, namespace));
-}
-
-const isNodeBound = memoByIdentity((services: readonly Service[]): boolean =>
-  services.some((service) => service.nodeLocal || service.trafficDistribution === "PreferSameNode"),
+// Also services of the own namespace that are exported to nobody: rules of the namespace may lead to them.
+const hasNodeBoundService: (all: readonly Service[], namespace: string) => boolean = memoByKey(
+  (all: readonly Service[], namespace) =>
+    all.some(
+      (service) =>
+        (service.nodeLocal || service.trafficDistribution === "PreferSameNode") &&
+        (service.namespace === namespace || isVisibleFrom(service.exportTo, service.namespace, namespace)),
+    ),
 );
 
 function listHeadlessAddresses(snapshot: Snapshot, proxy: MeshProxy): readonly string[] {
