@@ -13,7 +13,7 @@ import type { Message } from "../../lib/message.ts";
 import { type Content, describeDuplicate, emptyContent, fileRef, keepLastGood, parseContent } from "../content.ts";
 import { createPublisher, type Publisher } from "../publisher.ts";
 import type { Source, SourceSink } from "../source.ts";
-import { describeFailure, type FoundFile, isMissing, type Scan, scanDirectory } from "./scan.ts";
+import { describeFailure, type FoundFile, findEntry, isMissing, type Scan, scanDirectory } from "./scan.ts";
 
 export interface FileSourceOptions {
   /** The directory, as the user named it. */
@@ -130,6 +130,8 @@ class FileSource implements Source {
     let restless: ReadonlySet<string> = new Set();
     for (let round = 0; round < maxSettleRounds && !this.#stopped && this.#differs(scan); round++) {
       await this.#wait(this.#options.settleMs ?? 40);
+      restless = new Set();
+      if (await this.#isStill(scan)) break;
       const next = await scanDirectory(this.#options.directory);
       restless = listDifferences(scan, next);
       scan = next;
@@ -144,9 +146,31 @@ class FileSource implements Source {
 
   /** Whether a scan shows anything that was not taken in yet. */
   #differs(scan: Scan): boolean {
-    if (describeFailures(scan.failures) !== describeFailures(this.#failures)) return true;
-    if (scan.files.size !== this.#files.size) return true;
-    return [...scan.files].some(([path, file]) => this.#files.get(path)?.signature !== file.signature);
+    return describeFailures(scan.failures) !== describeFailures(this.#failures) || this.#listChanged(scan).length > 0;
+  }
+
+  /** Paths of files that are not as they were taken in: changed, new or gone. */
+  #listChanged(scan: Scan): readonly string[] {
+    const paths = new Set([...scan.files.keys(), ...this.#files.keys()]);
+    return [...paths].filter((path) => this.#files.get(path)?.signature !== scan.files.get(path)?.signature);
+  }
+
+  /** Whether the files that changed are still as the scan saw them: cheaper than another look at the whole tree. */
+  async #isStill(scan: Scan): Promise<boolean> {
+    if (scan.failures.size > 0) return false;
+    const { directory } = this.#options;
+    try {
+      const looked = await Promise.all(
+        this.#listChanged(scan).map(async (path) => {
+          const found = await findEntry(directory, path);
+          return (typeof found === "object" ? found.signature : undefined) === scan.files.get(path)?.signature;
+        }),
+      );
+      return looked.every((isSame) => isSame);
+    } catch {
+      // What cannot be looked at shows in the next look at the tree.
+      return false;
+    }
   }
 
   /** Reads what changed and publishes the whole; `restless` files stay as they were. */

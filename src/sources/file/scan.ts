@@ -39,28 +39,44 @@ export async function scanDirectory(root: string): Promise<Scan> {
       const real = await realpath(absolute);
       if (visited.has(real) || depth > maxDepth) return;
       visited.add(real);
-      for (const name of (await readdir(absolute)).sort()) {
-        if (!name.startsWith(".")) await look(path === "" ? name : `${path}/${name}`, depth);
-      }
+      const names = (await readdir(absolute)).filter((name) => !name.startsWith(".")).sort();
+      const looked = await Promise.all(names.map((name) => look(path === "" ? name : `${path}/${name}`)));
+      // One after the other and in order: which of two paths to a directory counts must not be left to chance.
+      for (const below of looked) if (below !== undefined) await visit(below, depth + 1);
     } catch (cause: unknown) {
       failures.set(path, describeFailure(cause));
     }
   };
-  const look = async (path: string, depth: number): Promise<void> => {
+  /** Notes a file; gives the path of a directory. */
+  const look = async (path: string): Promise<string | undefined> => {
     try {
-      const found = await stat(join(root, path), { bigint: true });
-      if (found.isDirectory()) return await visit(path, depth + 1);
-      if (!found.isFile() || !extensions.has(extname(path).toLowerCase())) return;
-      const signature = `${found.dev}:${found.ino}:${found.size}:${found.mtimeNs}:${found.ctimeNs}`;
-      files.push({ path, size: Number(found.size), signature, modifiedMs: Number(found.mtimeMs) });
+      const found = await findEntry(root, path);
+      if (found === "directory") return path;
+      if (found !== undefined) files.push(found);
     } catch (cause: unknown) {
-      // Gone between the listing and the look, or a link to nothing: it is not there.
-      if (!isMissing(cause)) failures.set(path, describeFailure(cause));
+      failures.set(path, describeFailure(cause));
     }
+    return undefined;
   };
   await visit("", 0);
   const ordered = files.sort((a, b) => (a.path < b.path ? -1 : 1));
-  return { files: new Map(ordered.map((file) => [file.path, file])), failures, rootIdentity };
+  const failed = [...failures].sort(([a], [b]) => (a < b ? -1 : 1));
+  return { files: new Map(ordered.map((file) => [file.path, file])), failures: new Map(failed), rootIdentity };
+}
+
+/** Looks at one path: a file that is read, a directory, or undefined where there is nothing to read. */
+export async function findEntry(root: string, path: string): Promise<FoundFile | "directory" | undefined> {
+  try {
+    const found = await stat(join(root, path), { bigint: true });
+    if (found.isDirectory()) return "directory";
+    if (!found.isFile() || !extensions.has(extname(path).toLowerCase())) return undefined;
+    const signature = `${found.dev}:${found.ino}:${found.size}:${found.mtimeNs}:${found.ctimeNs}`;
+    return { path, size: Number(found.size), signature, modifiedMs: Number(found.mtimeMs) };
+  } catch (cause: unknown) {
+    // Gone between the listing and the look, or a link to nothing: it is not there.
+    if (isMissing(cause)) return undefined;
+    throw cause;
+  }
 }
 
 /** True where the error says that a file or directory does not exist. */
