@@ -234,6 +234,7 @@ describe("other kinds of names", () => {
 
   it("compares hosts with their port for an HTTP proxy", () => {
     const message = configure("http_proxy", [auto, other]);
+    expect(message.ignore_port_in_host_matching).toBeUndefined();
     expect(namesOf(message)).toEqual([
       "auto.bookinfo.svc.cluster.local:7003",
       "other.bookinfo.svc.cluster.local:7003",

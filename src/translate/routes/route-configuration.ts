@@ -36,11 +36,17 @@ export function routeConfiguration(view: ScopeView, name: string): Built<RouteCo
   // A rule for "*" takes what is unknown too; Envoy refuses a second host for everything.
   const isComplete = parsed.kind === "service" || known.some(({ domains }) => domains?.includes("*"));
   const hosts = isComplete ? known : [...known, findUnknownHost(view, routeFactsOf(view))];
-  return buildRouteConfiguration(name, hosts);
+  // Where all ports of a service are called by one listener, their domains say the port: it has to be compared.
+  const comparesPort = findPlace(view, parsed, name)?.port === 0;
+  return buildRouteConfiguration(name, hosts, comparesPort);
 }
 
 /** A route configuration of these virtual hosts, in their order; the same object for the same hosts. */
-export function buildRouteConfiguration(name: string, hosts: readonly VirtualHost[]): Built<RouteConfiguration> {
+export function buildRouteConfiguration(
+  name: string,
+  hosts: readonly VirtualHost[],
+  comparesPort = false,
+): Built<RouteConfiguration> {
   const build = (): Built<RouteConfiguration> => ({
     name,
     message: {
@@ -48,12 +54,12 @@ export function buildRouteConfiguration(name: string, hosts: readonly VirtualHos
       ...(hosts.length === 0 ? {} : { virtual_hosts: hosts }),
       validate_clusters: bool(false),
       max_direct_response_body_size_bytes: maxDirectResponseBodySize,
-      ignore_port_in_host_matching: true,
+      ...(comparesPort ? {} : { ignore_port_in_host_matching: true }),
     },
     sources: listSources(hosts),
   });
   const [first] = hosts;
-  return first === undefined ? build() : keptConfigurations({ owner: first, slot: name }, hosts, build);
+  return first === undefined ? build() : keptConfigurations({ owner: first, slot: `${name}|${comparesPort}` }, hosts, build);
 }
 
 export function buildEmptyRouteConfiguration(name: string): Built<RouteConfiguration> {
