@@ -71,11 +71,6 @@ function copyObject(value: object, path: Path, copying: Copying): PlainValue {
   return result;
 }
 
-/** The value as an object, undefined where it is anything else. */
-export function asObject(value: unknown): { readonly [key: string]: unknown } | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : undefined;
-}
-
 /** Names the JSON type of a value for messages: "a list", "an object", "a string" and so on. */
 export function describeType(value: unknown): string {
   if (value === null || value === undefined) return "nothing";
