@@ -9,6 +9,7 @@ import type { RouteConfiguration } from "@meltemi/protos/envoy/config/route/v3";
 import type { Proxy } from "../model/proxy.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
 import type { Built } from "./built.ts";
+import type { GrpcGenerators } from "./grpc/generators.ts";
 import type { ListenerKey, ScopeKey, ScopeView, WorkloadKey, WorkloadView } from "./scope.ts";
 
 export interface Generators {
@@ -35,4 +36,6 @@ export interface Generators {
   loadAssignmentNames(view: ScopeView): readonly string[];
   /** The service (key as serviceKey) whose endpoints a load assignment is made of; undefined for unknown names. */
   serviceOfLoadAssignment(view: ScopeView, clusterName: string): string | undefined;
+  /** For proxyless gRPC clients, by name; without it they are given nothing. */
+  readonly grpc?: GrpcGenerators;
 }

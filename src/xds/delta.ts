@@ -2,7 +2,15 @@
  * Incremental (xds_protocol, "incremental xDS"): pure, `(state, event)` to `[state, effects]`. A request changes the
  * subscription, also when its nonce is stale; answers to responses are told apart by the nonce alone.
  */
-import { buildPart, buildSet, diffSets, findInSet, type ResourceSet, type Versioned } from "../push/resource-set.ts";
+import {
+  buildPart,
+  buildSet,
+  diffSets,
+  findInSet,
+  listSet,
+  type ResourceSet,
+  type Versioned,
+} from "../push/resource-set.ts";
 import { basisOf, deliverSet, forgetUnwanted, settleNonce } from "./delivery.ts";
 import { countOf, joinNames, markSent } from "./sotw.ts";
 import {
@@ -138,7 +146,8 @@ function planResponse(state: WatchState, target: ResourceSet): ResponsePlan | un
   const forced = [...state.forced];
   const present = forced.filter((name) => findInSet(target, name) !== undefined);
   const absent = forced.filter((name) => findInSet(target, name) === undefined);
-  const names = joinNames([difference.changed, overRefused, present]);
+  const changed = joinNames([difference.changed, overRefused, present]);
+  const names = owed === "everything" ? [...listSet(target)].map(({ name }) => name) : changed;
   const removed = joinNames([difference.removed, absent]);
   if (names.length === 0 && removed.length === 0 && owed === "nothing") return undefined;
   return { target, names: names.length === countOf(target) ? undefined : names, removed };

@@ -1,0 +1,59 @@
+/** From the bytes of a request to an event of the reducers. */
+import { decode } from "@meltemi/protos";
+import type { Node } from "@meltemi/protos/envoy/config/core/v3";
+import type { Status as RpcStatus } from "@meltemi/protos/google/rpc";
+import type { DeltaRequest } from "./delta.ts";
+import type { SotwRequest } from "./sotw.ts";
+import type { Variant } from "./transport.ts";
+import type { ErrorDetail } from "./watch.ts";
+
+export interface ReceivedRequest {
+  readonly typeUrl: string;
+  readonly node: Node | undefined;
+  readonly event:
+    | { readonly variant: "sotw"; readonly request: SotwRequest }
+    | { readonly variant: "delta"; readonly request: DeltaRequest };
+}
+
+/** Decodes a DiscoveryRequest or a DeltaDiscoveryRequest. Throws `ProtoError` on malformed bytes. */
+export function parseRequest(bytes: Uint8Array, variant: Variant): ReceivedRequest {
+  return variant === "sotw" ? parseSotw(bytes) : parseDelta(bytes);
+}
+
+function parseSotw(bytes: Uint8Array): ReceivedRequest {
+  const message = decode("envoy.service.discovery.v3.DiscoveryRequest", bytes);
+  const request: SotwRequest = {
+    kind: "request",
+    names: message.resource_names ?? [],
+    version: message.version_info ?? "",
+    nonce: message.response_nonce ?? "",
+    error: parseError(message.error_detail),
+  };
+  return { typeUrl: message.type_url ?? "", node: message.node, event: { variant: "sotw", request } };
+}
+
+function parseDelta(bytes: Uint8Array): ReceivedRequest {
+  const message = decode("envoy.service.discovery.v3.DeltaDiscoveryRequest", bytes);
+  const request: DeltaRequest = {
+    kind: "request",
+    subscribe: message.resource_names_subscribe ?? [],
+    unsubscribe: message.resource_names_unsubscribe ?? [],
+    initialVersions: message.initial_resource_versions ?? {},
+    nonce: message.response_nonce ?? "",
+    error: parseError(message.error_detail),
+  };
+  return { typeUrl: message.type_url ?? "", node: message.node, event: { variant: "delta", request } };
+}
+
+function parseError(detail: RpcStatus | undefined): ErrorDetail | undefined {
+  return detail === undefined ? undefined : { code: detail.code ?? 0, message: detail.message ?? "" };
+}
+
+/** Longest error text of a client that is kept, in characters. */
+const maxErrorLength = 2048;
+
+/** A client's text for logs and pages: one line, of limited length. */
+export function formatClientError(text: string): string {
+  const line = text.slice(0, maxErrorLength).replaceAll("\\", "\\\\").replaceAll("\r", "\\r").replaceAll("\n", "\\n");
+  return text.length > maxErrorLength ? `${line}…` : line;
+}

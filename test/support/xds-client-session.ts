@@ -1,0 +1,177 @@
+/** A client that follows the protocol for one type at a time, so that tests say only what is special about them. */
+import type { Received, XdsStream } from "./xds-client.ts";
+import { nodeOf, type TableType, typeUrls, type XdsRig } from "./xds-client-rig.ts";
+
+const node = nodeOf();
+const barrierRounds = 2;
+
+abstract class Session {
+  readonly type: TableType;
+  readonly rig: XdsRig;
+  last: Received | undefined;
+
+  constructor(rig: XdsRig, type: TableType) {
+    this.rig = rig;
+    this.type = type;
+  }
+
+  abstract readonly stream: XdsStream;
+  protected abstract passBarrier(): void;
+  abstract ack(): void;
+
+  get typeUrl(): string {
+    return typeUrls[this.type];
+  }
+
+  /** The next response, which must be of this type. */
+  async next(): Promise<Received> {
+    const response = await this.stream.next();
+    if (response.typeUrl !== this.typeUrl) throw new Error(`a response of ${response.typeUrl} came instead`);
+    this.last = response;
+    return response;
+  }
+
+  async nextAck(): Promise<Received> {
+    const response = await this.next();
+    this.ack();
+    return response;
+  }
+
+  /**
+   * Fails where a response of this type comes. A question of another type is asked and answered: whatever was due before
+   * it would have come first.
+   */
+  async quiet(): Promise<void> {
+    for (let round = 0; round < barrierRounds; round++) {
+      this.passBarrier();
+      const response = await this.stream.next();
+      if (response.typeUrl !== this.#barrierUrl) {
+        throw new Error(`unexpected response: ${response.names.join(" ")} removed ${response.removed.join(" ")}`);
+      }
+      this.ackBarrier(response);
+    }
+    if (this.stream.untaken > 0) throw new Error(`${this.stream.untaken} unexpected responses`);
+  }
+
+  get #barrierUrl(): string {
+    return typeUrls[this.barrierType];
+  }
+
+  /** A later type in the order of sending, but for the last. */
+  get barrierType(): TableType {
+    return this.type === "rds" ? "eds" : "rds";
+  }
+
+  protected abstract ackBarrier(response: Received): void;
+}
+
+export class SotwSession extends Session {
+  readonly stream: XdsStream<"sotw">;
+  names: readonly string[] = [];
+  /** Last version that was taken. */
+  version = "";
+
+  constructor(rig: XdsRig, type: TableType) {
+    super(rig, type);
+    this.stream = rig.open("sotw");
+  }
+
+  /** The first request; without an answer to anything. */
+  subscribe(names: readonly string[], extra: { readonly version?: string; readonly nonce?: string } = {}): void {
+    this.names = names;
+    this.stream.send({
+      node,
+      type_url: this.typeUrl,
+      resource_names: names,
+      version_info: extra.version,
+      response_nonce: extra.nonce,
+    });
+  }
+
+  /** Subscribes, takes the first answer. */
+  async begin(names: readonly string[]): Promise<Received> {
+    this.subscribe(names);
+    return await this.nextAck();
+  }
+
+  ack(names = this.names): void {
+    this.names = names;
+    this.version = this.last?.version ?? "";
+    this.stream.send({
+      type_url: this.typeUrl,
+      resource_names: names,
+      version_info: this.version,
+      response_nonce: this.last?.nonce,
+    });
+  }
+
+  nack(message = "refused", extra: { readonly nonce?: string; readonly version?: string } = {}): void {
+    this.stream.send({
+      type_url: this.typeUrl,
+      resource_names: this.names,
+      version_info: extra.version ?? this.version,
+      response_nonce: extra.nonce ?? this.last?.nonce,
+      error_detail: { code: 13, message },
+    });
+  }
+
+  protected passBarrier(): void {
+    this.stream.send({ node, type_url: typeUrls[this.barrierType], resource_names: ["barrier"] });
+  }
+
+  protected ackBarrier({ typeUrl, version, nonce }: Received): void {
+    this.stream.send({ type_url: typeUrl, resource_names: ["barrier"], version_info: version, response_nonce: nonce });
+  }
+}
+
+export interface DeltaNames {
+  readonly subscribe?: readonly string[];
+  readonly unsubscribe?: readonly string[];
+  readonly initial?: { readonly [name: string]: string };
+  readonly nonce?: string;
+}
+
+export class DeltaSession extends Session {
+  readonly stream: XdsStream<"delta">;
+
+  constructor(rig: XdsRig, type: TableType) {
+    super(rig, type);
+    this.stream = rig.open("delta");
+  }
+
+  request({ subscribe, unsubscribe, initial, nonce }: DeltaNames): void {
+    this.stream.send({
+      node,
+      type_url: this.typeUrl,
+      resource_names_subscribe: subscribe,
+      resource_names_unsubscribe: unsubscribe,
+      initial_resource_versions: initial,
+      response_nonce: nonce,
+    });
+  }
+
+  async begin(names: DeltaNames): Promise<Received> {
+    this.request(names);
+    return await this.nextAck();
+  }
+
+  ack(): void {
+    this.stream.send({ type_url: this.typeUrl, response_nonce: this.last?.nonce });
+  }
+
+  nack(message = "refused"): void {
+    this.stream.send({
+      type_url: this.typeUrl,
+      response_nonce: this.last?.nonce,
+      error_detail: { code: 13, message },
+    });
+  }
+
+  protected passBarrier(): void {
+    this.stream.send({ node, type_url: typeUrls[this.barrierType], resource_names_subscribe: ["barrier"] });
+  }
+
+  protected ackBarrier({ typeUrl, nonce }: Received): void {
+    this.stream.send({ type_url: typeUrl, response_nonce: nonce });
+  }
+}

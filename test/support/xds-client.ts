@@ -1,0 +1,183 @@
+/** A raw client of the aggregated discovery service: what tests send is what goes out, nothing is answered by itself. */
+import { Client, type ClientDuplexStream, credentials, type StatusObject } from "@grpc/grpc-js";
+import { decode, encode, type TypeMap } from "@meltemi/protos";
+
+export type Variant = "sotw" | "delta";
+
+export type SotwMessage = TypeMap["envoy.service.discovery.v3.DiscoveryRequest"];
+export type DeltaMessage = TypeMap["envoy.service.discovery.v3.DeltaDiscoveryRequest"];
+
+/** One response of either variant, with what tests look at. */
+export interface Received {
+  readonly typeUrl: string;
+  readonly version: string;
+  readonly nonce: string;
+  readonly controlPlane: string;
+  /** Names in the order of the response. */
+  readonly names: readonly string[];
+  readonly removed: readonly string[];
+  readonly resources: readonly ReceivedResource[];
+}
+
+export interface ReceivedResource {
+  readonly name: string;
+  /** Delta alone. */
+  readonly version: string;
+  readonly typeUrl: string;
+  readonly message: Readonly<Record<string, unknown>>;
+}
+
+const path = "/envoy.service.discovery.v3.AggregatedDiscoveryService";
+const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes);
+const same = (bytes: Buffer): Buffer => bytes;
+
+/** A connection of its own for each client, as proxies have it. */
+export class XdsClient {
+  readonly #client: Client;
+
+  constructor(address: string) {
+    this.#client = new Client(address, credentials.createInsecure(), {
+      "grpc.use_local_subchannel_pool": 1,
+      "grpc.max_receive_message_length": -1,
+      "grpc.max_send_message_length": -1,
+    });
+  }
+
+  open<V extends Variant>(variant: V): XdsStream<V> {
+    const method = variant === "sotw" ? "StreamAggregatedResources" : "DeltaAggregatedResources";
+    const call = this.#client.makeBidiStreamRequest(`${path}/${method}`, asBuffer, same);
+    return new XdsStream(variant, call);
+  }
+
+  /** A call with one request and one response, encoded. */
+  call(fullPath: string, request: Uint8Array): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      this.#client.makeUnaryRequest(fullPath, asBuffer, same, request, (error, value) => {
+        if (error !== null) reject(error);
+        else resolve(value ?? new Uint8Array());
+      });
+    });
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}
+
+export class XdsStream<V extends Variant = Variant> {
+  readonly variant: V;
+  readonly received: Received[] = [];
+  /** How the stream ended. */
+  readonly ended: Promise<StatusObject>;
+  readonly #call: ClientDuplexStream<Uint8Array, Buffer>;
+  readonly #waiting: (() => void)[] = [];
+  #taken = 0;
+
+  constructor(variant: V, call: ClientDuplexStream<Uint8Array, Buffer>) {
+    this.variant = variant;
+    this.#call = call;
+    this.ended = new Promise((resolve) => call.on("status", resolve));
+    call.on("error", () => undefined);
+    this.read();
+  }
+
+  /** Begins, or goes on, to read. */
+  read(): void {
+    this.#call.on("data", (bytes: Buffer) => {
+      this.received.push(this.variant === "sotw" ? parseSotw(bytes) : parseDelta(bytes));
+      for (const wake of this.#waiting.splice(0)) wake();
+    });
+  }
+
+  /** Stops reading: the window of the stream fills up. */
+  stopReading(): void {
+    this.#call.removeAllListeners("data");
+    this.#call.pause();
+  }
+
+  send(message: V extends "sotw" ? SotwMessage : DeltaMessage): void {
+    this.sendBytes(
+      this.variant === "sotw"
+        ? encode("envoy.service.discovery.v3.DiscoveryRequest", message as SotwMessage)
+        : encode("envoy.service.discovery.v3.DeltaDiscoveryRequest", message as DeltaMessage),
+    );
+  }
+
+  sendBytes(bytes: Uint8Array): void {
+    this.#call.write(bytes);
+  }
+
+  /** The next response that was not taken yet; fails after `timeoutMs`. */
+  async next(timeoutMs = 5000): Promise<Received> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      const response = this.received[this.#taken];
+      if (response !== undefined) {
+        this.#taken += 1;
+        return response;
+      }
+      if (Date.now() > deadline) throw new Error(`no response within ${timeoutMs} ms`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, deadline - Date.now() + 1);
+        this.#waiting.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+  }
+
+  /** Number of responses that nobody took. */
+  get untaken(): number {
+    return this.received.length - this.#taken;
+  }
+
+  halfClose(): void {
+    this.#call.end();
+  }
+
+  cancel(): void {
+    this.#call.cancel();
+  }
+}
+
+function parseSotw(bytes: Buffer): Received {
+  const message = decode("envoy.service.discovery.v3.DiscoveryResponse", bytes);
+  const resources = (message.resources ?? []).map((any) => parseResource(any, "", ""));
+  return {
+    typeUrl: message.type_url ?? "",
+    version: message.version_info ?? "",
+    nonce: message.nonce ?? "",
+    controlPlane: message.control_plane?.identifier ?? "",
+    names: resources.map(({ name }) => name),
+    removed: [],
+    resources,
+  };
+}
+
+function parseDelta(bytes: Buffer): Received {
+  const message = decode("envoy.service.discovery.v3.DeltaDiscoveryResponse", bytes);
+  const resources = (message.resources ?? []).map(({ name, version, resource }) => {
+    return parseResource(resource ?? {}, name ?? "", version ?? "");
+  });
+  return {
+    typeUrl: message.type_url ?? "",
+    version: message.system_version_info ?? "",
+    nonce: message.nonce ?? "",
+    controlPlane: message.control_plane?.identifier ?? "",
+    names: resources.map(({ name }) => name),
+    removed: message.removed_resources ?? [],
+    resources,
+  };
+}
+
+type Packed = { readonly type_url?: string | undefined; readonly value?: Uint8Array | undefined };
+
+/** The inner name of a resource must be the outer one: tests compare names, so a difference is an error here. */
+function parseResource({ type_url: typeUrl = "", value = new Uint8Array() }: Packed, name: string, version: string): ReceivedResource {
+  const typeName = typeUrl.slice(typeUrl.lastIndexOf("/") + 1) as keyof TypeMap;
+  const message = decode(typeName, value) as Readonly<Record<string, unknown>>;
+  const inner = String(message["name"] ?? message["cluster_name"] ?? "");
+  if (name !== "" && name !== inner) throw new Error(`resource ${inner} is called ${name}`);
+  return { name: inner, version, typeUrl, message };
+}
