@@ -4,7 +4,13 @@ import type { ChangeSet, ObjectChange } from "../sources/source.ts";
 /** Words of istiod's metric pilot_inbound_updates. */
 type UpdateType = "config" | "eds" | "svc" | "svcdelete";
 
-const endpointKinds: ReadonlySet<string> = new Set<Kind>(["EndpointSlice", "Endpoints", "Pod", "Node", "WorkloadEntry"]);
+const endpointKinds: ReadonlySet<string> = new Set<Kind>([
+  "EndpointSlice",
+  "Endpoints",
+  "Pod",
+  "Node",
+  "WorkloadEntry",
+]);
 
 /** How many updates of each type a change set holds. */
 export function countInboundUpdates({ changes }: ChangeSet): ReadonlyMap<UpdateType, number> {

@@ -1,0 +1,151 @@
+/** The composition root: makes every part of the control plane, connects them and starts them in order. */
+import { randomUUID } from "node:crypto";
+import { formatListenAddress } from "../config/flag.ts";
+import type { Flags } from "../config/flags.ts";
+import { readVersion } from "../config/version.ts";
+import { type HttpServers, startHttpServers } from "../http/http-server.ts";
+import { createMetrics, type MeshMetrics } from "../http/metrics.ts";
+import type { DebugPort } from "../http/ports.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
+import type { Log } from "../lib/log.ts";
+import { createSnapshotBuilder, type SnapshotBuilder } from "../snapshot/build.ts";
+import type { Snapshot } from "../snapshot/snapshot.ts";
+import { createFileSource } from "../sources/file/file-source.ts";
+import type { Source } from "../sources/source.ts";
+import { createDiscoveryServer, type DiscoveryServer } from "../xds/discovery-server.ts";
+import { createGrpcTransport } from "../xds/grpc-server.ts";
+import type { XdsLimits } from "../xds/limits.ts";
+import { type ChangePath, createChangePath } from "./apply-changes.ts";
+import { generators } from "./generators.ts";
+import { deriveGrpcLimits, deriveXdsLimits } from "./limits.ts";
+import { type Runner, startRunners } from "./runners.ts";
+
+export interface ControlPlaneOptions {
+  readonly flags: Flags;
+  readonly log: Log;
+  /** Where the mesh comes from; the directory of --config-dir where not given. */
+  readonly source?: Source;
+  readonly clock?: Clock;
+  /** Limits that differ from those of the flags. */
+  readonly limits?: Partial<XdsLimits>;
+}
+
+export interface ControlPlane {
+  /** "host:port" of the xDS port, as it was taken. */
+  readonly grpcAddress: string;
+  readonly httpPort: number;
+  readonly monitoringPort: number;
+  /** The mesh as it is served. */
+  snapshot(): Snapshot;
+  /** Ends streams within --shutdownDuration, then everything else. */
+  stop(): Promise<void>;
+}
+
+/** Starts a control plane; rejects where a port is taken or the source does not exist, and then leaves nothing behind. */
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { flags, log } = options;
+  const parts = createParts(options);
+  let isSynced = false;
+  let isServing = false;
+  let servers: HttpServers | undefined;
+  let grpcAddress = "";
+  // HTTP comes first and goes last, so that readiness tells the truth from the beginning to the end.
+  const runners: readonly Runner[] = [
+    {
+      name: "http",
+      async start() {
+        servers = await startHttpServers({
+          httpAddress: flags.httpAddr,
+          monitoringAddress: flags.monitoringAddr,
+          status: { isReady: () => isSynced && isServing, version: readVersion() },
+          metrics: parts.metrics,
+          debug: flags.debugOnHttp ? parts.debug : undefined,
+          log,
+        });
+      },
+      stop: async () => servers?.stop(),
+    },
+    {
+      name: parts.source.name,
+      async start() {
+        await parts.source.start({ apply: (changeSet) => parts.changes.apply(changeSet, parts.source.name) });
+        isSynced = true;
+      },
+      async stop() {
+        await parts.source.stop();
+        parts.changes.close();
+      },
+    },
+    {
+      name: "xds",
+      async start() {
+        grpcAddress = await parts.discovery.start(formatListenAddress(flags.grpcAddr));
+        isServing = true;
+      },
+      async stop() {
+        isServing = false;
+        await parts.discovery.stop();
+      },
+    },
+  ];
+  const stop = await startRunners(runners, log);
+  return {
+    grpcAddress,
+    httpPort: servers?.httpPort ?? 0,
+    monitoringPort: servers?.monitoringPort ?? 0,
+    snapshot: () => parts.builder.current,
+    stop,
+  };
+}
+
+interface Parts {
+  readonly builder: SnapshotBuilder;
+  readonly discovery: DiscoveryServer;
+  readonly source: Source;
+  readonly debug: DebugPort;
+  readonly metrics: MeshMetrics;
+  readonly changes: ChangePath;
+}
+
+function createParts(options: ControlPlaneOptions): Parts {
+  const { flags, log, clock = systemClock } = options;
+  const { clusterId, domain, namespace } = flags;
+  const builder = createSnapshotBuilder({ domain, clusterId, systemNamespace: namespace });
+  const startedAt = clock.monotonic();
+  // Metrics read the server's state and the server counts in metrics: each is looked at only when both are there.
+  const debug: DebugPort = {
+    snapshot: () => discovery.debug.snapshot(),
+    generators,
+    listConnections: () => discovery.debug.listConnections(),
+    listCachedResources: () => discovery.debug.listCachedResources(),
+    clearCache: () => discovery.debug.clearCache(),
+    pushAll: () => discovery.debug.pushAll(),
+  };
+  const uptimeSeconds = (): number => (clock.monotonic() - startedAt) / 1000;
+  const metrics = createMetrics({ debug, version: readVersion(), uptimeSeconds });
+  const xdsLog = log.child({ component: "xds" });
+  const transport = { limits: deriveGrpcLimits(flags), clock, log: xdsLog };
+  const discovery: DiscoveryServer = createDiscoveryServer({
+    generators,
+    clock,
+    log: xdsLog,
+    metrics,
+    limits: { ...deriveXdsLimits(flags), ...options.limits },
+    identity: { id: flags.podName, version: readVersion(), runId: randomUUID().slice(0, 8) },
+    createTransport: (service) => createGrpcTransport(transport, service),
+    yieldTurn: (run) => void setImmediate(run),
+  });
+  const source = options.source ?? createDirectorySource(flags, clock, log);
+  return {
+    builder,
+    discovery,
+    source,
+    debug,
+    metrics,
+    changes: createChangePath({ builder, discovery, metrics, clock, log }),
+  };
+}
+
+function createDirectorySource(flags: Flags, clock: Clock, log: Log): Source {
+  return createFileSource({ directory: flags.configDir, clock, log: log.child({ component: "source" }), watch: true });
+}
