@@ -1,4 +1,8 @@
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 
@@ -47,6 +51,27 @@ describe("meltemi", () => {
     expect(err).toMatch(message);
     expect(code).toBe(2);
     expect(out).toBe("");
+  });
+
+  it("says which port is taken", async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    const taken = `127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`;
+    const folder = mkdtempSync(join(tmpdir(), "meltemi-empty-"));
+    const other = { "--grpcAddr": "127.0.0.1:0", "--httpAddr": "127.0.0.1:0", "--monitoringAddr": "127.0.0.1:0" };
+    for (const option of Object.keys(other)) {
+      const { code, err } = run(
+        "serve",
+        "--config-dir",
+        folder,
+        ...Object.entries({ ...other, [option]: taken }).flat(),
+      );
+      expect(err).toContain(`error: another program listens on ${taken}. End it, or choose other ports`);
+      expect(code).toBe(1);
+    }
+    server.close();
+    rmSync(folder, { recursive: true });
   });
 
   it("prints a bootstrap for a workload", () => {

@@ -79,9 +79,8 @@ function checkConfigDir(path: string): void {
 }
 
 function describeStartFailure(cause: unknown): string {
-  if (!(cause instanceof Error)) return String(cause);
-  if ("code" in cause && cause.code === "EADDRINUSE") {
-    return `${cause.message}: another program listens there. End it, or choose other ports (see meltemi serve --help).`;
-  }
-  return cause.message;
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const taken = /EADDRINUSE: address already in use ([^\s\]]+)/.exec(message)?.[1];
+  if (taken === undefined) return message;
+  return `another program listens on ${taken}. End it, or choose other ports (see meltemi serve --help).`;
 }
