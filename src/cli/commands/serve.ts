@@ -1,7 +1,5 @@
 import { statSync } from "node:fs";
 import { Command, Option } from "commander";
-import { createLog } from "../../bootstrap/log.ts";
-import { serveUntilSignal } from "../../bootstrap/serve.ts";
 import { readEnvironment } from "../../config/env.ts";
 import type { AnyFlag } from "../../config/flag.ts";
 import {
@@ -30,6 +28,9 @@ export function createServeCommand(): Command {
 }
 
 async function serve(flags: Flags): Promise<void> {
+  // Loaded only here: the other commands and all help texts need none of it and answer in a moment.
+  const { createLog } = await import("../../bootstrap/log.ts");
+  const { serveUntilSignal } = await import("../../bootstrap/serve.ts");
   const log = createLog({ level: flags.logLevel, json: flags.logAsJson });
   try {
     await serveUntilSignal(flags, log);
