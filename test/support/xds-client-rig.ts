@@ -63,7 +63,7 @@ export class XdsRig {
       clock: systemClock,
       log: silentLog,
       metrics: this.#createMetrics(),
-      limits: { ...defaultLimits(2), debounceQuietMs: 0, scopeLingerMs: 0, ...options.limits },
+      limits: { ...defaultLimits(2), debounceQuietMs: 0, scopeLingerMs: 0, drainMs: 500, ...options.limits },
       identity: { id: "rig", version: "test", runId: "run" },
       createTransport: (service) => {
         const limits = { ...defaultGrpcLimits, ...options.grpcLimits };

@@ -1,4 +1,5 @@
 /** A raw client of the aggregated discovery service: what tests send is what goes out, nothing is answered by itself. */
+import { connect } from "node:http2";
 import { Client, type ClientDuplexStream, credentials, type StatusObject } from "@grpc/grpc-js";
 import { decode, encode, type TypeMap } from "@meltemi/protos";
 
@@ -44,8 +45,7 @@ export class XdsClient {
   }
 
   open<V extends Variant>(variant: V): XdsStream<V> {
-    const method = variant === "sotw" ? "StreamAggregatedResources" : "DeltaAggregatedResources";
-    const call = this.#client.makeBidiStreamRequest(`${path}/${method}`, asBuffer, same);
+    const call = this.#client.makeBidiStreamRequest(`${path}/${methodOf(variant)}`, asBuffer, same);
     return new XdsStream(variant, call);
   }
 
@@ -78,29 +78,14 @@ export class XdsStream<V extends Variant = Variant> {
     this.#call = call;
     this.ended = new Promise((resolve) => call.on("status", resolve));
     call.on("error", () => undefined);
-    this.read();
-  }
-
-  /** Begins, or goes on, to read. */
-  read(): void {
-    this.#call.on("data", (bytes: Buffer) => {
+    call.on("data", (bytes: Buffer) => {
       this.received.push(this.variant === "sotw" ? parseSotw(bytes) : parseDelta(bytes));
       for (const wake of this.#waiting.splice(0)) wake();
     });
   }
 
-  /** Stops reading: the window of the stream fills up. */
-  stopReading(): void {
-    this.#call.removeAllListeners("data");
-    this.#call.pause();
-  }
-
   send(message: V extends "sotw" ? SotwMessage : DeltaMessage): void {
-    this.sendBytes(
-      this.variant === "sotw"
-        ? encode("envoy.service.discovery.v3.DiscoveryRequest", message as SotwMessage)
-        : encode("envoy.service.discovery.v3.DeltaDiscoveryRequest", message as DeltaMessage),
-    );
+    this.sendBytes(encodeRequest(this.variant, message));
   }
 
   sendBytes(bytes: Uint8Array): void {
@@ -139,6 +124,50 @@ export class XdsStream<V extends Variant = Variant> {
   cancel(): void {
     this.#call.cancel();
   }
+}
+
+/**
+ * A client that sends requests and never reads: its window stays full. A gRPC client will not do, since it takes whole
+ * messages from the wire before anybody asks for them.
+ */
+export function openUnread(
+  address: string,
+  variant: Variant,
+  requests: readonly (SotwMessage | DeltaMessage)[],
+): { readonly closed: Promise<void>; close(): void } {
+  const session = connect(`http://${address}`);
+  session.on("error", () => undefined);
+  const stream = session.request({
+    ":method": "POST",
+    ":path": `${path}/${methodOf(variant)}`,
+    "content-type": "application/grpc",
+    te: "trailers",
+  });
+  stream.on("error", () => undefined);
+  stream.pause();
+  const closed = new Promise<void>((resolve) => stream.on("close", () => resolve()));
+  for (const request of requests) {
+    const bytes = encodeRequest(variant, request);
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(bytes.length, 1);
+    stream.write(Buffer.concat([head, bytes]));
+  }
+  return {
+    closed,
+    close: () => {
+      session.destroy();
+    },
+  };
+}
+
+function methodOf(variant: Variant): string {
+  return variant === "sotw" ? "StreamAggregatedResources" : "DeltaAggregatedResources";
+}
+
+function encodeRequest(variant: Variant, message: SotwMessage | DeltaMessage): Uint8Array {
+  return variant === "sotw"
+    ? encode("envoy.service.discovery.v3.DiscoveryRequest", message as SotwMessage)
+    : encode("envoy.service.discovery.v3.DeltaDiscoveryRequest", message as DeltaMessage);
 }
 
 function parseSotw(bytes: Buffer): Received {
