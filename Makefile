@@ -37,5 +37,5 @@ build: node_modules/.package-lock.json
 # npm writes this file last, so it is newer than the lock exactly where everything is installed.
 node_modules/.package-lock.json: package-lock.json
 	@echo "Installing dependencies (npm ci)"
-	@PATH='$(machine_path)' npm ci --no-progress
+	@PATH='$(machine_path)' npm ci --no-progress --loglevel=error
 	@touch $@
