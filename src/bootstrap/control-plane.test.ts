@@ -35,7 +35,10 @@ describe("a control plane in this process", () => {
     const { grpcAddress, httpPort, monitoringPort, snapshot } = await start(source);
     expect(grpcAddress).toMatch(/^127\.0\.0\.1:[1-9]\d*$/);
     expect((await get(httpPort, "/ready")).status).toBe(200);
-    expect(await (await get(monitoringPort, "/metrics")).text()).toMatch(/^pilot_services 1$/m);
+    const metrics = await (await get(monitoringPort, "/metrics")).text();
+    expect(metrics).toMatch(/^pilot_services 1$/m);
+    expect(metrics).toContain('pilot_inbound_updates{type="svc"} 1');
+    expect(metrics).toContain('pilot_push_triggers{type="service"} 1');
     source.apply(service.replace("name: web", "name: shop"));
     expect(
       snapshot()

@@ -124,7 +124,16 @@ function startWorkload(processes: ProcessSet, envoy: string, workload: WorkloadL
     secretsSocket,
   });
   writeFileSync(bootstrapFile, JSON.stringify(bootstrap, null, 2));
-  const args = ["-c", bootstrapFile, "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning", "--skip-deprecated-logs"];
+  const args = [
+    "-c",
+    bootstrapFile,
+    "--concurrency",
+    "1",
+    "--disable-hot-restart",
+    "--log-level",
+    "warning",
+    "--skip-deprecated-logs",
+  ];
   processes.start({ name: `envoy-${name}`, command: envoy, args });
 }
 

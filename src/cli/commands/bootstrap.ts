@@ -14,6 +14,7 @@ interface GivenOptions {
   readonly httpProxyPort?: number;
   readonly locality?: string;
   readonly discovery: HostAndPort;
+  readonly secretsSocket?: string;
   readonly delta: boolean;
   readonly adminPort: number;
   readonly domain: string;
@@ -47,6 +48,7 @@ export function createBootstrapCommand(): Command {
     .option("--http-proxy-port <port>", "port of an HTTP proxy for the workload's outgoing requests", parsePort)
     .option("--locality <region/zone/subzone>", "where the workload runs")
     .option("--discovery <host:port>", "xDS address of the control plane", parseDiscovery, defaultDiscovery)
+    .option("--secrets-socket <path>", "Unix socket on which an agent serves the workload's certificates")
     .option("--delta", "use incremental xDS", false)
     .option("--admin-port <port>", "port of Envoy's administration pages, on 127.0.0.1", parsePort, 15000)
     .option("--domain <domain>", flagTable.domain.doc, flagTable.domain.default)
