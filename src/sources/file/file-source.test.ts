@@ -125,6 +125,22 @@ test("survives editors that write a new file and rename it over the old one", as
   );
 });
 
+test("still hears of a file that was replaced by renaming, and of files in new directories", async () => {
+  await write("a.yaml", serviceYaml("a", 80));
+  // So seldom that only events can be what is heard.
+  await start({ rescanMs: 3_600_000 });
+  await write("a.yaml.tmp", serviceYaml("a", 81));
+  await rename(at("a.yaml.tmp"), at("a.yaml"));
+  await eventually(() => expect(reader.content()).toEqual(["Service default/a 81"]));
+  await write("a.yaml", serviceYaml("a", 82));
+  await eventually(() => expect(reader.content()).toEqual(["Service default/a 82"]));
+  await mkdir(at("new"));
+  await write("new/b.yaml", serviceYaml("b", 80));
+  await eventually(() => expect(reader.content()).toHaveLength(2));
+  await write("new/b.yaml", serviceYaml("b", 81));
+  await eventually(() => expect(reader.content()).toContain("Service default/b 81"));
+});
+
 test("a file that is emptied and written again at once never looks deleted", async () => {
   await write("a.yaml", serviceYaml("a", 80) + serviceYaml("b", 80));
   // Far longer than the gap between the two writes, also on a machine that is busy.

@@ -3,7 +3,6 @@
  * wants: a change counts once the file stood still for a moment, and a file that cannot be read keeps its last good
  * objects.
  */
-import { type FSWatcher, watch } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { MeshObject } from "../../api/kinds.ts";
@@ -14,6 +13,7 @@ import { type Content, describeDuplicate, emptyContent, fileRef, keepLastGood, p
 import { createPublisher, type Publisher } from "../publisher.ts";
 import type { Source, SourceSink } from "../source.ts";
 import { describeFailure, type FoundFile, findEntry, isMissing, type Scan, scanDirectory } from "./scan.ts";
+import { TreeWatcher } from "./tree-watcher.ts";
 
 export interface FileSourceOptions {
   /** The directory, as the user named it. */
@@ -53,8 +53,7 @@ class FileSource implements Source {
   #failures: ReadonlyMap<string, string> = new Map();
   #publisher: Publisher | undefined;
   #rescan: Timer | undefined;
-  #watcher: FSWatcher | undefined;
-  #watched: string | undefined;
+  readonly #watcher: TreeWatcher;
   #running: Promise<void> | undefined;
   #again = false;
   #stopped = false;
@@ -63,6 +62,15 @@ class FileSource implements Source {
     this.name = `file ${options.directory}`;
     this.#options = options;
     this.#log = options.log.child({ component: "source", source: this.name });
+    this.#watcher = new TreeWatcher({
+      root: options.directory,
+      onEvent: () => this.#look(),
+      onFailure: (path, cause) =>
+        this.#log.warn("a directory cannot be watched, changes are found by looking", {
+          path,
+          error: describeFailure(cause),
+        }),
+    });
   }
 
   async start(sink: SourceSink): Promise<void> {
@@ -77,7 +85,7 @@ class FileSource implements Source {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#rescan?.close();
-    this.#watcher?.close();
+    this.#watcher.close();
     this.#publisher = undefined;
     await this.#running;
   }
@@ -111,8 +119,7 @@ class FileSource implements Source {
   /** Takes in what is there at the start. */
   async #takeFirst(): Promise<void> {
     // Watch first, look then: a change in between gives an event that is looked at again.
-    const { rootIdentity } = await scanDirectory(this.#options.directory);
-    this.#watch(rootIdentity);
+    this.#watch(await scanDirectory(this.#options.directory));
     const scan = await scanDirectory(this.#options.directory);
     await this.#take(scan, new Set());
     // A write in the same tick of the file system's clock as our reading leaves no trace in the signature: what is that
@@ -138,7 +145,7 @@ class FileSource implements Source {
       if (restless.size === 0) break;
     }
     if (this.#stopped) return;
-    this.#watch(scan.rootIdentity);
+    this.#watch(scan);
     // The rest does not wait any longer for a file that is written without end.
     if (restless.size > 0) this.#again = true;
     await this.#take(scan, restless);
@@ -240,27 +247,9 @@ class FileSource implements Source {
     return { objects, problems };
   }
 
-  /** Watches the directory that stands at the path now; the old handle is of no use once another one took its place. */
-  #watch(rootIdentity: string | undefined): void {
-    if (!this.#options.watch || this.#stopped || (rootIdentity === this.#watched && this.#watcher !== undefined))
-      return;
-    this.#watcher?.close();
-    this.#watcher = undefined;
-    this.#watched = rootIdentity;
-    if (rootIdentity === undefined) return;
-    try {
-      const watcher = watch(this.#options.directory, { recursive: true, persistent: false }, () => this.#look());
-      watcher.on("error", (cause) => {
-        this.#log.warn("watching the directory failed, changes are found by looking", {
-          error: describeFailure(cause),
-        });
-        watcher.close();
-        this.#watcher = undefined;
-      });
-      this.#watcher = watcher;
-    } catch (cause: unknown) {
-      this.#log.warn("watching the directory failed, changes are found by looking", { error: describeFailure(cause) });
-    }
+  /** Watches the directories that stand there now; a handle is of no use once another directory took the place. */
+  #watch(scan: Scan): void {
+    if (this.#options.watch && !this.#stopped) this.#watcher.update(scan.directories);
   }
 
   #wait(ms: number): Promise<void> {

@@ -16,8 +16,11 @@ export interface Scan {
   readonly files: ReadonlyMap<string, FoundFile>;
   /** Directories ("" is the root) and files that could not be looked at, with the reason. */
   readonly failures: ReadonlyMap<string, string>;
-  /** Identity of the root directory; changes when another directory takes its place. Undefined where it is gone. */
-  readonly rootIdentity: string | undefined;
+  /**
+   * Directories of the tree ("" is the root) with their identity, which changes when another directory takes the place.
+   * Empty where the root is gone.
+   */
+  readonly directories: ReadonlyMap<string, string>;
 }
 
 const extensions: ReadonlySet<string> = new Set([".yaml", ".yml", ".json"]);
@@ -32,13 +35,15 @@ export async function scanDirectory(root: string): Promise<Scan> {
   const files: FoundFile[] = [];
   const failures = new Map<string, string>();
   const visited = new Set<string>();
-  const rootIdentity = await identify(root);
+  const directories = new Map<string, string>();
   const visit = async (path: string, depth: number): Promise<void> => {
     const absolute = join(root, path);
     try {
       const real = await realpath(absolute);
       if (visited.has(real) || depth > maxDepth) return;
       visited.add(real);
+      // Before its content is listed, so that a directory that is swapped later shows another identity.
+      directories.set(path, await identify(absolute));
       const names = (await readdir(absolute)).filter((name) => !name.startsWith(".")).sort();
       const looked = await Promise.all(names.map((name) => look(path === "" ? name : `${path}/${name}`)));
       // One after the other and in order: which of two paths to a directory counts must not be left to chance.
@@ -61,7 +66,7 @@ export async function scanDirectory(root: string): Promise<Scan> {
   await visit("", 0);
   const ordered = files.sort((a, b) => (a.path < b.path ? -1 : 1));
   const failed = [...failures].sort(([a], [b]) => (a < b ? -1 : 1));
-  return { files: new Map(ordered.map((file) => [file.path, file])), failures: new Map(failed), rootIdentity };
+  return { files: new Map(ordered.map((file) => [file.path, file])), failures: new Map(failed), directories };
 }
 
 /** Looks at one path: a file that is read, a directory, or undefined where there is nothing to read. */
@@ -90,11 +95,7 @@ export function describeFailure(cause: unknown): string {
   return cause.message.replace(/, \w+ '.*$/s, "");
 }
 
-async function identify(path: string): Promise<string | undefined> {
-  try {
-    const found = await stat(path, { bigint: true });
-    return found.isDirectory() ? `${found.dev}:${found.ino}` : undefined;
-  } catch {
-    return undefined;
-  }
+async function identify(directory: string): Promise<string> {
+  const { dev, ino } = await stat(directory, { bigint: true });
+  return `${dev}:${ino}`;
 }
