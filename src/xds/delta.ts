@@ -9,10 +9,11 @@ import {
   findInSet,
   listSet,
   type ResourceSet,
+  type SetDifference,
   type Versioned,
 } from "../push/resource-set.ts";
-import { basisOf, deliverSet, forgetUnwanted, settleNonce } from "./delivery.ts";
-import { countOf, joinNames, markSent } from "./sotw.ts";
+import { basisOf, deliverSet, diffAttempts, forgetUnwanted, joinNames, settleNonce } from "./delivery.ts";
+import { countOf, markSent } from "./sotw.ts";
 import {
   changeSubscription,
   covers,
@@ -134,6 +135,8 @@ function handleContent(state: WatchState, target: ResourceSet): Transition {
   return [{ ...state, delivery: { ...delivery, held: target } }, []];
 }
 
+const unchanged: SetDifference = { changed: [], removed: [] };
+
 function planResponse(state: WatchState, target: ResourceSet): ResponsePlan | undefined {
   const { delivery, owed } = state;
   const isSameAsRefused = delivery.kind === "rejected" && delivery.refused.version === target.version;
@@ -141,14 +144,13 @@ function planResponse(state: WatchState, target: ResourceSet): ResponsePlan | un
   const difference = diffSets(basisOf(delivery), target);
   // Resources of a refused response that went back to what they were are sent once more, so that the client's state is
   // known to be good again.
-  const overRefused =
-    delivery.kind === "rejected" && !isSameAsRefused ? diffSets(delivery.refused, target).changed : [];
+  const overRefused = delivery.kind === "rejected" && !isSameAsRefused ? diffAttempts(delivery, target) : unchanged;
   const forced = [...state.forced];
   const present = forced.filter((name) => findInSet(target, name) !== undefined);
   const absent = forced.filter((name) => findInSet(target, name) === undefined);
-  const changed = joinNames([difference.changed, overRefused, present]);
+  const changed = joinNames([difference.changed, overRefused.changed, present]);
   const names = owed === "everything" ? [...listSet(target)].map(({ name }) => name) : changed;
-  const removed = joinNames([difference.removed, absent]);
+  const removed = joinNames([difference.removed, overRefused.removed, absent]);
   if (names.length === 0 && removed.length === 0 && owed === "nothing") return undefined;
   return { target, names: names.length === countOf(target) ? undefined : names, removed };
 }

@@ -4,7 +4,7 @@
  * load assignments only where they differ.
  */
 import { diffSets, findInSet, listSet, type ResourceSet } from "../push/resource-set.ts";
-import { deliverSet, forgetUnwanted, nonceOf, nothingSent, settleNonce } from "./delivery.ts";
+import { deliverSet, diffAttempts, forgetUnwanted, joinNames, nonceOf, nothingSent, settleNonce } from "./delivery.ts";
 import { covers, isUnsubscribed, isWildcard, namesOf, replaceSubscription } from "./subscription.ts";
 import {
   type ContentEvent,
@@ -142,8 +142,7 @@ function planResponse(state: WatchState, target: ResourceSet): ResponsePlan | un
   if (isSameAsRefused && owed === "nothing" && forced.length === 0) return undefined;
   const held = delivery.kind === "waiting" ? delivery.target : heldOf(delivery);
   const difference = diffSets(held, target);
-  const overRefused =
-    delivery.kind === "rejected" && !isSameAsRefused ? diffSets(delivery.refused, target).changed : [];
+  const overRefused = delivery.kind === "rejected" && !isSameAsRefused ? diffAttempts(delivery, target).changed : [];
   const names = joinNames([difference.changed, overRefused, forced]);
   if (state.type.isWholeSet) {
     const differs = names.length > 0 || difference.removed.length > 0 || delivery.kind === "rejected";
@@ -159,14 +158,6 @@ function heldOf(delivery: Exclude<WatchState["delivery"], { kind: "waiting" }>):
 
 function isSame(a: ResourceSet, b: ResourceSet): boolean {
   return a.version === b.version;
-}
-
-/** All names, each once; the same list where only one has any. */
-export function joinNames(lists: readonly (readonly string[])[]): readonly string[] {
-  const filled = lists.filter((list) => list.length > 0);
-  const [only] = filled;
-  if (only === undefined) return [];
-  return filled.length === 1 ? only : [...new Set(filled.flat())];
 }
 
 /** Number of resources in a set. */

@@ -83,29 +83,39 @@ cases.add("B-6", "error_detail alone makes a refusal, whatever the version says"
   expect(statusOf(rig, type)?.lastError).toBe("no");
 });
 
-cases.add("B-7", "a first response that is refused leaves nothing accepted, and the next change comes", all, async (type) => {
-  const rig = await startWith(type);
-  const session = new SotwSession(rig, type);
-  session.subscribe(namesFor(type));
-  await session.next();
-  session.nack("no", { version: "" });
-  await session.quiet();
-  expect(statusOf(rig, type)?.nonceAcked).toBe("");
-  rig.set(type, "a", 2).commit();
-  expect((await session.nextAck()).names).toEqual(["a"]);
-});
+cases.add(
+  "B-7",
+  "a first response that is refused leaves nothing accepted, and the next change comes",
+  all,
+  async (type) => {
+    const rig = await startWith(type);
+    const session = new SotwSession(rig, type);
+    session.subscribe(namesFor(type));
+    await session.next();
+    session.nack("no", { version: "" });
+    await session.quiet();
+    expect(statusOf(rig, type)?.nonceAcked).toBe("");
+    rig.set(type, "a", 2).commit();
+    expect((await session.nextAck()).names).toEqual(["a"]);
+  },
+);
 
-cases.add("B-8", "a stale nonce is counted, not answered, and changes no subscription", ["eds", "rds"] as const, async (type) => {
-  const { rig, session } = await begin(type);
-  const stale = session.last?.nonce;
-  rig.set(type, "a", 2).set(type, "b", 1).commit();
-  await session.nextAck();
-  await session.quiet();
-  session.stream.send({ type_url: session.typeUrl, resource_names: ["b"], response_nonce: stale });
-  await session.quiet();
-  expect(rig.counter("pilot_xds_expired_nonce", type)).toBe(1);
-  expect(statusOf(rig, type)?.names).toEqual(["a"]);
-});
+cases.add(
+  "B-8",
+  "a stale nonce is counted, not answered, and changes no subscription",
+  ["eds", "rds"] as const,
+  async (type) => {
+    const { rig, session } = await begin(type);
+    const stale = session.last?.nonce;
+    rig.set(type, "a", 2).set(type, "b", 1).commit();
+    await session.nextAck();
+    await session.quiet();
+    session.stream.send({ type_url: session.typeUrl, resource_names: ["b"], response_nonce: stale });
+    await session.quiet();
+    expect(rig.counter("pilot_xds_expired_nonce", type)).toBe(1);
+    expect(statusOf(rig, type)?.names).toEqual(["a"]);
+  },
+);
 
 cases.add("B-9", "a stale refusal does not mark the newer version", all, async (type) => {
   const { rig, session } = await begin(type);

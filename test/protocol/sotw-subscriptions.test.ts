@@ -76,11 +76,16 @@ cases.add("C-8", "a name that is added is answered though unchanged", named, asy
   await session.quiet();
 });
 
-cases.add("C-8", "a name that is added to everything is answered though it was sent", ["eds"] as const, async (type) => {
-  const { session } = await begin(type, ["*"]);
-  session.ack(["*", "b"]);
-  expect((await session.nextAck()).names).toContain("b");
-});
+cases.add(
+  "C-8",
+  "a name that is added to everything is answered though it was sent",
+  ["eds"] as const,
+  async (type) => {
+    const { session } = await begin(type, ["*"]);
+    session.ack(["*", "b"]);
+    expect((await session.nextAck()).names).toContain("b");
+  },
+);
 
 cases.add("C-9", "a name that is dropped is not answered, nor are its changes", named, async (type) => {
   const { rig, session } = await begin(type, ["a", "b"]);
@@ -105,12 +110,17 @@ cases.add("C-11", "a name that comes back is answered though unchanged", named, 
   expect((await session.nextAck()).names).toContain("b");
 });
 
-cases.add("C-12", "a name that is not there holds nothing up and is sent when it comes", [...whole, ...named], async (type) => {
-  const { rig, session, first } = await begin(type, ["late"]);
-  expect(first.names).toEqual([]);
-  rig.set(type, "late", 1).commit();
-  expect((await session.nextAck()).names).toEqual(["late"]);
-});
+cases.add(
+  "C-12",
+  "a name that is not there holds nothing up and is sent when it comes",
+  [...whole, ...named],
+  async (type) => {
+    const { rig, session, first } = await begin(type, ["late"]);
+    expect(first.names).toEqual([]);
+    rig.set(type, "late", 1).commit();
+    expect((await session.nextAck()).names).toEqual(["late"]);
+  },
+);
 
 cases.add("C-13", "a name that is there twice counts once", named, async (type) => {
   const { session, first } = await begin(type, ["a", "a", "b"]);

@@ -26,15 +26,20 @@ async function expectServing(rig: XdsRig): Promise<void> {
   expect((await session.begin([])).names).toEqual(["a"]);
 }
 
-cases.add("A-1", "both methods and the health service answer; 15012 belongs to the identity issue", variants, async (variant) => {
-  const rig = await startFilled();
-  const session = variant === "sotw" ? new SotwSession(rig, "cds") : new DeltaSession(rig, "cds");
-  if (session instanceof SotwSession) await session.begin([]);
-  else await session.begin({});
-  const request = encode("grpc.health.v1.HealthCheckRequest", {});
-  const answer = await rig.connect().call("/grpc.health.v1.Health/Check", request);
-  expect(decode("grpc.health.v1.HealthCheckResponse", answer).status).toBe("SERVING");
-});
+cases.add(
+  "A-1",
+  "both methods and the health service answer; 15012 belongs to the identity issue",
+  variants,
+  async (variant) => {
+    const rig = await startFilled();
+    const session = variant === "sotw" ? new SotwSession(rig, "cds") : new DeltaSession(rig, "cds");
+    if (session instanceof SotwSession) await session.begin([]);
+    else await session.begin({});
+    const request = encode("grpc.health.v1.HealthCheckRequest", {});
+    const answer = await rig.connect().call("/grpc.health.v1.Health/Check", request);
+    expect(decode("grpc.health.v1.HealthCheckResponse", answer).status).toBe("SERVING");
+  },
+);
 
 cases.add("A-2", "a first request without a node ends that stream alone", variants, async (variant) => {
   const rig = await startFilled();
@@ -89,7 +94,15 @@ cases.add("A-6", "an unknown type harms no other", variants, async (variant) => 
 
 cases.add("A-7", "a malformed node id is refused with the reason", variants, async (variant) => {
   const rig = await startFilled();
-  for (const id of ["", "a", "sidecar~~~", "sidecar~x~a.b~c", "a~b~c~d~e", "~".repeat(1000), "unknown~10.0.0.1~a.b~c.svc"]) {
+  for (const id of [
+    "",
+    "a",
+    "sidecar~~~",
+    "sidecar~x~a.b~c",
+    "a~b~c~d~e",
+    "~".repeat(1000),
+    "unknown~10.0.0.1~a.b~c.svc",
+  ]) {
     const stream = rig.open(variant);
     stream.send({ node: { id }, type_url: typeUrls.cds });
     const status = await stream.ended;
@@ -132,7 +145,11 @@ cases.skip("A-10", "there are no services for single types");
 cases.add("A-11", "a thousand requests of a client that does not read harm nobody", variants, async (variant) => {
   const rig = await startBig();
   const ask = { node: nodeOf(), type_url: typeUrls.cds };
-  const unread = openUnread(rig.address, variant, Array.from({ length: 1000 }, () => ask));
+  const unread = openUnread(
+    rig.address,
+    variant,
+    Array.from({ length: 1000 }, () => ask),
+  );
   await vi.waitFor(() => expect(rig.server.debug.listConnections()).toHaveLength(1));
   const before = process.memoryUsage().arrayBuffers;
   const other = new SotwSession(rig, "cds");
@@ -214,20 +231,29 @@ cases.add("A-17", "every response says who answers", variants, async (variant) =
   expect(JSON.parse(controlPlane)).toEqual({ Component: "meltemi", ID: "rig", Info: { version: "test" } });
 });
 
-cases.add("A-18", "responses have nonces and the type of their resources", ["cds", "lds", "eds", "rds"] as const, async (type: TableType) => {
-  const rig = await startFilled();
-  for (const session of [new SotwSession(rig, type), new DeltaSession(rig, type)]) {
-    const response =
-      session instanceof SotwSession ? await session.begin(["a"]) : await session.begin({ subscribe: ["a"] });
-    expect(response.nonce).not.toBe("");
-    expect(response.typeUrl).toBe(typeUrls[type]);
-    expect(response.resources.map(({ typeUrl }) => typeUrl)).toEqual([typeUrls[type]]);
-  }
-});
+cases.add(
+  "A-18",
+  "responses have nonces and the type of their resources",
+  ["cds", "lds", "eds", "rds"] as const,
+  async (type: TableType) => {
+    const rig = await startFilled();
+    for (const session of [new SotwSession(rig, type), new DeltaSession(rig, type)]) {
+      const response =
+        session instanceof SotwSession ? await session.begin(["a"]) : await session.begin({ subscribe: ["a"] });
+      expect(response.nonce).not.toBe("");
+      expect(response.typeUrl).toBe(typeUrls[type]);
+      expect(response.resources.map(({ typeUrl }) => typeUrl)).toEqual([typeUrls[type]]);
+    }
+  },
+);
 
 cases.add("F-12", "bytes that are no request end the stream alone", variants, async (variant) => {
   const rig = await startFilled();
-  for (const bytes of [Buffer.from([0xff]), Buffer.from("ff".repeat(50), "hex"), Buffer.from([0x0a, 0xff, 0xff, 0xff])]) {
+  for (const bytes of [
+    Buffer.from([0xff]),
+    Buffer.from("ff".repeat(50), "hex"),
+    Buffer.from([0x0a, 0xff, 0xff, 0xff]),
+  ]) {
     const stream = rig.open(variant);
     stream.sendBytes(bytes);
     expect((await stream.ended).code).toBe(invalidArgument);

@@ -7,7 +7,12 @@ import { type RigOptions, XdsRig } from "./xds-client-rig.ts";
  */
 export interface CaseTable {
   /** One case; with several parameters it passes where it passes with each. */
-  add<Parameter>(number: string, title: string, parameters: readonly Parameter[], run: (parameter: Parameter) => Promise<void>): void;
+  add<Parameter>(
+    number: string,
+    title: string,
+    parameters: readonly Parameter[],
+    run: (parameter: Parameter) => Promise<void>,
+  ): void;
   /** A case that does not apply, with the reason. */
   skip(number: string, reason: string): void;
 }
@@ -46,4 +51,3 @@ export async function startRig(options: RigOptions = {}): Promise<XdsRig> {
   onTestFinished(() => rig.stop());
   return rig;
 }
-

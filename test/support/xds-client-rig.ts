@@ -2,8 +2,9 @@
  * The whole xDS side over a plain table of resources: generators that look names up. It permits all types, odd names and
  * generators that fail, which a real mesh does not. Loopback gRPC, nothing replaced.
  */
-import { silentLog } from "../../src/lib/log.ts";
+
 import { systemClock } from "../../src/lib/clock.ts";
+import { silentLog } from "../../src/lib/log.ts";
 import type { CounterName, XdsMetrics } from "../../src/push/metrics.ts";
 import { createSnapshotBuilder } from "../../src/snapshot/build.ts";
 import type { SnapshotChange } from "../../src/snapshot/snapshot.ts";

@@ -203,7 +203,11 @@ function parseDelta(bytes: Buffer): Received {
 type Packed = { readonly type_url?: string | undefined; readonly value?: Uint8Array | undefined };
 
 /** The inner name of a resource must be the outer one: tests compare names, so a difference is an error here. */
-function parseResource({ type_url: typeUrl = "", value = new Uint8Array() }: Packed, name: string, version: string): ReceivedResource {
+function parseResource(
+  { type_url: typeUrl = "", value = new Uint8Array() }: Packed,
+  name: string,
+  version: string,
+): ReceivedResource {
   const typeName = typeUrl.slice(typeUrl.lastIndexOf("/") + 1) as keyof TypeMap;
   const message = decode(typeName, value) as Readonly<Record<string, unknown>>;
   const inner = String(message["name"] ?? message["cluster_name"] ?? "");

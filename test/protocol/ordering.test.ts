@@ -1,0 +1,199 @@
+/** Section E of the checklist, as far as it is the stream's: order, warming, scoping; in both variants. */
+import { expect } from "vitest";
+import type { Received, Variant, XdsStream } from "../support/xds-client.ts";
+import { createCaseTable, startRig } from "../support/xds-client-cases.ts";
+import { nodeOf, type TableType, typeUrls, type XdsRig } from "../support/xds-client-rig.ts";
+
+const variants: readonly Variant[] = ["sotw", "delta"];
+const types: readonly TableType[] = ["cds", "eds", "lds", "rds"];
+const cases = createCaseTable();
+
+/** A client of all four types on one stream, as Envoy is one; it answers only where a test says so. */
+class Mesh {
+  readonly rig: XdsRig;
+  readonly stream: XdsStream;
+  readonly #names = new Map<TableType, readonly string[]>();
+  readonly #variant: Variant;
+
+  constructor(rig: XdsRig, variant: Variant) {
+    this.rig = rig;
+    this.#variant = variant;
+    this.stream = rig.open(variant);
+  }
+
+  ask(type: TableType, names: readonly string[]): void {
+    const before = this.#names.get(type);
+    this.#names.set(type, names);
+    const head = { node: nodeOf(), type_url: typeUrls[type] };
+    if (this.#variant === "sotw") this.stream.send({ ...head, resource_names: names });
+    else this.stream.send({ ...head, resource_names_subscribe: names.filter((name) => !before?.includes(name)) });
+  }
+
+  ack({ typeUrl, nonce, version }: Received): void {
+    const type = types.find((each) => typeUrls[each] === typeUrl) ?? "cds";
+    if (this.#variant === "delta") this.stream.send({ type_url: typeUrl, response_nonce: nonce });
+    else {
+      const resource_names = this.#names.get(type) ?? [];
+      this.stream.send({ type_url: typeUrl, response_nonce: nonce, version_info: version, resource_names });
+    }
+  }
+
+  async nextAck(): Promise<Received> {
+    const response = await this.stream.next();
+    this.ack(response);
+    return response;
+  }
+
+  /** Asks for everything, a type after the other, and takes it. */
+  async begin(routes = ["r"], endpoints = ["x", "y"]): Promise<void> {
+    for (const [type, names] of [
+      ["cds", []],
+      ["eds", endpoints],
+      ["lds", []],
+      ["rds", routes],
+    ] as const) {
+      this.ask(type, names);
+      expect((await this.nextAck()).typeUrl).toBe(typeUrls[type]);
+    }
+  }
+
+  /** Fails where anything comes; asking for a name that was not asked for is answered. */
+  async quiet(): Promise<void> {
+    for (let round = 0; round < 2; round++) {
+      if (this.#variant === "sotw") {
+        this.stream.send({ node: nodeOf(), type_url: typeUrls.rds, resource_names: this.#names.get("rds") ?? [] });
+      } else this.stream.send({ type_url: typeUrls.rds, resource_names_subscribe: ["barrier"] });
+      const response = await this.nextAck();
+      if (response.typeUrl !== typeUrls.rds) throw new Error(`unexpected response of ${response.typeUrl}`);
+    }
+    expect(this.stream.untaken).toBe(0);
+  }
+}
+
+async function begin(variant: Variant): Promise<Mesh> {
+  const rig = await startRig();
+  rig.set("cds", "x", 1).set("cds", "y", 1).set("eds", "x", 1).set("eds", "y", 1);
+  rig.set("lds", "l", 1).set("rds", "r", 1).commit();
+  const mesh = new Mesh(rig, variant);
+  await mesh.begin();
+  return mesh;
+}
+
+const shortOf = ({ typeUrl }: Received): string => types.find((type) => typeUrls[type] === typeUrl) ?? typeUrl;
+
+cases.add("E-1", "no type waits for one that was not asked for", variants, async (variant) => {
+  const rig = await startRig();
+  rig.set("rds", "r", 1).commit();
+  const mesh = new Mesh(rig, variant);
+  mesh.ask("rds", ["r"]);
+  expect((await mesh.nextAck()).names).toEqual(["r"]);
+});
+
+cases.add("E-2", "one change comes as clusters, endpoints, listeners, routes", variants, async (variant) => {
+  const mesh = await begin(variant);
+  for (const [type, name] of [
+    ["rds", "r"],
+    ["lds", "l"],
+    ["eds", "x"],
+    ["cds", "x"],
+  ] as const)
+    mesh.rig.set(type, name, 2);
+  mesh.rig.commit();
+  const order: string[] = [];
+  for (let count = 0; count < 4; count++) order.push(shortOf(await mesh.nextAck()));
+  expect(order).toEqual(["cds", "eds", "lds", "rds"]);
+  await mesh.quiet();
+});
+
+cases.add("E-3", "a cluster goes after listeners and routes without it were taken", variants, async (variant) => {
+  const mesh = await begin(variant);
+  mesh.rig.set("rds", "r", 2).set("cds", "y", undefined).commit();
+  const routes = await mesh.stream.next();
+  expect(shortOf(routes)).toBe("rds");
+  expect(mesh.stream.untaken).toBe(0);
+  mesh.ack(routes);
+  const clusters = await mesh.nextAck();
+  expect(shortOf(clusters)).toBe("cds");
+  expect([clusters.names, clusters.removed]).toEqual(variant === "sotw" ? [["x"], []] : [[], ["y"]]);
+});
+
+cases.add("E-3", "a cluster stays while routes without it are refused", variants, async (variant) => {
+  const mesh = await begin(variant);
+  mesh.rig.set("rds", "r", 2).set("cds", "y", undefined).commit();
+  const { nonce } = await mesh.stream.next();
+  const refusal = { type_url: typeUrls.rds, response_nonce: nonce, error_detail: { code: 13, message: "no" } };
+  mesh.stream.send(variant === "sotw" ? { ...refusal, resource_names: ["r"] } : refusal);
+  mesh.ask("eds", ["x", "y", "barrier"]);
+  expect(shortOf(await mesh.nextAck())).toBe("eds");
+  expect(mesh.stream.received.filter((response) => shortOf(response) === "cds")).toHaveLength(1);
+});
+
+cases.add(
+  "E-4",
+  "no route comes before the cluster that it names, also when clusters wait",
+  variants,
+  async (variant) => {
+    const mesh = await begin(variant);
+    mesh.rig.set("cds", "x", 2).commit();
+    const first = await mesh.stream.next();
+    expect(shortOf(first)).toBe("cds");
+    await mesh.nextAck(); // endpoints of the updated cluster
+    // Not answered yet: the cluster of the next change has to wait, and its route with it.
+    mesh.rig.set("cds", "z", 1).set("rds", "r", 2).commit();
+    mesh.ack(first);
+    const order = [shortOf(await mesh.nextAck()), shortOf(await mesh.nextAck())];
+    expect(order).toEqual(["cds", "rds"]);
+  },
+);
+
+cases.add("E-5", "endpoints of an updated cluster come again though unchanged", variants, async (variant) => {
+  const mesh = await begin(variant);
+  mesh.rig.set("cds", "x", 2).commit();
+  expect(shortOf(await mesh.nextAck())).toBe("cds");
+  const endpoints = await mesh.nextAck();
+  expect([shortOf(endpoints), endpoints.names]).toEqual(["eds", ["x"]]);
+  await mesh.quiet();
+});
+
+cases.add("E-6", "a new name of routes is answered though unchanged", variants, async (variant) => {
+  const mesh = await begin(variant);
+  mesh.rig.set("rds", "s", 1).commit();
+  mesh.rig.set("lds", "l", 2).commit();
+  const listeners = await mesh.nextAck();
+  expect(shortOf(listeners)).toBe("lds");
+  mesh.ask("rds", ["r", "s"]);
+  expect((await mesh.nextAck()).names).toContain("s");
+});
+
+cases.add(
+  "E-6",
+  "routes asked for as if they were taken already are sent again after listeners",
+  ["sotw"] as const,
+  async () => {
+    const mesh = await begin("sotw");
+    const routes = mesh.stream.received.find((response) => shortOf(response) === "rds");
+    mesh.rig.set("lds", "l", 2).commit();
+    await mesh.nextAck();
+    if (routes !== undefined) mesh.ack(routes);
+    expect((await mesh.nextAck()).names).toEqual(["r"]);
+  },
+);
+
+cases.add("E-7", "what one stream has another one gets too", variants, async (variant) => {
+  const mesh = await begin(variant);
+  await new Mesh(mesh.rig, variant).begin();
+});
+
+cases.add("E-12", "a change of endpoints sends endpoints alone", variants, async (variant) => {
+  const mesh = await begin(variant);
+  mesh.rig.set("eds", "x", 2).commitEndpoints("x");
+  const response = await mesh.nextAck();
+  expect([shortOf(response), response.names]).toEqual(["eds", ["x"]]);
+  await mesh.quiet();
+});
+
+cases.add("E-13", "a change of others is not sent", variants, async (variant) => {
+  const mesh = await begin(variant);
+  mesh.rig.set("cds", "z", 1, "elsewhere").set("lds", "z", 1, "elsewhere").commit();
+  await mesh.quiet();
+});
