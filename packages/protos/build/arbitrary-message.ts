@@ -1,7 +1,9 @@
 import fc from "fast-check";
+import type protobuf from "protobufjs";
 import { typeUrl } from "../src/any.ts";
 import { encodeDynamic } from "../src/encode.ts";
-import { type FieldSchema, findMessage, type ScalarType, type ValueSchema } from "../src/schema.ts";
+import { enumNumber, enumOf, hasPresence, keyTypeOf, messageOf, oneofOf } from "../src/field-traits.ts";
+import { findMessage, nameOf } from "../src/schema.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -13,11 +15,9 @@ export function arbitraryMessage(typeName: string, depth = 3): fc.Arbitrary<Fiel
   if (typeName === "google.protobuf.Any") return arbitraryAny();
   if (typeName === "google.protobuf.Duration" || typeName === "google.protobuf.Timestamp") return arbitraryTime();
   if (typeName === "google.protobuf.Value") return arbitraryValue(depth);
-  const { fields } = findMessage(typeName);
+  const fields = findMessage(typeName).fieldsArray;
   const members = Object.fromEntries(
-    fields
-      .filter((field) => depth > 0 || field.value.kind !== "message")
-      .map((f) => [f.name, arbitraryField(f, depth)]),
+    fields.filter((field) => depth > 0 || !messageOf(field)).map((f) => [f.name, arbitraryField(f, depth)]),
   );
   const names = Object.keys(members);
   return fc
@@ -26,10 +26,12 @@ export function arbitraryMessage(typeName: string, depth = 3): fc.Arbitrary<Fiel
     .chain((chosen) => fc.record(Object.fromEntries(chosen.map((name) => [name, members[name] ?? fc.constant(0)]))));
 }
 
-function onePerOneof(fields: readonly FieldSchema[], chosen: readonly string[]): readonly string[] {
+function onePerOneof(fields: readonly protobuf.Field[], chosen: readonly string[]): readonly string[] {
   const taken = new Set<string>();
   return fields
-    .filter(({ name, oneof }) => {
+    .filter((field) => {
+      const { name } = field;
+      const oneof = oneofOf(field);
       if (!chosen.includes(name) || (oneof !== undefined && taken.has(oneof))) return false;
       if (oneof !== undefined) taken.add(oneof);
       return true;
@@ -37,30 +39,34 @@ function onePerOneof(fields: readonly FieldSchema[], chosen: readonly string[]):
     .map(({ name }) => name);
 }
 
-function arbitraryField(field: FieldSchema, depth: number): fc.Arbitrary<unknown> {
-  const value = arbitraryValueOf(field.value, depth - 1);
-  if (field.key !== undefined) {
-    const key = field.key === "string" ? fc.stringMatching(/^[a-z_.\u00e9]{1,8}$/) : fc.nat(1000).map(String);
+function arbitraryField(field: protobuf.Field, depth: number): fc.Arbitrary<unknown> {
+  const value = arbitraryValueOf(field, depth - 1);
+  const keyType = keyTypeOf(field);
+  if (keyType !== undefined) {
+    const key = keyType === "string" ? fc.stringMatching(/^[a-z_.\u00e9]{1,8}$/) : fc.nat(1000).map(String);
     const entries = fc.uniqueArray(fc.tuple(key, value), { minLength: 1, maxLength: 3, selector: ([name]) => name });
     return entries.map((pairs) => Object.fromEntries(pairs));
   }
   if (field.repeated) return fc.array(value, { minLength: 1, maxLength: 3 });
-  return field.hasPresence ? value : value.filter((member) => !isZero(field.value, member));
+  return hasPresence(field) ? value : value.filter((member) => !isZero(field, member));
 }
 
-function isZero(schema: ValueSchema, value: unknown): boolean {
-  if (schema.kind === "enum") return schema.enumSchema.numbers.get(String(value)) === 0;
+function isZero(field: protobuf.Field, value: unknown): boolean {
+  const enumType = enumOf(field);
+  if (enumType) return enumNumber(enumType, value) === 0;
   return value === 0 || value === "" || value === false || (value instanceof Uint8Array && value.length === 0);
 }
 
-function arbitraryValueOf(schema: ValueSchema, depth: number): fc.Arbitrary<unknown> {
-  if (schema.kind === "message") return arbitraryMessage(schema.typeName, depth);
+function arbitraryValueOf(field: protobuf.Field, depth: number): fc.Arbitrary<unknown> {
+  const messageType = messageOf(field);
+  if (messageType) return arbitraryMessage(nameOf(messageType), depth);
+  const enumType = enumOf(field);
   // Aliases of one number are left to one name, as decoding cannot tell them apart.
-  if (schema.kind === "enum") return fc.constantFrom(...schema.enumSchema.names.values());
-  return arbitraryScalar(schema.scalar);
+  if (enumType) return fc.constantFrom(...Object.values(enumType.valuesById));
+  return arbitraryScalar(field.type);
 }
 
-function arbitraryScalar(scalar: ScalarType): fc.Arbitrary<unknown> {
+function arbitraryScalar(scalar: string): fc.Arbitrary<unknown> {
   switch (scalar) {
     case "string":
       return fc.oneof(fc.string({ maxLength: 60 }), fc.string({ unit: "grapheme", maxLength: 60 }));

@@ -1,37 +1,35 @@
 import protobuf from "protobufjs";
-import type { DescriptorSet, EnumDescriptor, FieldDescriptor, ServiceDescriptor } from "../src/descriptor.ts";
 
-const SENSITIVE_OPTION = "(udpa.annotations.sensitive)";
+/** Options that the runtime heeds; the rest is for validation and other languages. */
+const KEPT_OPTIONS: ReadonlySet<string> = new Set(["(udpa.annotations.sensitive)", "packed", "proto3_optional"]);
 
 /** Packages whose messages and services belong to the product; whatever they refer to follows. */
 const ROOT_PACKAGES =
   /^(envoy\.(?!annotations)|xds\.(core|type)\.|udpa\.type\.|istio\.|io\.istio\.|stats\.|grpc\.health\.|opentelemetry\.|google\.(rpc|protobuf)\.)/;
 
-/** Reduces a resolved reflection tree to the compact descriptor the runtime loads, in a stable order. */
-export function describe(root: protobuf.Root): DescriptorSet {
-  const messages = new Map<string, readonly FieldDescriptor[]>();
-  const enums = new Map<string, EnumDescriptor>();
-  const services = new Map<string, ServiceDescriptor>();
+type Json = protobuf.AnyNestedObject;
+
+/**
+ * Reduces a resolved reflection tree to what the runtime needs, as protobufjs's JSON in a stable order: fields by
+ * number, types by absolute name, so that a part of the tree can be loaded by itself.
+ */
+export function describe(root: protobuf.Root): protobuf.INamespace {
+  return { nested: describeNested(root, collectWanted(root)) };
+}
+
+function collectWanted(root: protobuf.Root): ReadonlySet<protobuf.ReflectionObject> {
+  const wanted = new Set<protobuf.ReflectionObject>();
   const visit = (object: protobuf.ReflectionObject | null): void => {
-    if (object instanceof protobuf.Type) {
-      const name = fullName(object);
-      if (messages.has(name)) return;
-      const fields = [...object.fieldsArray].sort((a, b) => a.id - b.id);
-      messages.set(
-        name,
-        fields.map((field) => describeField(field)),
-      );
-      for (const field of fields) visit(field.resolve().resolvedType);
-    } else if (object instanceof protobuf.Enum) {
-      enums.set(fullName(object), { ...object.values });
-    } else if (object instanceof protobuf.Service) {
-      services.set(fullName(object), describeService(object));
-    }
+    if (!object || wanted.has(object)) return;
+    if (object instanceof protobuf.Enum || object instanceof protobuf.Service) wanted.add(object);
+    if (!(object instanceof protobuf.Type)) return;
+    wanted.add(object);
+    for (const field of object.fieldsArray) visit(field.resolve().resolvedType);
   };
   walk(root, (object) => {
     if (ROOT_PACKAGES.test(fullName(object)) && !isDescriptorProto(object)) visit(object);
   });
-  return { messages: sorted(messages), enums: sorted(enums), services: sorted(services) };
+  return wanted;
 }
 
 function walk(namespace: protobuf.NamespaceBase, visit: (object: protobuf.ReflectionObject) => void): void {
@@ -46,56 +44,75 @@ function isDescriptorProto(object: protobuf.ReflectionObject): boolean {
   return object.filename?.endsWith("google/protobuf/descriptor.proto") === true;
 }
 
-function describeField(field: protobuf.Field): FieldDescriptor {
-  const resolved = field.resolve();
-  const type = resolved.resolvedType;
-  const oneof = resolved.partOf && !resolved.partOf.isProto3Optional ? resolved.partOf.name : undefined;
-  const isRepeatedOrMap = resolved.repeated || resolved.map;
+function describeNested(
+  namespace: protobuf.NamespaceBase,
+  wanted: ReadonlySet<protobuf.ReflectionObject>,
+): Record<string, Json> {
+  const entries = namespace.nestedArray.flatMap((object): [string, Json][] => {
+    const json = describeObject(object, wanted);
+    return json ? [[object.name, json]] : [];
+  });
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Undefined when neither the object nor anything in it is wanted. */
+function describeObject(
+  object: protobuf.ReflectionObject,
+  wanted: ReadonlySet<protobuf.ReflectionObject>,
+): Json | undefined {
+  if (object instanceof protobuf.Enum) return wanted.has(object) ? { values: { ...object.values } } : undefined;
+  if (object instanceof protobuf.Service) return wanted.has(object) ? describeService(object) : undefined;
+  if (!(object instanceof protobuf.Namespace)) return undefined;
+  const nested = describeNested(object, wanted);
+  const inner = Object.keys(nested).length === 0 ? undefined : { nested };
+  if (!(object instanceof protobuf.Type)) return inner;
+  return inner || wanted.has(object) ? { ...describeType(object), ...inner } : undefined;
+}
+
+function describeType(type: protobuf.Type): protobuf.IType {
+  const { edition } = type.toJSON();
+  const fields = [...type.fieldsArray].sort((a, b) => a.id - b.id);
   return {
-    id: resolved.id,
-    name: resolved.name,
-    type: type ? fullName(type) : resolved.type,
-    ...(type instanceof protobuf.Enum ? { isEnum: true } : {}),
-    ...(resolved.repeated ? { repeated: true } : {}),
-    ...(resolved.repeated && resolved.packed && isPackable(resolved) ? { packed: true } : {}),
-    ...(resolved instanceof protobuf.MapField ? { key: resolved.keyType } : {}),
-    ...(oneof ? { oneof } : {}),
-    ...(!isRepeatedOrMap && resolved.hasPresence && !(type instanceof protobuf.Type) ? { presence: true } : {}),
-    ...(resolved.options?.[SENSITIVE_OPTION] === true ? { sensitive: true } : {}),
+    ...(edition === undefined ? {} : { edition }),
+    ...(type.oneofsArray.length === 0 ? {} : { oneofs: describeOneofs(type) }),
+    fields: Object.fromEntries(fields.map((field) => [field.name, describeField(field)])),
   };
 }
 
-/** The parser calls every repeated proto3 field packed; only numbers can be. */
-function isPackable(field: protobuf.Field): boolean {
-  if (field.resolvedType) return field.resolvedType instanceof protobuf.Enum;
-  return field.type !== "string" && field.type !== "bytes";
+function describeOneofs(type: protobuf.Type): Record<string, protobuf.IOneOf> {
+  return Object.fromEntries(type.oneofsArray.map(({ name, oneof }) => [name, { oneof: [...oneof] }]));
 }
 
-function describeService(service: protobuf.Service): ServiceDescriptor {
-  return Object.fromEntries(
-    service.methodsArray.map((method) => {
-      method.resolve();
-      const { resolvedRequestType, resolvedResponseType } = method;
-      if (!resolvedRequestType || !resolvedResponseType) throw new Error(`${method.fullName} has unresolved types`);
-      const request = fullName(resolvedRequestType);
-      const response = fullName(resolvedResponseType);
-      return [
-        method.name,
-        {
-          request,
-          response,
-          ...(method.requestStream ? { requestStream: true } : {}),
-          ...(method.responseStream ? { responseStream: true } : {}),
-        },
-      ];
-    }),
-  );
+function describeField(field: protobuf.Field): protobuf.IField | protobuf.IMapField {
+  const { resolvedType, type, id, rule, options } = field.resolve();
+  const kept = Object.entries(options ?? {}).filter(([name]) => KEPT_OPTIONS.has(name));
+  return {
+    ...(field instanceof protobuf.MapField ? { keyType: field.keyType } : {}),
+    ...(rule === undefined ? {} : { rule }),
+    type: resolvedType ? resolvedType.fullName : type,
+    id,
+    ...(kept.length === 0 ? {} : { options: Object.fromEntries(kept) }),
+  };
+}
+
+function describeService(service: protobuf.Service): protobuf.IService {
+  const methods = service.methodsArray.map((method): [string, protobuf.IMethod] => {
+    method.resolve();
+    const { resolvedRequestType, resolvedResponseType, requestStream, responseStream } = method;
+    if (!resolvedRequestType || !resolvedResponseType) throw new Error(`${method.fullName} has unresolved types`);
+    return [
+      method.name,
+      {
+        requestType: resolvedRequestType.fullName,
+        responseType: resolvedResponseType.fullName,
+        ...(requestStream ? { requestStream } : {}),
+        ...(responseStream ? { responseStream } : {}),
+      },
+    ];
+  });
+  return { methods: Object.fromEntries(methods) };
 }
 
 function fullName(object: protobuf.ReflectionObject): string {
   return object.fullName.replace(/^\./, "");
-}
-
-function sorted<T>(entries: ReadonlyMap<string, T>): Record<string, T> {
-  return Object.fromEntries([...entries].sort(([a], [b]) => (a < b ? -1 : 1)));
 }

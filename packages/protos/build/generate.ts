@@ -4,22 +4,21 @@
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import protobuf from "protobufjs";
 import { describe } from "./describe.ts";
 import { loadProtos } from "./load-protos.ts";
 import { renderTypes } from "./render-types.ts";
 
 const OUTPUT = new URL("../gen/", import.meta.url).pathname;
 
-const descriptors = describe(loadProtos());
-const types = renderTypes(descriptors);
+const descriptor = describe(loadProtos());
+const root = protobuf.Root.fromJSON(descriptor);
+const types = renderTypes(root);
 rmSync(join(OUTPUT, "types"), { recursive: true, force: true });
 for (const [path, text] of types) {
   const file = join(OUTPUT, "types", path);
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, text);
 }
-writeFileSync(join(OUTPUT, "descriptors.json"), JSON.stringify(descriptors));
-process.stdout.write(
-  `protos: ${Object.keys(descriptors.messages).length} messages, ${Object.keys(descriptors.enums).length} enums, ` +
-    `${Object.keys(descriptors.services).length} services\n`,
-);
+writeFileSync(join(OUTPUT, "descriptors.json"), JSON.stringify(descriptor));
+process.stdout.write(`protos: ${types.size} packages in ${JSON.stringify(descriptor).length} bytes\n`);

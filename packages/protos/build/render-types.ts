@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import type { DescriptorSet, FieldDescriptor } from "../src/descriptor.ts";
+import protobuf from "protobufjs";
 
 const SCALAR_TYPES: Readonly<Record<string, string>> = {
   double: "number",
@@ -31,18 +31,28 @@ interface TypeName {
  * Renders one TypeScript module per protobuf package plus `type-map.ts`, which maps every full message name to its
  * interface. Returns file paths relative to the types folder ("envoy/config/cluster/v3.ts") with their text.
  */
-export function renderTypes(set: DescriptorSet): ReadonlyMap<string, string> {
-  const packages = new Map<string, string[]>();
-  for (const name of [...Object.keys(set.messages), ...Object.keys(set.enums)]) {
-    const { packageName } = splitName(name);
-    packages.set(packageName, [...(packages.get(packageName) ?? []), name]);
-  }
+export function renderTypes(root: protobuf.Root): ReadonlyMap<string, string> {
+  const definitions = listDefinitions(root).sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+  const packages = Map.groupBy(definitions, (definition) => splitName(nameOf(definition)).packageName);
   const files = new Map<string, string>();
-  for (const [packageName, names] of packages) {
-    files.set(packageFile(packageName), renderPackage(set, packageName, names.sort()));
+  for (const [packageName, members] of packages) {
+    files.set(packageFile(packageName), renderPackage(packageName, members));
   }
-  files.set("type-map.ts", renderTypeMap(set));
+  files.set("type-map.ts", renderTypeMap(definitions));
   return files;
+}
+
+type Definition = protobuf.Type | protobuf.Enum;
+
+function listDefinitions(namespace: protobuf.NamespaceBase): Definition[] {
+  return namespace.nestedArray.flatMap((object) => [
+    ...(object instanceof protobuf.Type || object instanceof protobuf.Enum ? [object] : []),
+    ...(object instanceof protobuf.Namespace ? listDefinitions(object) : []),
+  ]);
+}
+
+function nameOf(definition: Definition): string {
+  return definition.fullName.slice(1);
 }
 
 /** Message and enum names start with a capital, package segments never do: the border is the first capital. */
@@ -57,19 +67,18 @@ function packageFile(packageName: string): string {
   return `${packageName.replaceAll(".", "/")}.ts`;
 }
 
-function renderPackage(set: DescriptorSet, packageName: string, names: readonly string[]): string {
+function renderPackage(packageName: string, definitions: readonly Definition[]): string {
   const imports = new Set<string>();
-  const refer = (typeName: string): string => {
-    const target = splitName(typeName);
+  const refer = (definition: Definition): string => {
+    const target = splitName(nameOf(definition));
     if (target.packageName === packageName) return target.localName;
     imports.add(target.packageName);
     return `${alias(target.packageName)}.${target.localName}`;
   };
-  const bodies = names.map((name) => {
-    const { localName } = splitName(name);
-    const values = set.enums[name];
-    if (values) return `export type ${localName} = ${renderUnion(Object.keys(values))};\n`;
-    return renderInterface(localName, set.messages[name] ?? [], refer);
+  const bodies = definitions.map((definition) => {
+    const { localName } = splitName(nameOf(definition));
+    if (definition instanceof protobuf.Type) return renderInterface(localName, definition.fieldsArray, refer);
+    return `export type ${localName} = ${renderUnion(Object.keys(definition.values))};\n`;
   });
   return [HEADER, ...[...imports].sort().map((other) => renderImport(packageName, other)), "", ...bodies].join("\n");
 }
@@ -80,19 +89,19 @@ function renderUnion(valueNames: readonly string[]): string {
 
 function renderInterface(
   localName: string,
-  fields: readonly FieldDescriptor[],
-  refer: (typeName: string) => string,
+  fields: readonly protobuf.Field[],
+  refer: (definition: Definition) => string,
 ): string {
   if (fields.length === 0) return `export type ${localName} = Readonly<Record<string, never>>;\n`;
   const members = fields.map((field) => {
-    const value = SCALAR_TYPES[field.type] ?? refer(field.type);
+    const value = field.resolvedType ? refer(field.resolvedType) : (SCALAR_TYPES[field.type] ?? "never");
     return `  readonly ${field.name}?: ${fieldType(field, value)} | undefined;`;
   });
   return `export interface ${localName} {\n${members.join("\n")}\n}\n`;
 }
 
-function fieldType(field: FieldDescriptor, value: string): string {
-  if (field.key) return `{ readonly [key: string]: ${value} }`;
+function fieldType(field: protobuf.Field, value: string): string {
+  if (field.map) return `{ readonly [key: string]: ${value} }`;
   if (field.repeated) return value.includes(" ") ? `readonly (${value})[]` : `readonly ${value}[]`;
   return value;
 }
@@ -106,8 +115,8 @@ function alias(packageName: string): string {
   return packageName.replaceAll(".", "_");
 }
 
-function renderTypeMap(set: DescriptorSet): string {
-  const names = Object.keys(set.messages);
+function renderTypeMap(definitions: readonly Definition[]): string {
+  const names = definitions.filter((definition) => definition instanceof protobuf.Type).map((type) => nameOf(type));
   const packages = [...new Set(names.map((name) => splitName(name).packageName))].sort();
   const imports = packages.map(
     (packageName) => `import type * as ${alias(packageName)} from "./${packageFile(packageName)}";`,

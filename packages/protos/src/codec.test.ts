@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
+import protobuf from "protobufjs";
 import { toJson as referenceToJson } from "protobufjs/ext/protojson.js";
 import { describe, expect, it } from "vitest";
 import { arbitraryMessage } from "../build/arbitrary-message.ts";
@@ -7,11 +9,13 @@ import { packAny, unpackAny, unpackAs } from "./any.ts";
 import { duration, struct, u32 } from "./builders.ts";
 import { decode, decodeDynamic } from "./decode.ts";
 import { encode, encodeDynamic } from "./encode.ts";
+import { hasPresence, isPacked, isSensitive, keyTypeOf, oneofOf } from "./field-traits.ts";
 import { fromJsonDynamic } from "./from-json.ts";
-import { listTypeNames } from "./schema.ts";
+import { findMessage, listTypeNames } from "./schema.ts";
 import { toJsonDynamic } from "./to-json.ts";
 import { findUnknownKeys } from "./verify.ts";
 
+const DESCRIPTORS = new URL("../gen/descriptors.json", import.meta.url);
 const CLUSTER = "envoy.config.cluster.v3.Cluster";
 
 /** An implementation that shares nothing with ours but the .proto files. */
@@ -151,7 +155,15 @@ describe("decode", () => {
 
   it("skips fields it does not know", () => {
     const unknown = Uint8Array.from([0xfa, 0x7f, 0x02, 0x68, 0x69]);
-    expect(decode(CLUSTER, Buffer.concat([unknown, encode(CLUSTER, { name: "a" })]))).toEqual({ name: "a" });
+    const group = Uint8Array.from([0xfb, 0x7f, 0x08, 0x01, 0xfc, 0x7f]);
+    const known = encode(CLUSTER, { name: "a" });
+    expect(decode(CLUSTER, Buffer.concat([unknown, group, known]))).toEqual({ name: "a" });
+  });
+
+  it("names the place of malformed bytes", () => {
+    // A load assignment of two bytes, whose first field claims to have nine.
+    const bytes = Uint8Array.from([0x8a, 0x02, 0x02, 0x0a, 0x09]);
+    expect(() => decode(CLUSTER, bytes)).toThrow(`${CLUSTER}.load_assignment.cluster_name: index out of range`);
   });
 });
 
@@ -168,5 +180,24 @@ describe("Any", () => {
 
   it("refuses to unpack a type it does not know", () => {
     expect(() => unpackAny({ type_url: "type.googleapis.com/a.B" })).toThrow("a.B: unknown message type");
+  });
+});
+
+describe("findMessage", () => {
+  it("gives every field the features it has in a tree resolved as a whole", () => {
+    const whole = protobuf.Root.fromJSON(JSON.parse(readFileSync(DESCRIPTORS, "utf8")) as protobuf.INamespace);
+    const features = (type: protobuf.Type): unknown =>
+      type.fieldsArray.map((field) => [
+        field.fullName,
+        field.resolvedType?.fullName,
+        hasPresence(field),
+        isPacked(field),
+        oneofOf(field),
+        isSensitive(field),
+        keyTypeOf(field),
+      ]);
+    for (const typeName of listTypeNames()) {
+      expect(features(findMessage(typeName))).toEqual(features(whole.lookupType(`.${typeName}`)));
+    }
   });
 });

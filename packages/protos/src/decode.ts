@@ -1,13 +1,56 @@
+import protobuf from "protobufjs/light.js";
 import type { TypeMap } from "../gen/types/type-map.ts";
-import { ByteReader } from "./byte-reader.ts";
 import type { TypeName } from "./encode.ts";
+import {
+  enumOf,
+  hasPresence,
+  isDefaultValue,
+  keyTypeOf,
+  messageOf,
+  scalarDefault,
+  scalarWireType,
+  WIRE_DELIMITED,
+  wireTypeOf,
+} from "./field-traits.ts";
 import { ProtoError, withOuterPath } from "./proto-error.ts";
-import { isDefaultValue, scalarWireType, WIRE_DELIMITED, wireTypeOf } from "./scalar-writers.ts";
-import { type FieldSchema, findMessage, type MessageSchema, type ScalarType, type ValueSchema } from "./schema.ts";
+import { type ReadScalar, readerOf } from "./scalar-readers.ts";
+import { findField, findMessage } from "./schema.ts";
 
 type Fields = Record<string, unknown>;
 
+/** Reads one value without its tag; a message is merged into `previous` when there is one. */
+type ReadValue = (reader: protobuf.Reader, depth: number, previous?: Fields) => unknown;
+
+interface FieldDecoder {
+  readonly field: protobuf.Field;
+  readonly wireType: number;
+  readonly hasPresence: boolean;
+  readonly readValue: ReadValue;
+  /** For maps alone. */
+  readonly key: MapKey | undefined;
+}
+
+interface MapKey {
+  readonly wireType: number;
+  readonly initial: unknown;
+  readonly read: ReadScalar;
+}
+
+interface MessageDecoder {
+  readonly type: protobuf.Type;
+  /** Fields met so far. */
+  readonly byId: Map<number, FieldDecoder>;
+}
+
+interface Target {
+  readonly into: Fields;
+  readonly depth: number;
+}
+
 const MAX_DEPTH = 100;
+const MAP_KEY = 1;
+const MAP_VALUE = 2;
+const decoders = new Map<protobuf.Type, MessageDecoder>();
 
 /**
  * Parses a message into a plain object: snake_case members, enums by name (by number when newer than the
@@ -21,96 +64,119 @@ export function decode<K extends TypeName>(typeName: K, bytes: Uint8Array): Type
 
 /** `decode` for a type known only at run time. */
 export function decodeDynamic(typeName: string, bytes: Uint8Array): Readonly<Record<string, unknown>> {
+  // protobufjs reads text several times as fast from a Buffer, which is a view here.
+  const reader = protobuf.Reader.create(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   try {
-    return readMessage(new ByteReader(bytes), findMessage(typeName), { into: {}, depth: 0 });
+    return readMessage(reader, findDecoder(findMessage(typeName)), { into: {}, depth: 0 });
   } catch (cause) {
     throw withOuterPath(typeName, cause);
   }
 }
 
-interface Target {
-  readonly into: Fields;
-  readonly depth: number;
+function findDecoder(type: protobuf.Type): MessageDecoder {
+  const known = decoders.get(type);
+  if (known) return known;
+  const decoder = { type, byId: new Map<number, FieldDecoder>() };
+  decoders.set(type, decoder);
+  return decoder;
 }
 
-function readMessage(reader: ByteReader, schema: MessageSchema, target: Target): Fields {
+function readMessage(reader: protobuf.Reader, message: MessageDecoder, target: Target): Fields {
   if (target.depth > MAX_DEPTH) throw new ProtoError("", "nested too deeply");
-  while (reader.position < reader.end) {
-    const tag = reader.varint();
-    const field = schema.byId.get(tag >>> 3);
-    if (!field) {
-      reader.skip(tag & 7);
-      continue;
+  let decoder: FieldDecoder | undefined;
+  try {
+    while (reader.pos < reader.len) {
+      decoder = undefined;
+      const tag = reader.tag();
+      decoder = message.byId.get(tag >>> 3) ?? addFieldDecoder(message, tag >>> 3);
+      if (decoder) readField(reader, { message, decoder, wireType: tag & 7 }, target);
+      else reader.skipType(tag & 7, target.depth, tag >>> 3);
     }
-    try {
-      readField(reader, { schema, field, wireType: tag & 7 }, target);
-    } catch (cause) {
-      throw withOuterPath(field.name, cause);
-    }
+  } catch (cause) {
+    const error = toProtoError(cause);
+    throw decoder ? withOuterPath(decoder.field.name, error) : error;
   }
   return target.into;
 }
 
+/** protobufjs reports malformed bytes by plain errors. */
+function toProtoError(cause: unknown): unknown {
+  return cause instanceof ProtoError || !(cause instanceof Error) ? cause : new ProtoError("", cause.message);
+}
+
 interface FieldHeader {
-  readonly schema: MessageSchema;
-  readonly field: FieldSchema;
+  readonly message: MessageDecoder;
+  readonly decoder: FieldDecoder;
   readonly wireType: number;
 }
 
-function readField(reader: ByteReader, header: FieldHeader, target: Target): void {
-  const { field, wireType } = header;
-  const expected = wireTypeOf(field.value);
-  if (field.key !== undefined && wireType === WIRE_DELIMITED) {
-    readMapEntry(reader.part(), field, target);
+function readField(reader: protobuf.Reader, header: FieldHeader, target: Target): void {
+  const { decoder, wireType } = header;
+  const { field, key, wireType: expected } = decoder;
+  if (key && wireType === WIRE_DELIMITED) {
+    readMapEntry(reader, { key, decoder }, target);
   } else if (field.repeated && wireType === WIRE_DELIMITED && expected !== WIRE_DELIMITED) {
     // A reader must take the packed form whether or not the field is declared so.
-    const part = reader.part();
-    while (part.position < part.end) append(target, field, readValue(part, field.value, target));
+    const outerEnd = enterPart(reader);
+    while (reader.pos < reader.len) append(target, field, decoder.readValue(reader, target.depth));
+    reader.len = outerEnd;
   } else if (wireType !== expected) {
-    reader.skip(wireType);
+    reader.skipType(wireType, target.depth, field.id);
   } else if (field.repeated) {
-    append(target, field, readValue(reader, field.value, { into: {}, depth: target.depth }));
+    append(target, field, decoder.readValue(reader, target.depth));
   } else {
     readSingular(reader, header, target);
   }
 }
 
-function readSingular(reader: ByteReader, { schema, field }: FieldHeader, { into, depth }: Target): void {
-  if (field.oneof !== undefined) clearOneof(schema, field, into);
+/** Confines the reader to the length-delimited part that comes next. Returns the end to restore after it. */
+function enterPart(reader: protobuf.Reader): number {
+  const length = reader.size();
+  const outerEnd = reader.len;
+  if (length > outerEnd - reader.pos) throw new ProtoError("", "the bytes end within a field");
+  reader.len = reader.pos + length;
+  return outerEnd;
+}
+
+function readSingular(reader: protobuf.Reader, { message, decoder }: FieldHeader, { into, depth }: Target): void {
+  const { field } = decoder;
+  if (field.partOf) clearOneof(message.type, field, into);
   // A message field that comes twice is merged, as the protobuf rules ask.
-  const previous = field.value.kind === "message" ? (into[field.name] as Fields | undefined) : undefined;
-  const value = readValue(reader, field.value, { into: previous ?? {}, depth });
-  if (field.hasPresence || !isDefaultValue(field, value)) setMember(into, field.name, value);
+  const value = decoder.readValue(reader, depth, into[field.name] as Fields | undefined);
+  if (decoder.hasPresence || !isDefaultValue(field, value)) setMember(into, field.name, value);
   else delete into[field.name];
 }
 
-function clearOneof(schema: MessageSchema, field: FieldSchema, into: Fields): void {
-  for (const name of Object.keys(into)) {
-    if (name !== field.name && schema.byName.get(name)?.oneof === field.oneof) delete into[name];
+function clearOneof(type: protobuf.Type, field: protobuf.Field, into: Fields): void {
+  for (const name in into) {
+    if (name !== field.name && findField(type, name)?.partOf === field.partOf) delete into[name];
   }
 }
 
-function append({ into }: Target, field: FieldSchema, value: unknown): void {
+function append({ into }: Target, field: protobuf.Field, value: unknown): void {
   const list = into[field.name];
   if (Array.isArray(list)) list.push(value);
   else into[field.name] = [value];
 }
 
-function readMapEntry(part: ByteReader, field: FieldSchema, target: Target): void {
-  let key: unknown = field.key === "string" ? "" : readScalarDefault(field.key);
+function readMapEntry(
+  reader: protobuf.Reader,
+  { key, decoder }: { readonly key: MapKey; readonly decoder: FieldDecoder },
+  { into, depth }: Target,
+): void {
+  const { field } = decoder;
+  const outerEnd = enterPart(reader);
+  let name = key.initial;
   let value: unknown;
-  while (part.position < part.end) {
-    const tag = part.varint();
-    if (tag >>> 3 === 1 && field.key !== undefined && (tag & 7) === scalarWireType(field.key)) {
-      key = readScalar(part, field.key);
-    } else if (tag >>> 3 === 2 && (tag & 7) === wireTypeOf(field.value)) {
-      value = readValue(part, field.value, { into: {}, depth: target.depth });
-    } else {
-      part.skip(tag & 7);
-    }
+  while (reader.pos < reader.len) {
+    const tag = reader.tag();
+    if (tag === ((MAP_KEY << 3) | key.wireType)) name = key.read(reader);
+    else if (tag === ((MAP_VALUE << 3) | decoder.wireType)) value = decoder.readValue(reader, depth);
+    else reader.skipType(tag & 7, depth, tag >>> 3);
   }
-  target.into[field.name] ??= {};
-  setMember(target.into[field.name] as Fields, String(key), value ?? defaultValue(field.value));
+  reader.len = outerEnd;
+  into[field.name] ??= {};
+  setMember(into[field.name] as Fields, String(name), value ?? defaultValue(field));
 }
 
 /** Assigns even the one key that plain assignment would take for the object's prototype. */
@@ -122,64 +188,46 @@ function setMember(into: Fields, name: string, value: unknown): void {
   }
 }
 
-function readValue(reader: ByteReader, value: ValueSchema, target: Target): unknown {
-  if (value.kind === "scalar") return readScalar(reader, value.scalar);
-  if (value.kind === "enum") {
-    const number = reader.varint() | 0;
-    return value.enumSchema.names.get(number) ?? number;
+function defaultValue(field: protobuf.Field): unknown {
+  if (messageOf(field)) return {};
+  const enumType = enumOf(field);
+  return enumType ? (enumType.valuesById[0] ?? 0) : scalarDefault(field.type);
+}
+
+/** Undefined for a number that the message does not have. */
+function addFieldDecoder(message: MessageDecoder, id: number): FieldDecoder | undefined {
+  const field = message.type.fieldsById[id];
+  if (!field) return undefined;
+  const keyType = keyTypeOf(field);
+  const decoder: FieldDecoder = {
+    field,
+    wireType: wireTypeOf(field),
+    hasPresence: hasPresence(field),
+    readValue: createValueReader(field),
+    key:
+      keyType === undefined
+        ? undefined
+        : { wireType: scalarWireType(keyType), initial: scalarDefault(keyType), read: readerOf(keyType) },
+  };
+  message.byId.set(id, decoder);
+  return decoder;
+}
+
+function createValueReader(field: protobuf.Field): ReadValue {
+  const enumType = enumOf(field);
+  if (enumType) {
+    return (reader) => {
+      const number = reader.int32();
+      return enumType.valuesById[number] ?? number;
+    };
   }
-  return readMessage(reader.part(), findMessage(value.typeName), { into: target.into, depth: target.depth + 1 });
-}
-
-function defaultValue(value: ValueSchema): unknown {
-  if (value.kind === "message") return {};
-  return value.kind === "enum" ? (value.enumSchema.names.get(0) ?? 0) : readScalarDefault(value.scalar);
-}
-
-function readScalarDefault(scalar: ScalarType | undefined): unknown {
-  if (scalar === "string") return "";
-  if (scalar === "bool") return false;
-  return scalar === "bytes" ? new Uint8Array() : 0;
-}
-
-function readScalar(reader: ByteReader, scalar: ScalarType): unknown {
-  return SCALAR_READERS[scalar](reader);
-}
-
-const SCALAR_READERS: Readonly<Record<ScalarType, (reader: ByteReader) => unknown>> = {
-  double: (reader) => reader.double(),
-  float: (reader) => shortestFloat(reader.float()),
-  int32: (reader) => reader.varint() | 0,
-  uint32: (reader) => reader.varint(),
-  sint32: (reader) => {
-    const raw = reader.varint();
-    return (raw >>> 1) ^ -(raw & 1);
-  },
-  fixed32: (reader) => reader.fixed32(),
-  sfixed32: (reader) => reader.fixed32() | 0,
-  int64: (reader) => toSafeNumber(BigInt.asIntN(64, reader.varint64())),
-  uint64: (reader) => toSafeNumber(reader.varint64()),
-  sint64: (reader) => {
-    const raw = reader.varint64();
-    return toSafeNumber((raw >> 1n) ^ -(raw & 1n));
-  },
-  fixed64: (reader) => toSafeNumber(reader.fixed64()),
-  sfixed64: (reader) => toSafeNumber(BigInt.asIntN(64, reader.fixed64())),
-  bool: (reader) => reader.varint64() !== 0n,
-  string: (reader) => reader.string(),
-  bytes: (reader) => reader.bytes(),
-};
-
-function toSafeNumber(value: bigint): number | string {
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : String(value);
-}
-
-/** The shortest decimal that names the same 32-bit float: 0.1 rather than 0.10000000149011612. */
-function shortestFloat(value: number): number {
-  for (let digits = 6; digits < 9; digits++) {
-    const short = Number(value.toPrecision(digits));
-    if (Math.fround(short) === value) return short;
-  }
-  return value;
+  const messageType = messageOf(field);
+  if (!messageType) return readerOf(field.type);
+  const decoder = findDecoder(messageType);
+  return (reader, depth, previous) => {
+    const outerEnd = enterPart(reader);
+    const message = readMessage(reader, decoder, { into: previous ?? {}, depth: depth + 1 });
+    reader.len = outerEnd;
+    return message;
+  };
 }

@@ -1,17 +1,20 @@
+import protobuf from "protobufjs/light.js";
 import type { TypeMap } from "../gen/types/type-map.ts";
-import { ByteWriter } from "./byte-writer.ts";
-import { ProtoError, suggestName, withOuterPath } from "./proto-error.ts";
 import {
-  describeValue,
+  enumOf,
+  hasPresence,
   isDefaultValue,
-  SCALAR_WRITERS,
+  isLong,
+  isPacked,
+  keyTypeOf,
+  messageOf,
   scalarWireType,
   WIRE_DELIMITED,
-  type WriteValue,
   wireTypeOf,
-  writeEnum,
-} from "./scalar-writers.ts";
-import { type FieldSchema, findMessage, type MessageSchema, type ScalarType } from "./schema.ts";
+} from "./field-traits.ts";
+import { ProtoError, suggestName, withOuterPath } from "./proto-error.ts";
+import { describeValue, type WriteValue, writeEnum, writeScalar } from "./scalar-writers.ts";
+import { findField, findMessage, nameOf } from "./schema.ts";
 
 /** Full name of a message. */
 export type TypeName = keyof TypeMap;
@@ -19,20 +22,21 @@ export type TypeName = keyof TypeMap;
 type Fields = Readonly<Record<string, unknown>>;
 
 interface FieldEncoder {
-  readonly field: FieldSchema;
+  readonly field: protobuf.Field;
   /** Writes the whole field, tags included. */
   readonly write: WriteValue;
 }
 
 interface MessageEncoder {
-  readonly schema: MessageSchema;
+  readonly type: protobuf.Type;
   readonly byName: Map<string, FieldEncoder>;
 }
 
 /** Deeper nesting than this is refused by every protobuf reader. */
 const MAX_DEPTH = 100;
-const encoders = new Map<string, MessageEncoder>();
-const writer = new ByteWriter();
+const encoders = new Map<protobuf.Type, MessageEncoder>();
+/** One for all, as its buffer has then grown to the size of the largest message already. */
+let writer = protobuf.Writer.create();
 let depth = 0;
 
 /**
@@ -49,24 +53,27 @@ export function encodeDynamic(typeName: string, message: unknown): Uint8Array {
   writer.reset();
   depth = 0;
   try {
-    writeMessage(writer, findEncoder(typeName), message);
+    writeMessage(writer, findEncoder(findMessage(typeName)), message);
   } catch (cause) {
+    // The parts left open would confuse the next message.
+    writer = protobuf.Writer.create();
     throw withOuterPath(typeName, cause);
   }
-  return writer.finish();
+  // A copy, as the writer's buffer is larger and may be part of one that Node shares out.
+  return new Uint8Array(writer.finish(true));
 }
 
-function findEncoder(typeName: string): MessageEncoder {
-  const known = encoders.get(typeName);
+function findEncoder(type: protobuf.Type): MessageEncoder {
+  const known = encoders.get(type);
   if (known) return known;
-  const encoder = { schema: findMessage(typeName), byName: new Map<string, FieldEncoder>() };
-  encoders.set(typeName, encoder);
+  const encoder = { type, byName: new Map<string, FieldEncoder>() };
+  encoders.set(type, encoder);
   return encoder;
 }
 
-function writeMessage(out: ByteWriter, encoder: MessageEncoder, message: unknown): void {
+function writeMessage(out: protobuf.Writer, encoder: MessageEncoder, message: unknown): void {
   if (typeof message !== "object" || message === null || Array.isArray(message)) {
-    throw new ProtoError("", `expected an object for ${encoder.schema.name}, got ${describeValue(message)}`);
+    throw new ProtoError("", `expected an object for ${nameOf(encoder.type)}, got ${describeValue(message)}`);
   }
   if (++depth > MAX_DEPTH) throw new ProtoError("", "nested too deeply");
   const fields = message as Fields;
@@ -93,7 +100,7 @@ function isInOrder(encoder: MessageEncoder, fields: Fields): boolean {
 }
 
 function writeMember(
-  out: ByteWriter,
+  out: protobuf.Writer,
   encoder: MessageEncoder,
   { name, value }: { readonly name: string; readonly value: unknown },
 ): void {
@@ -114,28 +121,29 @@ function findFieldEncoder(encoder: MessageEncoder, name: string): FieldEncoder {
 }
 
 function addFieldEncoder(encoder: MessageEncoder, name: string): FieldEncoder {
-  const field = encoder.schema.byName.get(name);
+  const field = findField(encoder.type, name);
   if (!field) {
-    const hint = suggestName(name, encoder.schema.byName.keys());
-    throw new ProtoError(name, `no such field in ${encoder.schema.name}${hint}`);
+    const hint = suggestName(name, Object.keys(encoder.type.fields));
+    throw new ProtoError(name, `no such field in ${nameOf(encoder.type)}${hint}`);
   }
   const fieldEncoder = { field, write: createFieldWriter(field) };
   encoder.byName.set(name, fieldEncoder);
   return fieldEncoder;
 }
 
-function createFieldWriter(field: FieldSchema): WriteValue {
+function createFieldWriter(field: protobuf.Field): WriteValue {
   const writeValue = createValueWriter(field);
-  const tag = ((field.id << 3) | wireTypeOf(field.value)) >>> 0;
+  const tag = ((field.id << 3) | wireTypeOf(field)) >>> 0;
   const delimitedTag = ((field.id << 3) | WIRE_DELIMITED) >>> 0;
-  if (field.key !== undefined)
-    return createMapWriter(field.key, delimitedTag, { writeValue, tag: wireTypeOf(field.value) });
+  const keyType = keyTypeOf(field);
+  if (keyType !== undefined) return createMapWriter(keyType, delimitedTag, { writeValue, wireType: wireTypeOf(field) });
   if (field.repeated) {
-    return field.packed ? createPackedWriter(delimitedTag, writeValue) : createRepeatedWriter(tag, writeValue);
+    return isPacked(field) ? createPackedWriter(delimitedTag, writeValue) : createRepeatedWriter(tag, writeValue);
   }
+  const omitsDefault = !hasPresence(field);
   return (out, value) => {
-    if (!field.hasPresence && isDefaultValue(field, value)) return;
-    out.varint(tag);
+    if (omitsDefault && isDefaultValue(field, value)) return;
+    out.uint32(tag);
     writeValue(out, value);
   };
 }
@@ -148,10 +156,9 @@ function createPackedWriter(tag: number, writeValue: WriteValue): WriteValue {
   return (out, values) => {
     const elements = expectArray(values);
     if (elements.length === 0) return;
-    out.varint(tag);
-    const start = out.open();
+    out.uint32(tag).fork();
     writeElements(elements, out, { tag: undefined, writeValue });
-    out.close(start);
+    out.ldelim();
   };
 }
 
@@ -161,11 +168,11 @@ interface ElementWriter {
   readonly writeValue: WriteValue;
 }
 
-function writeElements(elements: readonly unknown[], out: ByteWriter, { tag, writeValue }: ElementWriter): void {
+function writeElements(elements: readonly unknown[], out: protobuf.Writer, { tag, writeValue }: ElementWriter): void {
   let index = 0;
   try {
     for (; index < elements.length; index++) {
-      if (tag !== undefined) out.varint(tag);
+      if (tag !== undefined) out.uint32(tag);
       writeValue(out, elements[index]);
     }
   } catch (cause) {
@@ -174,13 +181,13 @@ function writeElements(elements: readonly unknown[], out: ByteWriter, { tag, wri
 }
 
 function createMapWriter(
-  keyType: ScalarType,
+  keyType: string,
   tag: number,
-  value: { readonly writeValue: WriteValue; readonly tag: number },
+  value: { readonly writeValue: WriteValue; readonly wireType: number },
 ): WriteValue {
-  const writeKey = SCALAR_WRITERS[keyType];
+  const writeKey = writeScalar(keyType);
   const keyTag = (1 << 3) | scalarWireType(keyType);
-  const valueTag = (2 << 3) | value.tag;
+  const valueTag = (2 << 3) | value.wireType;
   return (out, entries) => {
     if (typeof entries !== "object" || Array.isArray(entries)) {
       throw new ProtoError("", `expected a map, got ${describeValue(entries)}`);
@@ -189,39 +196,36 @@ function createMapWriter(
     const keys = Object.keys(map);
     for (const key of keys.length > 1 ? keys.sort() : keys) {
       if (map[key] === undefined) continue;
-      out.varint(tag);
-      const start = out.open();
-      out.varint(keyTag);
+      out.uint32(tag).fork().uint32(keyTag);
       writeKey(out, parseMapKey(keyType, key));
-      out.varint(valueTag);
+      out.uint32(valueTag);
       try {
         value.writeValue(out, map[key]);
       } catch (cause) {
         throw withOuterPath(`[${JSON.stringify(key)}]`, cause);
       }
-      out.close(start);
+      out.ldelim();
     }
   };
 }
 
 /** Object keys are strings whatever the key type of the map. */
-function parseMapKey(keyType: ScalarType, key: string): unknown {
-  if (keyType === "string" || keyType.endsWith("64")) return key;
+function parseMapKey(keyType: string, key: string): unknown {
+  if (keyType === "string" || isLong(keyType)) return key;
   return keyType === "bool" ? key === "true" : Number(key);
 }
 
-function createValueWriter(field: FieldSchema): WriteValue {
-  if (field.value.kind === "scalar") return SCALAR_WRITERS[field.value.scalar];
-  if (field.value.kind === "enum") {
-    const schema = field.value.enumSchema;
-    return (out, value) => writeEnum(out, schema, value);
-  }
+function createValueWriter(field: protobuf.Field): WriteValue {
+  const enumType = enumOf(field);
+  if (enumType) return (out, value) => writeEnum(out, enumType, value);
+  const messageType = messageOf(field);
+  if (!messageType) return writeScalar(field.type);
   // Looked up now and its fields only when met: recursive types would not end otherwise.
-  const encoder = findEncoder(field.value.typeName);
+  const encoder = findEncoder(messageType);
   return (out, value) => {
-    const start = out.open();
+    out.fork();
     writeMessage(out, encoder, value);
-    out.close(start);
+    out.ldelim();
   };
 }
 

@@ -1,17 +1,12 @@
+import type protobuf from "protobufjs/light.js";
 import type { TypeMap } from "../gen/types/type-map.ts";
 import { isTypeName, typeNameOf } from "./any.ts";
 import { type Json, struct, value as toValue } from "./builders.ts";
 import { encodeDynamic, type TypeName } from "./encode.ts";
+import { enumNumber, enumOf, isDefaultValue, isLong, keyTypeOf, messageOf, oneofOf } from "./field-traits.ts";
 import { ProtoError, suggestName, withOuterPath } from "./proto-error.ts";
-import { describeValue, isDefaultValue } from "./scalar-writers.ts";
-import {
-  type EnumSchema,
-  type FieldSchema,
-  findMessage,
-  type MessageSchema,
-  type ScalarType,
-  type ValueSchema,
-} from "./schema.ts";
+import { describeValue } from "./scalar-writers.ts";
+import { findField, findFieldByJsonName, findMessage, nameOf } from "./schema.ts";
 import { hasSpecialJson } from "./to-json.ts";
 import { parseDuration, parseTimestamp } from "./well-known-json.ts";
 
@@ -46,29 +41,30 @@ const WELL_KNOWN: ReadonlyMap<string, (json: unknown) => object> = new Map<strin
 function parseMessage(typeName: string, json: unknown): Readonly<Record<string, unknown>> {
   const wellKnown = WELL_KNOWN.get(typeName);
   if (wellKnown) return wellKnown(json) as Readonly<Record<string, unknown>>;
-  const schema = findMessage(typeName);
-  return hasSpecialJson(typeName) ? parseWrapper(schema, json) : parseFields(schema, expectObject(json));
+  const type = findMessage(typeName);
+  return hasSpecialJson(typeName) ? parseWrapper(type, json) : parseFields(type, expectObject(json));
 }
 
-function parseWrapper(schema: MessageSchema, json: unknown): Readonly<Record<string, unknown>> {
-  const field = schema.byName.get("value");
-  if (!field) throw new ProtoError("", `${schema.name} has no value`);
-  const parsed = parseValue(field.value, json);
+function parseWrapper(type: protobuf.Type, json: unknown): Readonly<Record<string, unknown>> {
+  const field = findField(type, "value");
+  if (!field) throw new ProtoError("", `${nameOf(type)} has no value`);
+  const parsed = parseValue(field, json);
   return isDefaultValue(field, parsed) ? {} : { value: parsed };
 }
 
-function parseFields(schema: MessageSchema, json: JsonObject): Readonly<Record<string, unknown>> {
+function parseFields(type: protobuf.Type, json: JsonObject): Readonly<Record<string, unknown>> {
   const message: Record<string, unknown> = {};
   const setOneofs = new Map<string, string>();
   for (const [name, member] of Object.entries(json)) {
-    const field = schema.byJsonName.get(name);
+    const field = findFieldByJsonName(type, name);
     if (!field) {
-      const hint = suggestName(name, schema.byName.keys());
-      throw new ProtoError(name, `no such field in ${schema.name}${hint}`);
+      const hint = suggestName(name, Object.keys(type.fields));
+      throw new ProtoError(name, `no such field in ${nameOf(type)}${hint}`);
     }
     if (member === undefined || (member === null && !acceptsNull(field))) continue;
     if (Object.hasOwn(message, field.name)) throw new ProtoError(name, "set twice");
-    if (field.oneof !== undefined) checkOneof(setOneofs, field.oneof, field.name);
+    const oneof = oneofOf(field);
+    if (oneof !== undefined) checkOneof(setOneofs, oneof, field.name);
     try {
       message[field.name] = parseField(field, member);
     } catch (cause) {
@@ -85,22 +81,23 @@ function checkOneof(setOneofs: Map<string, string>, oneof: string, name: string)
 }
 
 /** JSON null means unset, save where null is a value. */
-function acceptsNull(field: FieldSchema): boolean {
-  if (field.value.kind === "enum") return field.value.enumSchema.name === "google.protobuf.NullValue";
-  return field.value.kind === "message" && field.value.typeName === "google.protobuf.Value" && !field.repeated;
+function acceptsNull(field: protobuf.Field): boolean {
+  if (!field.resolvedType) return false;
+  const typeName = nameOf(field.resolvedType);
+  return typeName === "google.protobuf.NullValue" || (typeName === "google.protobuf.Value" && !field.repeated);
 }
 
-function parseField(field: FieldSchema, json: unknown): unknown {
-  if (field.key !== undefined) {
+function parseField(field: protobuf.Field, json: unknown): unknown {
+  if (keyTypeOf(field) !== undefined) {
     return Object.fromEntries(
       Object.entries(expectObject(json)).map(([key, member]) => [
         key,
-        parseAt(`[${JSON.stringify(key)}]`, () => parseValue(field.value, member)),
+        parseAt(`[${JSON.stringify(key)}]`, () => parseValue(field, member)),
       ]),
     );
   }
-  if (!field.repeated) return parseValue(field.value, json);
-  return expectArray(json).map((element, index) => parseAt(`[${index}]`, () => parseValue(field.value, element)));
+  if (!field.repeated) return parseValue(field, json);
+  return expectArray(json).map((element, index) => parseAt(`[${index}]`, () => parseValue(field, element)));
 }
 
 function parseAt<T>(step: string, parse: () => T): T {
@@ -111,20 +108,22 @@ function parseAt<T>(step: string, parse: () => T): T {
   }
 }
 
-function parseValue(schema: ValueSchema, json: unknown): unknown {
-  if (schema.kind === "message") return parseMessage(schema.typeName, json);
-  return schema.kind === "enum" ? parseEnum(schema.enumSchema, json) : parseScalar(schema.scalar, json);
+function parseValue(field: protobuf.Field, json: unknown): unknown {
+  const messageType = messageOf(field);
+  if (messageType) return parseMessage(nameOf(messageType), json);
+  const enumType = enumOf(field);
+  return enumType ? parseEnum(enumType, json) : parseScalar(field.type, json);
 }
 
-function parseEnum(schema: EnumSchema, json: unknown): string | number {
+function parseEnum(type: protobuf.Enum, json: unknown): string | number {
   if (json === null) return "NULL_VALUE";
-  if (typeof json === "string" && schema.numbers.has(json)) return json;
-  if (typeof json === "number" && Number.isInteger(json)) return schema.names.get(json) ?? json;
-  const hint = suggestName(String(json), schema.numbers.keys());
-  throw new ProtoError("", `${describeValue(json)} is no value of ${schema.name}${hint}`);
+  if (typeof json === "string" && enumNumber(type, json) !== undefined) return json;
+  if (typeof json === "number" && Number.isInteger(json)) return type.valuesById[json] ?? json;
+  const hint = suggestName(String(json), Object.keys(type.values));
+  throw new ProtoError("", `${describeValue(json)} is no value of ${nameOf(type)}${hint}`);
 }
 
-function parseScalar(scalar: ScalarType, json: unknown): unknown {
+function parseScalar(scalar: string, json: unknown): unknown {
   switch (scalar) {
     case "string":
       if (typeof json !== "string") throw new ProtoError("", `expected a string, got ${describeValue(json)}`);
@@ -138,7 +137,7 @@ function parseScalar(scalar: ScalarType, json: unknown): unknown {
     case "float":
       return parseNumber(json);
     default:
-      return scalar.endsWith("64") ? parseLong(json) : parseInteger(scalar, json);
+      return isLong(scalar) ? parseLong(json) : parseInteger(scalar, json);
   }
 }
 
@@ -156,7 +155,7 @@ function parseNumber(json: unknown): number {
   throw new ProtoError("", `expected a number, got ${describeValue(json)}`);
 }
 
-function parseInteger(scalar: ScalarType, json: unknown): number {
+function parseInteger(scalar: string, json: unknown): number {
   const number = parseNumber(json);
   const isUnsigned = scalar === "uint32" || scalar === "fixed32";
   const [min, max] = isUnsigned ? [0, 0xffffffff] : [-0x80000000, 0x7fffffff];

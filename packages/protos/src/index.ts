@@ -15,11 +15,10 @@ export {
   valueToJson,
 } from "./builders.ts";
 export { decode, decodeDynamic } from "./decode.ts";
-export type { MethodDescriptor, ServiceDescriptor } from "./descriptor.ts";
 export { encode, encodeDynamic, type TypeName } from "./encode.ts";
 export { fromJson, fromJsonDynamic } from "./from-json.ts";
 export { ProtoError } from "./proto-error.ts";
-export { findService, listTypeNames } from "./schema.ts";
+export { findService, listTypeNames, type MethodDescriptor, type ServiceDescriptor } from "./schema.ts";
 export { type ToJsonOptions, toJson, toJsonDynamic } from "./to-json.ts";
 export { findUnknownKeys } from "./verify.ts";
 export {

@@ -1,171 +1,145 @@
 import { readFileSync } from "node:fs";
-import type { DescriptorSet, FieldDescriptor, ServiceDescriptor } from "./descriptor.ts";
+import protobuf from "protobufjs/light.js";
 import { ProtoError } from "./proto-error.ts";
 
-export type ScalarType =
-  | "double"
-  | "float"
-  | "int32"
-  | "uint32"
-  | "sint32"
-  | "fixed32"
-  | "sfixed32"
-  | "int64"
-  | "uint64"
-  | "sint64"
-  | "fixed64"
-  | "sfixed64"
-  | "bool"
-  | "string"
-  | "bytes";
-
-/** An enum by both sides. With aliases, the first name declared stands for a number. */
-export interface EnumSchema {
-  readonly name: string;
-  readonly numbers: ReadonlyMap<string, number>;
-  readonly names: ReadonlyMap<number, string>;
+/** One method of a gRPC service; types are full message names. */
+export interface MethodDescriptor {
+  readonly request: string;
+  readonly response: string;
+  readonly requestStream?: true;
+  readonly responseStream?: true;
 }
 
-/** What one value of a field (or one element, or one map value) is. */
-export type ValueSchema =
-  | { readonly kind: "scalar"; readonly scalar: ScalarType }
-  | { readonly kind: "enum"; readonly enumSchema: EnumSchema }
-  | { readonly kind: "message"; readonly typeName: string };
+/** Method names to methods. */
+export type ServiceDescriptor = Readonly<Record<string, MethodDescriptor>>;
 
-export interface FieldSchema {
-  readonly id: number;
-  readonly name: string;
-  /** lowerCamelCase name of canonical JSON. */
-  readonly jsonName: string;
-  readonly value: ValueSchema;
-  readonly repeated: boolean;
-  readonly packed: boolean;
-  /** Scalar type of a map's keys; undefined for anything but a map. */
-  readonly key: ScalarType | undefined;
-  readonly oneof: string | undefined;
-  /** False for a singular scalar or enum whose default value means unset. */
-  readonly hasPresence: boolean;
-  readonly sensitive: boolean;
-}
-
-export interface MessageSchema {
-  readonly name: string;
-  /** Ascending by field number. */
-  readonly fields: readonly FieldSchema[];
-  readonly byName: ReadonlyMap<string, FieldSchema>;
-  readonly byId: ReadonlyMap<number, FieldSchema>;
-  /** By snake_case and lowerCamelCase name, both of which canonical JSON allows. */
-  readonly byJsonName: ReadonlyMap<string, FieldSchema>;
-}
-
+/** What the build step leaves of the .proto files, as protobufjs's JSON. Types are referred to by absolute names. */
 const DESCRIPTORS = new URL("../gen/descriptors.json", import.meta.url);
 
-const SCALARS: ReadonlySet<string> = new Set<ScalarType>([
-  "double",
-  "float",
-  "int32",
-  "uint32",
-  "sint32",
-  "fixed32",
-  "sfixed32",
-  "int64",
-  "uint64",
-  "sint64",
-  "fixed64",
-  "sfixed64",
-  "bool",
-  "string",
-  "bytes",
-]);
+/** Package and outermost message or enum in a full name: only the names of packages start with a small letter. */
+const OUTERMOST = /^(.+?)\.([A-Z]\w*)/;
 
-const messageSchemas = new Map<string, MessageSchema>();
-const enumSchemas = new Map<string, EnumSchema>();
-let loaded: DescriptorSet | undefined;
+const messages = new Map<string, protobuf.Type>();
+const names = new WeakMap<protobuf.ReflectionObject, string>();
+const root = new protobuf.Root();
+const added = new Set<string>();
+const resolved = new WeakSet<protobuf.Type>();
+let loadedDescriptor: protobuf.INamespace | undefined;
 
 /** True when `name` is the full name of a message known here. */
 export function isKnownType(name: string): boolean {
-  return Object.hasOwn(descriptors().messages, name);
+  const node = findNode(name);
+  return node !== undefined && "fields" in node;
 }
 
 /** Full names of all messages. */
 export function listTypeNames(): readonly string[] {
-  return Object.keys(descriptors().messages);
+  return listMessages("", descriptor()).sort();
 }
 
-/** Schema of a message, built on first use. Throws `ProtoError` for a name that is not known. */
-export function findMessage(name: string): MessageSchema {
-  const known = messageSchemas.get(name);
+/** A message type, ready for use. Throws `ProtoError` for a name that is not known. */
+export function findMessage(name: string): protobuf.Type {
+  const known = messages.get(name);
   if (known) return known;
-  const fields = isKnownType(name) ? descriptors().messages[name] : undefined;
-  if (!fields) throw new ProtoError(name, "unknown message type");
-  const schema = createMessageSchema(name, fields);
-  messageSchemas.set(name, schema);
-  return schema;
+  if (!isKnownType(name)) throw new ProtoError(name, "unknown message type");
+  addToRoot(name);
+  const type = resolveMessage(root.lookupType(`.${name}`));
+  messages.set(name, type);
+  return type;
+}
+
+/** Field of a message by its snake_case name. */
+export function findField(type: protobuf.Type, name: string): protobuf.Field | undefined {
+  return Object.hasOwn(type.fields, name) ? type.fields[name] : undefined;
+}
+
+/** Field of a message by its snake_case or lowerCamelCase name, both of which canonical JSON allows. */
+export function findFieldByJsonName(type: protobuf.Type, name: string): protobuf.Field | undefined {
+  return findField(type, name) ?? type.fieldsArray.find(({ jsonName }) => jsonName === name);
+}
+
+/** Full name of a message or enum, without the leading dot. */
+export function nameOf(object: protobuf.ReflectionObject): string {
+  const known = names.get(object);
+  if (known !== undefined) return known;
+  const name = object.fullName.slice(1);
+  names.set(object, name);
+  return name;
 }
 
 /** Methods of a gRPC service by its full name. Throws `ProtoError` for a name that is not known. */
 export function findService(name: string): ServiceDescriptor {
-  const service = descriptors().services[name];
-  if (!service) throw new ProtoError(name, "unknown service");
-  return service;
+  const node = findNode(name);
+  if (!node || !("methods" in node)) throw new ProtoError(name, "unknown service");
+  return Object.fromEntries(
+    Object.entries(node.methods).map(([methodName, method]) => [
+      methodName,
+      {
+        request: method.requestType.slice(1),
+        response: method.responseType.slice(1),
+        ...(method.requestStream ? { requestStream: true } : {}),
+        ...(method.responseStream ? { responseStream: true } : {}),
+      },
+    ]),
+  );
 }
 
-function descriptors(): DescriptorSet {
-  loaded ??= JSON.parse(readFileSync(DESCRIPTORS, "utf8")) as DescriptorSet;
-  return loaded;
+/**
+ * Makes the fields of a message, and of the messages within it, ready for use. A type reached through a field is not
+ * so by itself: the whole tree would take a third of a second, while a process meets few of its thousand messages.
+ */
+export function resolveMessage(type: protobuf.Type): protobuf.Type {
+  if (resolved.has(type)) return type;
+  const name = nameOf(type);
+  const outermost = addToRoot(name);
+  for (const reference of listReferences(findNode(outermost))) addToRoot(reference);
+  root.lookupType(`.${outermost}`).resolveAll();
+  resolved.add(type);
+  return type;
 }
 
-function createMessageSchema(name: string, descriptorsOfFields: readonly FieldDescriptor[]): MessageSchema {
-  const fields = descriptorsOfFields.map((field) => createFieldSchema(field));
-  return {
-    name,
-    fields,
-    byName: new Map(fields.map((field) => [field.name, field])),
-    byId: new Map(fields.map((field) => [field.id, field])),
-    byJsonName: new Map(fields.flatMap((field) => [field.name, field.jsonName].map((key) => [key, field] as const))),
-  };
+/** Adds the outermost message or enum that holds the one named. Returns its name. */
+function addToRoot(name: string): string {
+  const [outermost, packageName, localName] = OUTERMOST.exec(name) ?? [];
+  if (outermost === undefined || packageName === undefined || localName === undefined) {
+    throw new ProtoError(name, "not the name of a type");
+  }
+  if (!added.has(outermost)) {
+    root.define(packageName, { [localName]: findNode(outermost) });
+    added.add(outermost);
+  }
+  return outermost;
 }
 
-function createFieldSchema(field: FieldDescriptor): FieldSchema {
-  const value = createValueSchema(field);
-  return {
-    id: field.id,
-    name: field.name,
-    jsonName: toCamelCase(field.name),
-    value,
-    repeated: field.repeated === true,
-    packed: field.packed === true,
-    key: field.key === undefined ? undefined : (field.key as ScalarType),
-    oneof: field.oneof,
-    hasPresence: field.presence === true || value.kind === "message",
-    sensitive: field.sensitive === true,
-  };
+function listReferences(node: protobuf.AnyNestedObject | undefined): string[] {
+  if (!node) return [];
+  const types = "fields" in node ? Object.values(node.fields).map(({ type }) => type) : [];
+  const own = types.filter((type) => type.startsWith(".")).map((type) => type.slice(1));
+  return [...own, ...Object.values(nestedOf(node)).flatMap((nested) => listReferences(nested))];
 }
 
-function createValueSchema(field: FieldDescriptor): ValueSchema {
-  if (field.isEnum) return { kind: "enum", enumSchema: findEnum(field.type) };
-  if (isScalarType(field.type)) return { kind: "scalar", scalar: field.type };
-  return { kind: "message", typeName: field.type };
+function listMessages(prefix: string, node: protobuf.AnyNestedObject): string[] {
+  return Object.entries(nestedOf(node)).flatMap(([name, nested]) => [
+    ...("fields" in nested ? [prefix + name] : []),
+    ...listMessages(`${prefix}${name}.`, nested),
+  ]);
 }
 
-function isScalarType(type: string): type is ScalarType {
-  return SCALARS.has(type);
+function findNode(name: string): protobuf.AnyNestedObject | undefined {
+  let node: protobuf.AnyNestedObject | undefined = descriptor();
+  for (const segment of name.split(".")) {
+    const nested = nestedOf(node);
+    node = Object.hasOwn(nested, segment) ? nested[segment] : undefined;
+    if (!node) return undefined;
+  }
+  return node;
 }
 
-function findEnum(name: string): EnumSchema {
-  const known = enumSchemas.get(name);
-  if (known) return known;
-  const values = Object.entries(descriptors().enums[name] ?? {});
-  const schema: EnumSchema = {
-    name,
-    numbers: new Map(values),
-    names: new Map(values.toReversed().map(([valueName, number]) => [number, valueName])),
-  };
-  enumSchemas.set(name, schema);
-  return schema;
+function nestedOf(node: protobuf.AnyNestedObject): Readonly<Record<string, protobuf.AnyNestedObject>> {
+  return ("nested" in node ? node.nested : undefined) ?? {};
 }
 
-/** The JSON name protobuf derives from a field name: an underscore goes and the letter after it is raised. */
-function toCamelCase(name: string): string {
-  return name.replace(/_+(.?)/g, (_match, letter: string) => letter.toUpperCase());
+function descriptor(): protobuf.INamespace {
+  loadedDescriptor ??= JSON.parse(readFileSync(DESCRIPTORS, "utf8")) as protobuf.INamespace;
+  return loadedDescriptor;
 }

@@ -1,12 +1,24 @@
+import type protobuf from "protobufjs/light.js";
 import type { Any, Duration, ListValue, Struct, Timestamp, Value } from "../gen/types/google/protobuf.ts";
 import type { TypeMap } from "../gen/types/type-map.ts";
 import { isTypeName, typeNameOf } from "./any.ts";
 import { type Json, structToJson, valueToJson } from "./builders.ts";
 import { decodeDynamic } from "./decode.ts";
 import type { TypeName } from "./encode.ts";
+import {
+  enumOf,
+  hasPresence,
+  isDefaultValue,
+  isLong,
+  isSensitive,
+  keyTypeOf,
+  messageOf,
+  scalarDefault,
+  WIRE_DELIMITED,
+  wireTypeOf,
+} from "./field-traits.ts";
 import { ProtoError, withOuterPath } from "./proto-error.ts";
-import { isDefaultValue } from "./scalar-writers.ts";
-import { type FieldSchema, findMessage, type MessageSchema, type ValueSchema } from "./schema.ts";
+import { findField, findMessage, nameOf } from "./schema.ts";
 import { formatDuration, formatFloat, formatTimestamp } from "./well-known-json.ts";
 
 export interface ToJsonOptions {
@@ -82,15 +94,15 @@ function renderMessage(context: Context, typeName: string, message: Fields): Jso
   return wellKnown ? wellKnown(context, message) : renderFields(context, findMessage(typeName), message);
 }
 
-function renderFields(context: Context, schema: MessageSchema, message: Fields): JsonObject {
+function renderFields(context: Context, type: protobuf.Type, message: Fields): JsonObject {
   const result: JsonObject = {};
   for (const [name, value] of Object.entries(message)) {
     if (value === undefined || value === null) continue;
-    const field = schema.byName.get(name);
-    if (!field) throw new ProtoError(name, `no such field in ${schema.name}`);
+    const field = findField(type, name);
+    if (!field) throw new ProtoError(name, `no such field in ${nameOf(type)}`);
     try {
       const rendered = renderField(context, field, value);
-      if (rendered !== undefined) result[context.preserveNames === false ? field.jsonName : name] = rendered;
+      if (rendered !== undefined) result[context.preserveNames === false ? (field.jsonName ?? name) : name] = rendered;
     } catch (cause) {
       throw withOuterPath(name, cause);
     }
@@ -99,31 +111,33 @@ function renderFields(context: Context, schema: MessageSchema, message: Fields):
 }
 
 /** Undefined when the member is to be left out. */
-function renderField(outer: Context, field: FieldSchema, value: unknown): Json | undefined {
-  const context = outer.redactSecrets && field.sensitive ? { ...outer, redacting: true } : outer;
-  if (field.key !== undefined) {
+function renderField(outer: Context, field: protobuf.Field, value: unknown): Json | undefined {
+  const context = outer.redactSecrets && isSensitive(field) ? { ...outer, redacting: true } : outer;
+  if (keyTypeOf(field) !== undefined) {
     const entries = Object.entries(value as Fields).filter(([, member]) => member !== undefined);
     if (entries.length === 0) return undefined;
-    return Object.fromEntries(entries.map(([key, member]) => [key, renderValue(context, field.value, member)]));
+    return Object.fromEntries(entries.map(([key, member]) => [key, renderValue(context, field, member)]));
   }
   if (field.repeated) {
     const elements = value as readonly unknown[];
-    return elements.length === 0 ? undefined : elements.map((element) => renderValue(context, field.value, element));
+    return elements.length === 0 ? undefined : elements.map((element) => renderValue(context, field, element));
   }
-  if (!field.hasPresence && isDefaultValue(field, value)) return undefined;
+  if (!hasPresence(field) && isDefaultValue(field, value)) return undefined;
   // A redacted number says nothing, so it goes; a text stays as a sign that there is one.
-  if (context.redacting && !isRedactable(field.value)) return undefined;
-  return renderValue(context, field.value, value);
+  if (context.redacting && !isRedactable(field)) return undefined;
+  return renderValue(context, field, value);
 }
 
-function isRedactable(value: ValueSchema): boolean {
-  return value.kind === "message" || (value.kind === "scalar" && /^(string|bytes)$/.test(value.scalar));
+function isRedactable(field: protobuf.Field): boolean {
+  return wireTypeOf(field) === WIRE_DELIMITED;
 }
 
-function renderValue(context: Context, schema: ValueSchema, value: unknown): Json {
-  if (schema.kind === "message") return renderMessage(context, schema.typeName, value as Fields);
-  if (schema.kind === "enum") return renderEnum(schema.enumSchema, value);
-  switch (schema.scalar) {
+function renderValue(context: Context, field: protobuf.Field, value: unknown): Json {
+  const messageType = messageOf(field);
+  if (messageType) return renderMessage(context, nameOf(messageType), value as Fields);
+  const enumType = enumOf(field);
+  if (enumType) return renderEnum(enumType, value);
+  switch (field.type) {
     case "bytes":
       return context.redacting ? REDACTED_BYTES : toBase64(value as Uint8Array);
     case "string":
@@ -132,31 +146,19 @@ function renderValue(context: Context, schema: ValueSchema, value: unknown): Jso
     case "float":
       return formatFloat(value as number);
     default:
-      return schema.scalar.endsWith("64") ? String(value) : (value as Json);
+      return isLong(field.type) ? String(value) : (value as Json);
   }
 }
 
-function renderEnum(
-  schema: { readonly name: string; readonly names: ReadonlyMap<number, string> },
-  value: unknown,
-): Json {
-  if (schema.name === "google.protobuf.NullValue") return null;
-  return typeof value === "number" ? (schema.names.get(value) ?? value) : (value as string);
+function renderEnum(type: protobuf.Enum, value: unknown): Json {
+  if (nameOf(type) === "google.protobuf.NullValue") return null;
+  return typeof value === "number" ? (type.valuesById[value] ?? value) : (value as string);
 }
 
 function renderWrapper(context: Context, typeName: string, message: Fields): Json {
-  const field = findMessage(typeName).fields[0];
+  const field = findField(findMessage(typeName), "value");
   if (!field) throw new ProtoError("", `${typeName} has no value`);
-  const { value } = field;
-  const given = message["value"] ?? defaultOf(value);
-  return renderValue(context, value, given);
-}
-
-function defaultOf(value: ValueSchema): unknown {
-  if (value.kind !== "scalar") return 0;
-  if (value.scalar === "string") return "";
-  if (value.scalar === "bytes") return new Uint8Array();
-  return value.scalar === "bool" ? false : 0;
+  return renderValue(context, field, message["value"] ?? scalarDefault(field.type));
 }
 
 function renderAny(context: Context, any: Any): Json {

@@ -1,10 +1,11 @@
-import { ByteWriter } from "./byte-writer.ts";
+import protobuf from "protobufjs/light.js";
+import { enumOf, keyTypeOf, messageOf, oneofOf } from "./field-traits.ts";
 import { ProtoError, suggestName } from "./proto-error.ts";
-import { describeValue, SCALAR_WRITERS, writeEnum } from "./scalar-writers.ts";
-import { type FieldSchema, findMessage, type ValueSchema } from "./schema.ts";
+import { describeValue, writeEnum, writeScalar } from "./scalar-writers.ts";
+import { findField, findMessage, nameOf } from "./schema.ts";
 
 /** Takes what the checks write; nothing ever reads it. */
-const scratch = new ByteWriter();
+const scratch = protobuf.Writer.create();
 
 /**
  * Lists everything wrong with a wire object, each with its path, or nothing: unknown members, unknown enum values,
@@ -13,7 +14,7 @@ const scratch = new ByteWriter();
  */
 export function findUnknownKeys(typeName: string, message: unknown): readonly string[] {
   const problems: string[] = [];
-  verifyMessage({ path: typeName, problems }, typeName, message);
+  verifyMessage({ path: typeName, problems }, findMessage(typeName), message);
   return problems;
 }
 
@@ -22,20 +23,20 @@ interface Place {
   readonly problems: string[];
 }
 
-function verifyMessage(place: Place, typeName: string, message: unknown): void {
+function verifyMessage(place: Place, type: protobuf.Type, message: unknown): void {
   const fields = expectObject(place, message);
   if (!fields) return;
-  const schema = findMessage(typeName);
   const setOneofs = new Map<string, string>();
   for (const [name, value] of Object.entries(fields)) {
     if (value === undefined || value === null) continue;
     const inner = within(place, `.${name}`);
-    const field = schema.byName.get(name);
+    const field = findField(type, name);
     if (!field) {
-      report(inner, `no such field in ${typeName}${suggestName(name, schema.byName.keys())}`);
+      report(inner, `no such field in ${nameOf(type)}${suggestName(name, Object.keys(type.fields))}`);
       continue;
     }
-    if (field.oneof !== undefined) verifyOneof(inner, setOneofs, field.oneof);
+    const oneof = oneofOf(field);
+    if (oneof !== undefined) verifyOneof(inner, setOneofs, oneof);
     verifyField(inner, field, value);
   }
 }
@@ -46,29 +47,31 @@ function verifyOneof(place: Place, setOneofs: Map<string, string>, oneof: string
   setOneofs.set(oneof, place.path);
 }
 
-function verifyField(place: Place, field: FieldSchema, value: unknown): void {
-  if (field.key !== undefined) {
+function verifyField(place: Place, field: protobuf.Field, value: unknown): void {
+  if (keyTypeOf(field) !== undefined) {
     for (const [key, member] of Object.entries(expectObject(place, value) ?? {})) {
-      if (member !== undefined) verifyValue(within(place, `[${JSON.stringify(key)}]`), field.value, member);
+      if (member !== undefined) verifyValue(within(place, `[${JSON.stringify(key)}]`), field, member);
     }
   } else if (!field.repeated) {
-    verifyValue(place, field.value, value);
+    verifyValue(place, field, value);
   } else if (Array.isArray(value)) {
-    for (const [index, element] of value.entries()) verifyValue(within(place, `[${index}]`), field.value, element);
+    for (const [index, element] of value.entries()) verifyValue(within(place, `[${index}]`), field, element);
   } else {
     report(place, `expected an array, got ${describeValue(value)}`);
   }
 }
 
-function verifyValue(place: Place, schema: ValueSchema, value: unknown): void {
-  if (schema.kind === "message") {
-    verifyMessage(place, schema.typeName, value);
+function verifyValue(place: Place, field: protobuf.Field, value: unknown): void {
+  const messageType = messageOf(field);
+  if (messageType) {
+    verifyMessage(place, messageType, value);
     return;
   }
+  const enumType = enumOf(field);
   scratch.reset();
   try {
-    if (schema.kind === "enum") writeEnum(scratch, schema.enumSchema, value);
-    else SCALAR_WRITERS[schema.scalar](scratch, value);
+    if (enumType) writeEnum(scratch, enumType, value);
+    else writeScalar(field.type)(scratch, value);
   } catch (cause) {
     if (!(cause instanceof ProtoError)) throw cause;
     report(place, cause.reason);

@@ -3,17 +3,15 @@
  * responses that carry it to thousands of proxies differ only in version and nonce and are spliced around its bytes.
  * Field numbers are those of envoy.service.discovery.v3.
  */
+import protobuf from "protobufjs/light.js";
 import { encode } from "./encode.ts";
-
-const WIRE_DELIMITED = 2;
+import { WIRE_DELIMITED, WIRE_VARINT } from "./field-traits.ts";
 
 /** Field `resources` of a state-of-the-world response. */
 const SOTW_RESOURCES = 2;
 /** Field `resources` of an incremental response. */
 const DELTA_RESOURCES = 2;
 const ANY_VALUE = 2;
-
-const utf8 = new TextEncoder();
 
 /** Joins byte sequences. */
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
@@ -28,16 +26,16 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
 
 /** A length-delimited field (message, string or bytes) with its tag and length in front. */
 export function lengthDelimited(fieldNumber: number, bytes: Uint8Array): Uint8Array {
-  return concatBytes([varint(fieldNumber * 8 + WIRE_DELIMITED), varint(bytes.length), bytes]);
+  return finish(startField(fieldNumber, WIRE_DELIMITED).bytes(bytes));
 }
 
 export function stringField(fieldNumber: number, text: string): Uint8Array {
-  return lengthDelimited(fieldNumber, utf8.encode(text));
+  return finish(startField(fieldNumber, WIRE_DELIMITED).string(text));
 }
 
 /** A varint field; `value` is a non-negative safe integer. */
 export function varintField(fieldNumber: number, value: number): Uint8Array {
-  return concatBytes([varint(fieldNumber * 8), varint(value)]);
+  return finish(startField(fieldNumber, WIRE_VARINT).uint64(value));
 }
 
 /** The bytes of an Any from the bytes of its message. */
@@ -107,13 +105,11 @@ function controlPlane({ controlPlane: identifier }: ResponseHead): { readonly id
   return identifier === undefined ? undefined : { identifier };
 }
 
-function varint(value: number): Uint8Array {
-  const bytes: number[] = [];
-  let rest = value;
-  while (rest > 127) {
-    bytes.push((rest % 128) + 128);
-    rest = Math.floor(rest / 128);
-  }
-  bytes.push(rest);
-  return Uint8Array.from(bytes);
+function startField(fieldNumber: number, wireType: number): protobuf.Writer {
+  return protobuf.Writer.create().uint32(((fieldNumber << 3) | wireType) >>> 0);
+}
+
+/** A copy, as the writer's buffer may be part of one that Node shares out. */
+function finish(writer: protobuf.Writer): Uint8Array {
+  return new Uint8Array(writer.finish(true));
 }
