@@ -88,6 +88,48 @@ const cases: readonly (readonly [name: string, text: string, expected: readonly 
     ["error 6:5 spec.ports[0].port: must be a port from 1 to 65535"],
   ],
   [
+    "a port to send to that is none",
+    service(
+      "spec:\n  ports: [{port: 1, targetPort: -1}, {name: b, port: 2, targetPort: a_b}, {name: c, port: 3, nodePort: 99999}]\n",
+    ),
+    [
+      "error 5:21 spec.ports[0].targetPort: must be a port from 1 to 65535",
+      "error 5:57 spec.ports[1].targetPort: must be a port from 1 to 65535 or the name of a container's port",
+      "error 5:94 spec.ports[2].nodePort: must be a port from 1 to 65535",
+    ],
+  ],
+  [
+    "ports of a Service that nothing tells apart",
+    service("spec:\n  ports: [{port: 1}, {port: 1}]\n"),
+    ['error 5:22 spec.ports[1]: port name "" is given twice', 'error 5:22 spec.ports[1]: port "1/TCP" is given twice'],
+  ],
+  [
+    "addresses of a Service that are none",
+    service("spec:\n  clusterIP: a\n  externalIPs: [10.0.0.300]\n"),
+    [
+      'error 5:3 spec.clusterIP: "a" is not an IP address',
+      'error 6:17 spec.externalIPs[0]: "10.0.0.300" is not an IP address',
+    ],
+  ],
+  [
+    "a name of a Service that is no label",
+    "apiVersion: v1\nkind: Service\nmetadata: {name: a.b}\n",
+    ["error 3:12 metadata.name: of a Service must not have dots"],
+  ],
+  [
+    "addresses and ports of an EndpointSlice that are none",
+    "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a}\naddressType: IPv4\nports: [{port: 0}]\nendpoints: [{addresses: [a.example]}]\n",
+    [
+      "error 5:10 ports[0].port: must be a port from 1 to 65535",
+      'error 6:26 endpoints[0].addresses[0]: "a.example" is not an IP address',
+    ],
+  ],
+  [
+    "an address of a Pod that is none",
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nstatus: {podIP: a}\n",
+    ['error 4:10 status.podIP: "a" is not an IP address'],
+  ],
+  [
     "a selector of a Service that is a list",
     service("spec:\n  selector: [a]\n"),
     ["error 5:3 spec.selector: must be an object, not a list"],

@@ -1,18 +1,25 @@
 /** Service, EndpointSlice and Endpoints as slim records. */
-import type { Findings } from "../findings.ts";
+import type { Findings, Path } from "../findings.ts";
 import type { Labels, ObjectMeta } from "../object.ts";
+import { checkUnique } from "../rules.ts";
 import type { FieldReader } from "./fields.ts";
 import type { EndpointSliceSpec, KubeEndpoint, KubeServicePort, KubeServiceSpec } from "./types.ts";
 
 const serviceTypes = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"] as const;
 const transports = ["TCP", "UDP", "SCTP"] as const;
 
-export function convertService(root: FieldReader, findings: Findings): KubeServiceSpec {
+/** Name of a container's port: 15 characters at most, of which one is a letter (Kubernetes: IsValidPortName). */
+const portName = /^(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$/i;
+
+export function convertService(root: FieldReader, meta: ObjectMeta, findings: Findings): KubeServiceSpec {
   const spec = root.object("spec");
+  // The name is the first label of the host.
+  if (meta.name.includes(".")) findings.error(["metadata", "name"], "of a Service must not have dots", "name");
   const type = pick(spec, { name: "type", allowed: serviceTypes, fallback: "ClusterIP" }, findings);
-  const clusterIP = emptyToUndefined(spec.text("clusterIP"));
-  const listed = spec.texts("clusterIPs");
-  const clusterIPs = listed.length > 0 || clusterIP === undefined ? listed : [clusterIP];
+  const isHeadless = spec.text("clusterIP") === "None" || spec.texts("clusterIPs")[0] === "None";
+  const clusterIP = isHeadless ? "None" : spec.address("clusterIP");
+  const listed = isHeadless ? [] : spec.addresses("clusterIPs");
+  const clusterIPs = listed.length > 0 || clusterIP === undefined || isHeadless ? listed : [clusterIP];
   const externalName = emptyToUndefined(spec.text("externalName"));
   if (type === "ExternalName" && externalName === undefined) {
     findings.error([...spec.path, "externalName"], "is required for type ExternalName", "required");
@@ -21,15 +28,17 @@ export function convertService(root: FieldReader, findings: Findings): KubeServi
   const selector = spec.labels("selector");
   const internalTrafficPolicy = spec.text("internalTrafficPolicy");
   const trafficDistribution = spec.text("trafficDistribution");
+  const ports = spec.objects("ports").flatMap((port) => convertServicePort(port, findings));
+  checkServicePorts(ports, [...spec.path, "ports"], findings);
   return {
     type,
     ...(clusterIP === undefined ? {} : { clusterIP }),
-    clusterIPs: type === "ExternalName" ? [] : clusterIPs.filter((address) => address !== "None" && address !== ""),
+    clusterIPs: type === "ExternalName" ? [] : clusterIPs,
     ...(externalName === undefined ? {} : { externalName }),
-    externalIPs: spec.texts("externalIPs"),
-    loadBalancerAddresses: ingress.flatMap((item) => item.text("ip") ?? item.text("hostname") ?? []),
+    externalIPs: spec.addresses("externalIPs"),
+    loadBalancerAddresses: ingress.flatMap((item) => item.address("ip") ?? item.text("hostname") ?? []),
     selector: selector !== undefined && Object.keys(selector).length > 0 ? selector : undefined,
-    ports: spec.objects("ports").flatMap((port) => convertServicePort(port, findings)),
+    ports,
     publishNotReadyAddresses: spec.flag("publishNotReadyAddresses") ?? false,
     ...(internalTrafficPolicy === "Cluster" || internalTrafficPolicy === "Local" ? { internalTrafficPolicy } : {}),
     ...(trafficDistribution === undefined ? {} : { trafficDistribution }),
@@ -38,36 +47,64 @@ export function convertService(root: FieldReader, findings: Findings): KubeServi
 
 function convertServicePort(port: FieldReader, findings: Findings): readonly KubeServicePort[] {
   const number = port.port("port");
-  if (number === undefined || number === 0) {
+  if (number === undefined) {
     // The reader has spoken of every other bad value.
-    if (number === 0 || !port.has("port"))
-      findings.error([...port.path, "port"], "must be a port from 1 to 65535", "port");
+    if (!port.has("port")) findings.error([...port.path, "port"], "must be a port from 1 to 65535", "port");
     return [];
   }
-  const [targetPort, nodePort, appProtocol] = [
-    port.textOrNumber("targetPort"),
-    port.port("nodePort"),
-    port.text("appProtocol"),
-  ];
+  const [nodePort, appProtocol] = [port.portOrZero("nodePort"), port.text("appProtocol")];
   return [
     {
       name: port.text("name") ?? "",
       port: number,
       protocol: pick(port, { name: "protocol", allowed: transports, fallback: "TCP" }, findings),
-      // 0 and "" stand for the port itself, as in the API server's defaults.
-      targetPort: targetPort === undefined || targetPort === 0 || targetPort === "" ? number : targetPort,
-      ...(nodePort === undefined || nodePort === 0 ? {} : { nodePort }),
+      targetPort: readTargetPort(port, findings) ?? number,
+      ...(nodePort === undefined ? {} : { nodePort }),
       ...(appProtocol === undefined ? {} : { appProtocol }),
     },
   ];
 }
 
+/** A number or a name; undefined where the port itself is meant: 0 and "" stand for it, as in the API server's defaults. */
+function readTargetPort(port: FieldReader, findings: Findings): number | string | undefined {
+  const given = port.textOrNumber("targetPort");
+  if (given === "") return undefined;
+  if (typeof given !== "string") return port.portOrZero("targetPort");
+  if (portName.test(given)) return given;
+  findings.error(
+    [...port.path, "targetPort"],
+    "must be a port from 1 to 65535 or the name of a container's port",
+    "port",
+  );
+  return undefined;
+}
+
+/** Names and numbers tell the ports of a service apart, so the API server takes each once, and no nameless one of several. */
+function checkServicePorts(ports: readonly KubeServicePort[], path: Path, findings: Findings): void {
+  const at = { path: (index: number) => [...path, index], findings };
+  checkUnique(
+    ports.map(({ name }) => name),
+    "port name",
+    at,
+  );
+  checkUnique(
+    ports.map(({ port, protocol }) => `${port}/${protocol}`),
+    "port",
+    at,
+  );
+}
+
 export function convertEndpointSlice(root: FieldReader, meta: ObjectMeta, findings: Findings): EndpointSliceSpec {
+  const addressType = pick(
+    root,
+    { name: "addressType", allowed: ["IPv4", "IPv6", "FQDN"], fallback: "IPv4" },
+    findings,
+  );
   return {
     serviceName: labelOf(meta.labels, "kubernetes.io/service-name") ?? "",
-    addressType: pick(root, { name: "addressType", allowed: ["IPv4", "IPv6", "FQDN"], fallback: "IPv4" }, findings),
+    addressType,
     ports: root.objects("ports").flatMap(convertEndpointPort),
-    endpoints: root.objects("endpoints").map((endpoint) => convertEndpoint(endpoint, meta.namespace)),
+    endpoints: root.objects("endpoints").map((endpoint) => convertEndpoint(endpoint, addressType, meta.namespace)),
   };
 }
 
@@ -91,7 +128,7 @@ export function convertLegacyEndpoints(
 }
 
 function convertLegacyAddress(address: FieldReader, ready: boolean, namespace: string): KubeEndpoint {
-  const ip = address.text("ip");
+  const ip = address.address("ip");
   return {
     addresses: ip === undefined ? [] : [ip],
     ready,
@@ -116,12 +153,16 @@ function convertEndpointPort(port: FieldReader): EndpointSliceSpec["ports"] {
   ];
 }
 
-function convertEndpoint(endpoint: FieldReader, namespace: string): KubeEndpoint {
+function convertEndpoint(
+  endpoint: FieldReader,
+  addressType: EndpointSliceSpec["addressType"],
+  namespace: string,
+): KubeEndpoint {
   const conditions = endpoint.object("conditions");
   const ready = conditions.flag("ready") ?? true;
   const zone = endpoint.text("zone");
   return {
-    addresses: endpoint.texts("addresses"),
+    addresses: addressType === "FQDN" ? endpoint.texts("addresses") : endpoint.addresses("addresses"),
     ready,
     serving: conditions.flag("serving") ?? ready,
     terminating: conditions.flag("terminating") ?? false,

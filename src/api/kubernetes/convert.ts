@@ -43,7 +43,7 @@ export function convertKubeObject(
   const build = (): KubeObject => {
     switch (kind) {
       case "Service":
-        return { kind, ...identity, spec: convertService(root, findings) };
+        return { kind, ...identity, spec: convertService(root, identity.meta, findings) };
       case "EndpointSlice":
         return { kind, ...identity, spec: convertEndpointSlice(root, identity.meta, findings) };
       case "Endpoints":
@@ -69,13 +69,13 @@ export function convertKubeObject(
 
 function convertPod(root: FieldReader): PodSpec {
   const [metadata, spec, status] = [root.object("metadata"), root.object("spec"), root.object("status")];
-  const listed = status.objects("podIPs").flatMap((item) => item.text("ip") ?? []);
-  const first = status.text("podIP");
+  const listed = status.objects("podIPs").flatMap((item) => item.address("ip") ?? []);
+  const first = status.address("podIP");
   const owner = metadata.objects("ownerReferences").find((reference) => reference.flag("controller") === true);
   const [nodeName, hostname, subdomain] = [spec.text("nodeName"), spec.text("hostname"), spec.text("subdomain")];
   const ready = status.objects("conditions").find((condition) => condition.text("type") === "Ready");
   return {
-    addresses: listed.length > 0 || first === undefined || first === "" ? listed : [first],
+    addresses: listed.length > 0 || first === undefined ? listed : [first],
     ...(nodeName === undefined ? {} : { nodeName }),
     serviceAccountName: spec.text("serviceAccountName") ?? spec.text("serviceAccount") ?? "default",
     ...(hostname === undefined ? {} : { hostname }),

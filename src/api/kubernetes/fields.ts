@@ -2,6 +2,7 @@
 import type { Findings, Path } from "../findings.ts";
 import type { Labels } from "../object.ts";
 import { describeType } from "../plain-value.ts";
+import { isAddress } from "../rules.ts";
 
 /** One object of a Kubernetes object, at a path. Only own fields are seen. */
 export interface FieldReader {
@@ -10,6 +11,12 @@ export interface FieldReader {
   flag(name: string): boolean | undefined;
   /** A port from 1 to 65535, as a whole number. */
   port(name: string): number | undefined;
+  /** A port that may be written as 0 where there is none; undefined for 0. */
+  portOrZero(name: string): number | undefined;
+  /** A list of IP addresses; other texts are findings and left out. "" is left out without a word. */
+  addresses(name: string): readonly string[];
+  /** An IP address; undefined for "". */
+  address(name: string): string | undefined;
   textOrNumber(name: string): string | number | undefined;
   /** An object's field as a reader; an empty one where the field is absent or wrong. */
   object(name: string): FieldReader;
@@ -39,20 +46,33 @@ export function createFieldReader(value: unknown, path: Path, findings: Findings
     const found = field(name);
     return found === undefined || typeof found === "string" ? found : wrong(name, "a string");
   };
+  const texts = (name: string): readonly string[] =>
+    list(name).filter((item, index): item is string => isText(item, [...path, name, index], findings));
+  const port = (name: string): number | undefined => {
+    const found = field(name);
+    if (found === undefined || isPort(found)) return found;
+    findings.error([...path, name], "must be a port from 1 to 65535", "port");
+    return undefined;
+  };
+  const isIpText = (item: string, at: Path): boolean => {
+    if (isAddress(item)) return true;
+    if (item !== "") findings.error(at, `"${item.slice(0, 100)}" is not an IP address`, "address");
+    return false;
+  };
   return {
     path,
     text,
+    texts,
+    port,
+    portOrZero: (name) => (field(name) === 0 ? undefined : port(name)),
+    addresses: (name) => texts(name).filter((item, index) => isIpText(item, [...path, name, index])),
+    address: (name) => {
+      const found = text(name);
+      return found !== undefined && isIpText(found, [...path, name]) ? found : undefined;
+    },
     flag: (name) => {
       const found = field(name);
       return found === undefined || typeof found === "boolean" ? found : wrong(name, "a boolean");
-    },
-    port: (name) => {
-      const found = field(name);
-      if (found === undefined) return undefined;
-      const isPort = typeof found === "number" && Number.isInteger(found) && found >= 0 && found <= 65535;
-      if (isPort) return found;
-      findings.error([...path, name], "must be a port from 1 to 65535", "port");
-      return undefined;
     },
     textOrNumber: (name) => {
       const found = field(name);
@@ -65,10 +85,13 @@ export function createFieldReader(value: unknown, path: Path, findings: Findings
         const at = [...path, name, index];
         return asRecord(item ?? "nothing", at, findings) === undefined ? [] : [createFieldReader(item, at, findings)];
       }),
-    texts: (name) => list(name).filter((item, index): item is string => isText(item, [...path, name, index], findings)),
     labels: (name) => readLabels(field(name), [...path, name], findings),
     has: (name) => field(name) !== undefined,
   };
+}
+
+function isPort(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 65535;
 }
 
 function asRecord(value: unknown, path: Path, findings: Findings): { readonly [name: string]: unknown } | undefined {
