@@ -8,6 +8,7 @@ import {
 import { buildGatewayListeners } from "../translate/gateways/gateway-listeners.ts";
 import { buildGatewayRoute, listGatewayRouteNames } from "../translate/gateways/gateway-route.ts";
 import type { Generators } from "../translate/generators.ts";
+import { grpcGenerators } from "../translate/grpc/generators.ts";
 import { inboundListeners } from "../translate/listeners/inbound.ts";
 import { outboundListeners } from "../translate/listeners/outbound.ts";
 import { routeConfiguration, routeNames } from "../translate/routes/route-configuration.ts";
@@ -32,4 +33,5 @@ export const generators: Generators = {
   loadAssignment,
   loadAssignmentNames,
   serviceOfLoadAssignment,
+  grpc: grpcGenerators,
 };

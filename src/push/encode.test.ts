@@ -16,7 +16,12 @@ function buildAssignment(endpoints: readonly LbEndpoint[]) {
   return {
     cluster_name: "outbound|80||a",
     endpoints: [
-      { locality: { region: "r", zone: "z" }, lb_endpoints: endpoints, load_balancing_weight: { value: 3 }, priority: 1 },
+      {
+        locality: { region: "r", zone: "z" },
+        lb_endpoints: endpoints,
+        load_balancing_weight: { value: 3 },
+        priority: 1,
+      },
       { lb_endpoints: endpoints.slice(0, 2), proximity: { value: 7 } },
     ],
     policy: { overprovisioning_factor: { value: 140 } },

@@ -16,7 +16,10 @@ export class TestClock implements Clock {
   after(delayMs: number, run: () => void): Timer {
     const timer = { at: this.#now + delayMs, run };
     this.#timers.push(timer);
-    return { close: () => void (this.#timers = this.#timers.filter((each) => each !== timer)) };
+    const close = (): void => {
+      this.#timers = this.#timers.filter((each) => each !== timer);
+    };
+    return { close };
   }
 
   every(): Timer {

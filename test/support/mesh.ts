@@ -1,0 +1,40 @@
+/** The whole control plane in one process over objects that a test holds, and clients for it. */
+import { onTestFinished } from "vitest";
+import { type ControlPlane, startControlPlane } from "../../src/bootstrap/control-plane.ts";
+import { resolveFlags } from "../../src/config/flags.ts";
+import { silentLog } from "../../src/lib/log.ts";
+import { createMemorySource, type MemorySource } from "../../src/sources/memory.ts";
+import type { XdsLimits } from "../../src/xds/limits.ts";
+import { XdsClient } from "./xds-client.ts";
+
+export interface RunningMesh {
+  readonly source: MemorySource;
+  readonly controlPlane: ControlPlane;
+  /** A client with a connection of its own, closed with the test. */
+  connect(): XdsClient;
+}
+
+/** Starts a control plane with the objects of a YAML text on ports of its own; it stops with the test. */
+export async function startMesh(yaml: string, limits: Partial<XdsLimits> = {}): Promise<RunningMesh> {
+  const source = createMemorySource();
+  source.apply(yaml);
+  const loopback = { grpcAddr: "127.0.0.1:0", httpAddr: "127.0.0.1:0", monitoringAddr: "127.0.0.1:0" };
+  const { flags } = resolveFlags(loopback, {});
+  // Without a quiet time every change goes out on its own: tests can tell which change did what.
+  const quick = { debounceQuietMs: 0, drainMs: 500, ...limits };
+  const controlPlane = await startControlPlane({ flags, log: silentLog, source, limits: quick });
+  const clients: XdsClient[] = [];
+  onTestFinished(async () => {
+    for (const client of clients) client.close();
+    await controlPlane.stop();
+  });
+  return {
+    source,
+    controlPlane,
+    connect: () => {
+      const client = new XdsClient(controlPlane.grpcAddress);
+      clients.push(client);
+      return client;
+    },
+  };
+}
