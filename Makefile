@@ -7,10 +7,10 @@ machine_path := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check golden parity bench build
+.PHONY: help run test check golden parity envoy-parity bench build
 
 help: ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## Run the Bookinfo mesh on this machine until Ctrl-C (CONFIG_DIR=dir: with another configuration)
 	@node tools/run/run.ts
@@ -26,6 +26,9 @@ golden: build ## Write the expected outputs of test/golden anew; read the diff b
 
 parity: build ## Compare with the reference's recorded resources (CASES=01,03 picks some; PARITY_DIR=dir names another folder)
 	@node tools/parity/parity.ts
+
+envoy-parity: build ## Give the reference's cases to real Envoys (CASES and PARITY_DIR as above); fails on any rejection
+	@node tools/parity/envoy-acceptance.ts
 
 bench: build ## Measure speed and memory with many simulated proxies
 	@node test/bench/bench.ts

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { decode, encode, packAny, typeUrl } from "@meltemi/protos";
+import type { Secret } from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
 import type { DiscoveryRequest, DiscoveryResponse } from "@meltemi/protos/envoy/service/discovery/v3";
 
 const secretType = "envoy.extensions.transport_sockets.tls.v3.Secret";
@@ -27,9 +28,21 @@ export interface FileSecrets {
 }
 
 /** Serves on a Unix socket. `report` hears of secrets that cannot be read and of those that Envoy refuses. */
-export async function startFileSecrets(socket: string, report: (line: string) => void): Promise<FileSecrets> {
+export function startFileSecrets(socket: string, report: (line: string) => void): Promise<FileSecrets> {
+  return startSecretServer(socket, { find: (name) => readSecret(name, report), report });
+}
+
+export interface SecretServerOptions {
+  /** The secret of a name; undefined where there is none. */
+  readonly find: (name: string) => Secret | undefined;
+  /** Hears of secrets that Envoy refuses. */
+  readonly report: (line: string) => void;
+}
+
+/** SDS (state of the world) on a Unix socket. */
+export async function startSecretServer(socket: string, options: SecretServerOptions): Promise<FileSecrets> {
   const server = new Server();
-  server.addService({ streamSecrets }, { streamSecrets: (stream: SecretStream) => answerStream(stream, report) });
+  server.addService({ streamSecrets }, { streamSecrets: (stream: SecretStream) => answerStream(stream, options) });
   await new Promise<void>((done, fail) => {
     server.bindAsync(`unix:${resolve(socket)}`, ServerCredentials.createInsecure(), (error) =>
       error ? fail(error) : done(),
@@ -40,7 +53,7 @@ export async function startFileSecrets(socket: string, report: (line: string) =>
 
 type SecretStream = ServerDuplexStream<DiscoveryRequest, DiscoveryResponse>;
 
-function answerStream(stream: SecretStream, report: (line: string) => void): void {
+function answerStream(stream: SecretStream, { find, report }: SecretServerOptions): void {
   let answered = "";
   let responses = 0;
   stream.on("data", (request: DiscoveryRequest) => {
@@ -54,7 +67,10 @@ function answerStream(stream: SecretStream, report: (line: string) => void): voi
       type_url: typeUrl(secretType),
       version_info: "1",
       nonce: String(responses),
-      resources: names.flatMap((name) => readSecret(name, report)),
+      resources: names.flatMap((name) => {
+        const secret = find(name);
+        return secret === undefined ? [] : [packAny(secretType, secret)];
+      }),
     });
   });
   stream.on("end", () => stream.end());
@@ -62,15 +78,15 @@ function answerStream(stream: SecretStream, report: (line: string) => void): voi
   stream.on("error", () => undefined);
 }
 
-function readSecret(name: string, report: (line: string) => void): ReturnType<typeof packAny>[] {
+function readSecret(name: string, report: (line: string) => void): Secret | undefined {
   const [, certificateFile, keyFile] = /^file-cert:([^~]+)~(.+)$/.exec(name) ?? [];
-  if (certificateFile === undefined || keyFile === undefined) return [];
+  if (certificateFile === undefined || keyFile === undefined) return undefined;
   try {
     const certificate_chain = { inline_bytes: readFileSync(certificateFile) };
     const private_key = { inline_bytes: readFileSync(keyFile) };
-    return [packAny(secretType, { name, tls_certificate: { certificate_chain, private_key } })];
+    return { name, tls_certificate: { certificate_chain, private_key } };
   } catch (cause) {
     report(`a gateway's certificate cannot be read: ${String(cause)}`);
-    return [];
+    return undefined;
   }
 }

@@ -1,0 +1,81 @@
+/** Every golden case, taken by a real Envoy without a refusal, in both forms of xDS. */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { stringify } from "yaml";
+import type { ControlPlane } from "../../src/bootstrap/control-plane.ts";
+import { createMemorySource } from "../../src/sources/memory.ts";
+import { startTestControlPlane } from "../support/control-plane.ts";
+import { type ProxyDescription, readCaseFile } from "../support/translated-mesh.ts";
+import { checkAcceptance } from "./acceptance.ts";
+import type { NodeJson } from "./isolated-envoy.ts";
+
+const golden = join(import.meta.dirname, "../golden");
+const cases = readdirSync(golden, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory() && !entry.name.startsWith("_"))
+  .map((entry) => entry.name);
+
+describe.each(cases)("golden case %s", (name) => {
+  const { head, documents } = readCaseFile(join(golden, name, "in.yaml"));
+  const proxies = head["proxies"] as readonly ProxyDescription[];
+  let server: ControlPlane;
+
+  beforeAll(async () => {
+    const source = createMemorySource();
+    source.apply(documents.map((document) => stringify(document)).join("---\n"));
+    server = await startTestControlPlane({ source });
+  });
+  afterAll(async () => server.stop());
+
+  for (const proxy of proxies) {
+    it.each([
+      ["state of the world", false],
+      ["delta", true],
+    ])(`is taken by the Envoy of ${proxy.name} in %s`, async (_mode, delta) => {
+      const held = await checkAcceptance(server, { node: describeNode(proxy), delta });
+      expect(held.rejections).toEqual([]);
+      expect(held.clusters).toBeGreaterThan(0);
+      if (!held.awaitsCredentials) expect(held.warming).toEqual([]);
+    });
+  }
+});
+
+describe("an Envoy that refuses what it is sent", () => {
+  it.each([false, true])("is noticed (delta: %s)", async (delta) => {
+    const { head, documents } = readCaseFile(join(golden, "services-only", "in.yaml"));
+    const [proxy] = head["proxies"] as readonly [ProxyDescription];
+    const source = createMemorySource();
+    source.apply(documents.map((document) => stringify(document)).join("---\n"));
+    const server = await startTestControlPlane({ source });
+    try {
+      const options = { node: describeNode(proxy), delta, refusesDeprecated: true };
+      const { rejections } = await checkAcceptance(server, options);
+      expect(rejections).toContainEqual(expect.stringMatching(/\.Cluster: .*match_subject_alt_names/));
+      expect(rejections).toContainEqual(expect.stringMatching(/update_rejected: \d/));
+    } finally {
+      await server.stop();
+    }
+  });
+});
+
+/** The node without extensions: the real Envoy lists its own. */
+function describeNode({
+  type,
+  address,
+  workload,
+  namespace,
+  labels,
+  istioVersion,
+  metadata,
+}: ProxyDescription): NodeJson {
+  return {
+    id: `${type}~${address}~${workload}.${namespace}~${namespace}.svc.cluster.local`,
+    metadata: {
+      NAMESPACE: namespace,
+      CLUSTER_ID: "Kubernetes",
+      LABELS: labels,
+      ...(istioVersion === undefined ? {} : { ISTIO_VERSION: istioVersion }),
+      ...metadata,
+    },
+  };
+}

@@ -1,0 +1,95 @@
+/**
+ * `make envoy-parity`: every case of a reference folder (see parity.ts), given to a real, plain Envoy that names itself as
+ * each node of proxies.json does, in both forms of xDS, with the node's version of Istio and without one. Prints what
+ * Envoy holds; ends with 1 where it refused anything.
+ */
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { ControlPlane } from "../../src/bootstrap/control-plane.ts";
+import { type Acceptance, checkAcceptance } from "../../test/envoy/acceptance.ts";
+import type { NodeJson } from "../../test/envoy/isolated-envoy.ts";
+import { startTestControlPlane } from "../../test/support/control-plane.ts";
+
+const folder = resolve(process.env["PARITY_DIR"] ?? resolve(import.meta.dirname, "../../../shared/reference"));
+for (const name of ["mesh.yaml", "proxies.json", "cases"]) {
+  if (existsSync(join(folder, name))) continue;
+  console.error(`${folder} has no ${name}. Name a folder with mesh.yaml, proxies.json and cases/ in PARITY_DIR.`);
+  process.exit(2);
+}
+const picked = (process.env["CASES"] ?? "").split(",").filter((prefix) => prefix !== "");
+const cases = readdirSync(join(folder, "cases"))
+  .filter((name) => picked.length === 0 || picked.some((prefix) => name.startsWith(prefix)))
+  .sort();
+const nodes = JSON.parse(readFileSync(join(folder, "proxies.json"), "utf8")) as Readonly<Record<string, NodeJson>>;
+
+const columns = [
+  "case",
+  "proxy",
+  "xDS",
+  "Istio",
+  "clusters",
+  "listeners",
+  "routes",
+  "endpoints",
+  "warming",
+  "rejected",
+];
+const widths = [30, 12, 6, 8, 9, 10, 7, 10, 8, 8];
+let refusals = 0;
+let checked = 0;
+printRow(columns);
+for (const name of cases) await checkCase(name);
+console.log(`${checked} Envoys, ${refusals} with rejections`);
+process.exitCode = refusals > 0 || checked === 0 ? 1 : 0;
+
+async function checkCase(name: string): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "meltemi-parity-"));
+  copyFileSync(join(folder, "mesh.yaml"), join(directory, "mesh.yaml"));
+  copyFileSync(join(folder, "cases", name, "config.yaml"), join(directory, "zz-config.yaml"));
+  const server = await startTestControlPlane({ configDir: directory });
+  try {
+    for (const [proxy, node] of Object.entries(nodes)) {
+      const { ISTIO_VERSION: version, ...metadata } = node.metadata;
+      for (const delta of [false, true]) {
+        await checkProxy(server, node, [name, proxy, delta ? "delta" : "sotw", String(version ?? "none")]);
+        if (version === undefined) continue;
+        await checkProxy(server, { ...node, metadata }, [name, proxy, delta ? "delta" : "sotw", "none"]);
+      }
+    }
+  } finally {
+    await server.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function checkProxy(server: ControlPlane, node: NodeJson, labels: readonly string[]): Promise<void> {
+  const found = await checkAcceptance(server, { node, delta: labels[2] === "delta" }).catch(nothingTaken);
+  const { clusters, listeners, routes, endpoints, warming, rejections } = found;
+  printRow([...labels, ...[clusters, listeners, routes, endpoints, warming.length, rejections.length].map(String)]);
+  for (const rejection of rejections) console.log(`    ${rejection}`);
+  checked += 1;
+  if (rejections.length > 0) refusals += 1;
+}
+
+/** An Envoy that ends or never gets everything has refused the case. */
+function nothingTaken(cause: unknown): Acceptance {
+  return {
+    clusters: 0,
+    listeners: 0,
+    routes: 0,
+    endpoints: 0,
+    warming: [],
+    awaitsCredentials: false,
+    rejections: [String(cause)],
+  };
+}
+
+function printRow(cells: readonly string[]): void {
+  console.log(
+    cells
+      .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+      .join(" ")
+      .trimEnd(),
+  );
+}
