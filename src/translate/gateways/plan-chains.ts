@@ -133,19 +133,20 @@ function planPassthrough(state: ListenerState, merged: MergedServer): readonly G
     listGatewayTlsMatches(virtualService, requestSourceOf(view, merged)).flatMap(({ rule, match, path }) => {
       const target = planRoute(view, virtualService, merged, rule.route ?? []);
       if (target === undefined) return [];
-      if (!takeNames(state, match.sniHosts)) {
+      const serverNames = [...new Set(match.sniHosts)];
+      if (!takeNames(state, serverNames)) {
         messages.push({
           level: "error",
           code: "gateway-duplicate-server-name",
           object: refOf(virtualService.object),
           path: `${path}.sniHosts`,
-          text: `Gateway ${merged.gateway} has another rule or server for ${match.sniHosts.join(", ")} on this port`,
+          text: `Gateway ${merged.gateway} has another rule or server for ${serverNames.join(", ")} on this port`,
         });
         return [];
       }
       const sources = [source, ...listOrigins(virtualService, path)];
       const content = { kind: "tcp" as const, protocol, target };
-      return [{ owner: virtualService.object, match: { serverNames: match.sniHosts }, content, sources }];
+      return [{ owner: virtualService.object, match: { serverNames }, content, sources }];
     }),
   );
 }

@@ -58,3 +58,31 @@ export function parseCidrRange(text: string): CidrRange | undefined {
   if (family === 0 || !Number.isInteger(length) || length < 0 || length > most) return undefined;
   return address === unspecifiedAddress ? undefined : { address_prefix: address, prefix_len: u32(length) };
 }
+
+/** The bits of an IP address as a number, and how many there are: 32 or 128. The text must be one (isIP). */
+export function parseAddressBits(address: string): { readonly bits: bigint; readonly size: 32 | 128 } {
+  if (isIP(address) === 4) return { bits: joinParts(address.split(".").map(Number), 8n), size: 32 };
+  // An IPv4 address may stand for the last two groups; a zone (%eth0) is no part of the number.
+  const text = (address.split("%")[0] ?? "").replace(/[0-9.]+$/, (last) =>
+    last.includes(".") ? toGroups(last) : last,
+  );
+  const [head = [], tail] = text.split("::").map((half) => half.split(":").filter((group) => group !== ""));
+  const missing = tail === undefined ? 0 : 8 - head.length - tail.length;
+  const groups = [...head, ...Array<string>(missing).fill("0"), ...(tail ?? [])];
+  return {
+    bits: joinParts(
+      groups.map((group) => Number.parseInt(group, 16)),
+      16n,
+    ),
+    size: 128,
+  };
+}
+
+function toGroups(ipv4: string): string {
+  const bits = joinParts(ipv4.split(".").map(Number), 8n);
+  return `${(bits >> 16n).toString(16)}:${(bits & 0xffffn).toString(16)}`;
+}
+
+function joinParts(parts: readonly number[], width: bigint): bigint {
+  return parts.reduce((sum, part) => (sum << width) + BigInt(part), 0n);
+}

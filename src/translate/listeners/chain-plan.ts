@@ -2,11 +2,13 @@
  * Filter chains before they are wire objects: plain data, so that chains of several services can be compared and merged,
  * and so that equal plans give the same listener again.
  */
+import type { CidrRange } from "@meltemi/protos/envoy/config/core/v3";
+import { memoByIdentity } from "../../lib/memo.ts";
 import type { ObjectRef } from "../../lib/message.ts";
 import type { Protocol } from "../../model/protocol.ts";
 import type { PartSource } from "../built.ts";
 import type { L4Target } from "../tcp-routes/l4-target.ts";
-import { parseCidrRange } from "./addresses.ts";
+import { parseAddressBits, parseCidrRange } from "./addresses.ts";
 
 export interface ChainMatch {
   /** Names of the TLS handshake. */
@@ -48,31 +50,78 @@ export function isMatchAll({ match }: ChainPlan): boolean {
 }
 
 /**
- * Text that is equal for chains that match the same connections: Envoy refuses a listener with two of these. Order does
- * not count, nor do blocks written differently or entries that match everything.
+ * Chains after others, as far as they match anything that those do not: Envoy refuses a listener where two chains, or
+ * one of them twice, name the same combination of address and server name. The first chain wins.
  */
-export function matchIdentity({ match }: ChainPlan): string {
-  const names = (match.serverNames ?? []).filter((name) => name !== "*");
-  const blocks = (match.prefixes ?? []).flatMap(normalizeBlock);
-  return JSON.stringify([
-    match.transportProtocol ?? "",
-    match.applicationProtocols ?? [],
-    [...new Set(names)].sort(),
-    [...new Set(blocks)].sort(),
-  ]);
+export function appendChains(existing: readonly ChainPlan[], incoming: readonly ChainPlan[]): readonly ChainPlan[] {
+  const taken = new Set(existing.flatMap(listCombinations));
+  return [...existing, ...incoming.flatMap((chain) => takeRest(chain, taken))];
 }
 
-function normalizeBlock(text: string): readonly string[] {
-  const range = parseCidrRange(text);
-  if (range === undefined) return [];
-  const { address_prefix: address = "", prefix_len: length } = range;
-  return [`${maskAddress(address, length?.value ?? 0)}/${length?.value ?? 0}`];
+/** The conditions of a chain, as Envoy compares them. */
+interface Conditions {
+  /** Blocks with only the bits that count, with how they are written; one "" for any address. */
+  readonly blocks: ReadonlyMap<string, string>;
+  /** One "" for any name. */
+  readonly names: ReadonlySet<string>;
+  /** All other conditions as text. */
+  readonly rest: string;
+  readonly hasRepeated: boolean;
 }
 
-/** Only the bits of an IPv4 block that count; IPv6 blocks are compared as they are written. */
-function maskAddress(address: string, length: number): string {
-  if (address.includes(":")) return address;
-  const bits = address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
-  const size = 2 ** (32 - length);
-  return String(Math.floor(bits / size) * size);
+const conditionsOf: (match: ChainMatch) => Conditions = memoByIdentity((match: ChainMatch): Conditions => {
+  const { serverNames = [], prefixes = [], applicationProtocols = [], transportProtocol = "" } = match;
+  const takesAnyName = serverNames.length === 0 || serverNames.includes("*");
+  const written = prefixes.flatMap((text) => {
+    const range = parseCidrRange(text);
+    return range === undefined ? [] : [[normalizeRange(range), text] as const];
+  });
+  // Of blocks that are the same for Envoy the one that is written first stays.
+  const blocks = new Map(written.toReversed());
+  const names = new Set(takesAnyName ? [""] : serverNames);
+  return {
+    blocks: written.length === 0 ? new Map([["", ""]]) : new Map([...blocks].reverse()),
+    names,
+    rest: JSON.stringify([transportProtocol, applicationProtocols]),
+    hasRepeated: blocks.size < written.length || (!takesAnyName && names.size < serverNames.length),
+  };
+});
+
+const combine = (block: string, name: string, rest: string): string => `${block} ${name} ${rest}`;
+
+const listCombinations = ({ match }: ChainPlan): readonly string[] => {
+  const { blocks, names, rest } = conditionsOf(match);
+  return [...blocks.keys()].flatMap((block) => [...names].map((name) => combine(block, name, rest)));
+};
+
+/** The chain for what is not taken yet, which it takes: none, itself, or a chain for each set of names that is left. */
+function takeRest(chain: ChainPlan, taken: Set<string>): readonly ChainPlan[] {
+  const { blocks, names, rest, hasRepeated } = conditionsOf(chain.match);
+  const isFree = !listCombinations(chain).some((combination) => taken.has(combination));
+  const groups = new Map<string, { readonly names: readonly string[]; readonly blocks: string[] }>();
+  for (const [block, text] of blocks) {
+    const free = [...names].filter((name) => !taken.has(combine(block, name, rest)));
+    for (const name of free) taken.add(combine(block, name, rest));
+    if (free.length === 0) continue;
+    const key = JSON.stringify(free);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { names: free, blocks: [text] });
+    else group.blocks.push(text);
+  }
+  if (isFree && !hasRepeated) return [chain];
+  return [...groups.values()].map((group) => ({
+    ...chain,
+    match: {
+      ...chain.match,
+      ...(names.has("") ? {} : { serverNames: group.names }),
+      ...(blocks.has("") ? {} : { prefixes: group.blocks }),
+    },
+  }));
+}
+
+/** Only the bits of a block that count. */
+function normalizeRange({ address_prefix: address = "", prefix_len: length }: CidrRange): string {
+  const { bits, size } = parseAddressBits(address);
+  const rest = BigInt(size - (length?.value ?? 0));
+  return `${size} ${(bits >> rest) << rest}/${rest}`;
 }

@@ -144,6 +144,23 @@ spec:
     expect(listenersOf(service, { metadata: { INTERCEPTION_MODE: "NONE" } })).toEqual([]);
   });
 
+  it("makes no listener at an address to which the Sidecar binds an outbound one", () => {
+    const sidecar = (bind: string) => `
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: web, namespace: shop}
+spec:
+  ingress: [{port: {number: 8080, protocol: HTTP, name: http}, bind: 10.0.0.9, defaultEndpoint: "127.0.0.1:18080"}]
+  egress: [{port: {number: 8080, protocol: HTTP, name: http}, bind: ${bind}, captureMode: NONE, hosts: ["./*"]}]
+`;
+    const namesWith = (bind: string) =>
+      listenersOf(`${service.replace("port: 80,", "port: 8080,")}---${sidecar(bind)}`, {
+        metadata: { INTERCEPTION_MODE: "NONE" },
+      }).map(({ name }) => name);
+    expect(namesWith("127.0.0.1")).toEqual(["10.0.0.9_8080"]);
+    expect(namesWith("10.0.0.9")).toEqual([]);
+  });
+
   it("keeps the client's address with TPROXY", () => {
     const [virtual] = listenersOf(service, { metadata: { INTERCEPTION_MODE: "TPROXY" } });
     expect(virtual?.message.transparent).toEqual({ value: true });

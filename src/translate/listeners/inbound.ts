@@ -11,6 +11,7 @@ import { wildcardOf } from "./addresses.ts";
 import { buildInboundListener, type InboundListenerPlan } from "./inbound-listener.ts";
 import { type InboundTarget, listInboundTargets, passthroughTarget } from "./inbound-targets.ts";
 import { buildOnce, type ListenerBuilder } from "./listener-memo.ts";
+import { planOutboundEntries } from "./outbound-entries.ts";
 
 const builder: ListenerBuilder<InboundListenerPlan> = { build: buildInboundListener, readsIdentity: () => true };
 
@@ -27,7 +28,7 @@ export function inboundListeners(view: WorkloadView): readonly Built<Listener>[]
   });
   const policies = modes.policies.map((policy) => refOf(policy));
   const targets = listInboundTargets(view, modes);
-  const own = targets.filter(({ bindsToPort }) => bindsToPort).map(planOwnListener);
+  const own = leaveOutTaken(view, targets.filter(({ bindsToPort }) => bindsToPort).map(planOwnListener));
   const plans = key.interceptionMode === "NONE" ? own : [planVirtualInbound({ view, modes, targets }), ...own];
   const facts = deriveFilterFacts(view.key.listener, snapshot.mesh);
   return plans.map((plan) => ({
@@ -41,6 +42,17 @@ function planOwnListener(target: InboundTarget): InboundListenerPlan {
   const { bind, port } = target;
   const name = buildListenerName(bind, port);
   return { name, bind, port, takesRedirected: false, isTransparent: false, targets: [target] };
+}
+
+/** A Sidecar may bind an outbound listener to the very address: Envoy refuses the second of two. */
+function leaveOutTaken(view: WorkloadView, plans: readonly InboundListenerPlan[]): readonly InboundListenerPlan[] {
+  if (plans.length === 0) return plans;
+  const { ownHeadlessAddresses } = view.key.listener;
+  const outbound = planOutboundEntries(view.scope).filter(
+    ({ isEndpoint, bind }) => !isEndpoint || !ownHeadlessAddresses.includes(bind),
+  );
+  const taken = new Set(outbound.map(({ bind, port }) => buildListenerName(bind, port)));
+  return plans.filter(({ name }) => !taken.has(name));
 }
 
 interface VirtualInbound {

@@ -11,7 +11,7 @@ import type { Service } from "../../model/service.ts";
 import { buildListenerName } from "../names.ts";
 import type { EgressListener, ScopeView } from "../scope.ts";
 import { listListenAddresses, loopbackOf, unixPrefix, wildcardOf } from "./addresses.ts";
-import { type ChainPlan, matchIdentity } from "./chain-plan.ts";
+import { appendChains, type ChainPlan } from "./chain-plan.ts";
 import { classifyProtocol, resolveConflict } from "./listener-conflicts.ts";
 import { canListen } from "./reserved-ports.ts";
 import { type ListenPort, listenerProtocol, planServiceChains } from "./service-chains.ts";
@@ -123,9 +123,7 @@ function addServicePort(context: EgressContext, placement: Placement): void {
 function addService(context: EgressContext, placement: Placement): void {
   const { service, port } = placement;
   if (service.resolution === "alias") return;
-  const { view, bindsToPort } = context;
-  const request = { bind: placement.bind, port: port.number, protocol: port.protocol, bindsToPort };
-  if (!canListen(view.key, request, view.snapshot.mesh)) return;
+  const { view } = context;
   const kind = classifyProtocol(port.protocol);
   if (kind === undefined) return;
   if (placement.bind !== undefined) {
@@ -146,12 +144,14 @@ function place(
   placement: Placement & { readonly bind: string },
   blocks: readonly string[],
 ): void {
-  const { view, egress, table } = context;
+  const { view, egress, table, bindsToPort } = context;
   const { service, port, bind, isEndpoint } = placement;
-  const name = buildListenerName(bind, port.number);
+  const { protocol, number } = port;
+  if (!canListen(view.key, { bind, port: number, protocol, bindsToPort }, view.snapshot.mesh)) return;
+  const name = buildListenerName(bind, number);
   const existing = table.get(name);
   if (existing?.isLocked === true) return;
-  const resolution = resolveConflict(port.protocol, existing?.protocol);
+  const resolution = resolveConflict(protocol, existing?.protocol);
   if (resolution === "refuse") return;
   if (existing !== undefined && !isEndpoint) existing.isEndpoint = false;
   if (existing !== undefined && resolution === "share") {
@@ -160,16 +160,14 @@ function place(
   }
   const bindsWildcard = bind === wildcardOf(view.key);
   const request = { service, port, bind, bindsWildcard, blocks, virtualServices: egress.virtualServices };
-  const chains = planServiceChains(view, request);
+  const chains = appendChains([], planServiceChains(view, request));
   if (existing === undefined || resolution === "replace") {
-    const { bindsToPort } = context;
-    const protocol = listenerProtocol(request);
     const entry = {
       bind,
-      port: port.number,
+      port: number,
       bindsToPort,
       chains,
-      protocol,
+      protocol: listenerProtocol(request),
       isLocked: false,
       isEndpoint,
       sources: new Set<ObjectRef>(),
@@ -178,7 +176,7 @@ function place(
     table.set(name, entry);
     return;
   }
-  existing.chains = mergeChains(existing.chains, chains);
+  existing.chains = appendChains(existing.chains, chains);
   if (resolution === "mergeAndSniff") existing.protocol = "Unsupported";
   addSources(existing, egress, service);
 }
@@ -186,10 +184,4 @@ function place(
 function addSources(entry: EntryDraft, egress: EgressListener, service: Service): void {
   for (const source of egress.sources) entry.sources.add(source);
   entry.sources.add(service.object);
-}
-
-/** The first chain for the same connections wins: Envoy refuses a listener with two. */
-function mergeChains(existing: readonly ChainPlan[], incoming: readonly ChainPlan[]): readonly ChainPlan[] {
-  const taken = new Set(existing.map(matchIdentity));
-  return [...existing, ...incoming.filter((chain) => !taken.has(matchIdentity(chain)))];
 }

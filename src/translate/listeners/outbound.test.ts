@@ -85,6 +85,45 @@ spec: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}
     ]);
   });
 
+  it("leaves the port that redirected traffic comes to alone where TCP would be taken on all addresses", () => {
+    const entry = `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: any, namespace: shop}
+spec: {hosts: [any.example], ports: [{number: 15001, name: tcp, protocol: TCP}], resolution: NONE}
+`;
+    expect(namesOf(listenersOf(buildMesh(entry).current))).toEqual(["virtualOutbound"]);
+  });
+
+  it("has one chain for addresses that an entry or a rule names twice", () => {
+    const entry = `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: pay, namespace: shop}
+spec:
+  hosts: [pay.example]
+  addresses: [10.70.0.0/24, 10.70.0.9/24]
+  ports: [{number: 443, name: tls, protocol: TLS}, {number: 90, name: tcp, protocol: TCP}]
+  resolution: NONE
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: db, namespace: shop}
+spec:
+  hosts: [db]
+  tcp:
+    - match: [{destinationSubnets: [10.0.0.0/8, 10.1.0.0/8]}, {destinationSubnets: [10.0.0.0/8]}]
+      route: [{destination: {host: db}}]
+`;
+    const listeners = listenersOf(buildMesh(`${base}---${entry}`).current);
+    const rangesOf = (name: string) =>
+      find(listeners, name).message.filter_chains?.map((chain) => chain.filter_chain_match?.prefix_ranges);
+    const block = (address_prefix: string, value: number) => ({ address_prefix, prefix_len: { value } });
+    expect(rangesOf("0.0.0.0_443")).toEqual([[block("10.70.0.0", 24)]]);
+    expect(rangesOf("0.0.0.0_90")).toEqual([[block("10.70.0.0", 24)]]);
+    expect(rangesOf("10.96.0.2_5432")).toEqual([[block("10.0.0.0", 8)]]);
+  });
+
   it("serves HTTP and TCP of one address by what the first bytes say", () => {
     const entry = `
 apiVersion: networking.istio.io/v1
