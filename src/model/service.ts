@@ -1,6 +1,6 @@
 import type { Labels } from "../api/object.ts";
 import type { ObjectRef } from "../lib/message.ts";
-import type { Protocol } from "./protocol.ts";
+import type { Protocol } from "../lib/protocol.ts";
 
 /** How a client finds the endpoints of a service (Istio: model.Resolution; the number is what registryz prints). */
 export type Resolution =

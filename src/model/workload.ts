@@ -1,6 +1,7 @@
 import type { Labels } from "../api/object.ts";
 import type { ObjectRef } from "../lib/message.ts";
 import type { Locality } from "./endpoint.ts";
+import type { ServicePort } from "./service.ts";
 
 /** A pod or a workload entry: something that runs behind a proxy. */
 export interface Workload {
@@ -37,4 +38,12 @@ export interface ServiceTarget {
   readonly port: number;
   /** Port on which the workload itself listens. */
   readonly targetPort: number;
+}
+
+/** Port on which a workload serves a port of a Kubernetes service; undefined where it has none of the target's name. */
+export function findWorkloadPort(workload: Workload, port: ServicePort): number | undefined {
+  const ports = workload.ports ?? {};
+  if (typeof port.targetPort === "string") return ports[port.targetPort];
+  const stated = workload.object.kind === "WorkloadEntry" ? ports[port.name] : undefined;
+  return stated ?? (port.targetPort || port.number);
 }

@@ -2,7 +2,7 @@ import type { EndpointSliceSpec, KubeEndpoint } from "../api/kubernetes/types.ts
 import { type Endpoint, type EndpointHealth, unknownLocality } from "../model/endpoint.ts";
 import type { Service } from "../model/service.ts";
 import type { Workload } from "../model/workload.ts";
-import { addPlaceLabels } from "./workloads.ts";
+import { addPlaceLabels } from "../model/workload-labels.ts";
 
 /** Looks up pods while endpoints are derived; the caller notes what was asked, to know what the result depends on. */
 export interface PodLookup {

@@ -1,7 +1,7 @@
 import type { KubeService } from "../api/kubernetes/types.ts";
 import { refOf } from "../api/object.ts";
+import { parseExportTo } from "../model/export-to.ts";
 import type { Resolution, Service, ServicePort } from "../model/service.ts";
-import { parseExportTo } from "./export-to.ts";
 import { derivePortProtocol } from "./port-protocol.ts";
 
 /** What the conversion of services reads besides the objects. */

@@ -1,4 +1,4 @@
-import { type Protocol, parseProtocol } from "../model/protocol.ts";
+import { type Protocol, parseProtocol } from "../lib/protocol.ts";
 
 /** What decides the protocol of a port of a Kubernetes service. */
 export interface PortDeclaration {

@@ -1,11 +1,11 @@
 import { refOf } from "../api/object.ts";
 import type { ServiceEntry } from "../api/service-entry/schema.ts";
+import { parseProtocol } from "../lib/protocol.ts";
 import { type Endpoint, parseLocality } from "../model/endpoint.ts";
-import { parseProtocol } from "../model/protocol.ts";
+import { parseExportTo } from "../model/export-to.ts";
 import type { Resolution, Service, ServicePort } from "../model/service.ts";
 import type { Workload } from "../model/workload.ts";
-import { parseExportTo } from "./export-to.ts";
-import { addPlaceLabels, networkLabel, tlsModeLabel } from "./workloads.ts";
+import { addPlaceLabels, networkLabel, tlsModeLabel } from "../model/workload-labels.ts";
 
 export const unixAddressPrefix = "unix://";
 

@@ -2,9 +2,9 @@ import { refOf } from "../api/object.ts";
 import type { WorkloadEntry } from "../api/workload-entry/schema.ts";
 import { type Endpoint, parseLocality } from "../model/endpoint.ts";
 import type { Service } from "../model/service.ts";
-import type { Workload } from "../model/workload.ts";
+import { findWorkloadPort, type Workload } from "../model/workload.ts";
+import { networkLabel, tlsModeLabel } from "../model/workload-labels.ts";
 import { convertWorkloadEndpoint, unixAddressPrefix } from "./service-entries.ts";
-import { networkLabel, tlsModeLabel } from "./workloads.ts";
 
 /**
  * Converts a WorkloadEntry. Labels of the object itself win over those of its spec; who names an account takes mutual TLS
@@ -55,12 +55,4 @@ export function deriveSelectedEndpoints(
       return [convertWorkloadEndpoint(workload, at, clusterId)];
     });
   });
-}
-
-/** Port on which a workload serves a port of a Kubernetes service; undefined where it has none of the target's name. */
-export function findWorkloadPort(workload: Workload, port: Service["ports"][number]): number | undefined {
-  const ports = workload.ports ?? {};
-  if (typeof port.targetPort === "string") return ports[port.targetPort];
-  const stated = workload.object.kind === "WorkloadEntry" ? ports[port.name] : undefined;
-  return stated ?? (port.targetPort || port.number);
 }

@@ -2,14 +2,8 @@ import type { KubeNode, Pod } from "../api/kubernetes/types.ts";
 import { type Labels, refOf } from "../api/object.ts";
 import { type Locality, parseLocality, unknownLocality } from "../model/endpoint.ts";
 import type { Workload } from "../model/workload.ts";
+import { networkLabel, regionLabel, subzoneLabel, tlsModeLabel, zoneLabel } from "../model/workload-labels.ts";
 
-export const regionLabel = "topology.kubernetes.io/region";
-export const zoneLabel = "topology.kubernetes.io/zone";
-export const subzoneLabel = "topology.istio.io/subzone";
-export const networkLabel = "topology.istio.io/network";
-export const tlsModeLabel = "security.istio.io/tlsMode";
-const clusterLabel = "topology.istio.io/cluster";
-const hostnameLabel = "kubernetes.io/hostname";
 const localityLabel = "istio-locality";
 const legacyRegionLabel = "failure-domain.beta.kubernetes.io/region";
 const legacyZoneLabel = "failure-domain.beta.kubernetes.io/zone";
@@ -54,29 +48,6 @@ export function deriveLocality(labels: Labels, nodeLabels: Labels): Locality {
   const zone = nodeLabels[zoneLabel] ?? nodeLabels[legacyZoneLabel] ?? "";
   const subzone = nodeLabels[subzoneLabel] ?? "";
   return region === "" && zone === "" && subzone === "" ? unknownLocality : { region, zone, subzone };
-}
-
-/** Where an endpoint is, for labels that subsets and failover priorities may select by. */
-export interface Place {
-  readonly locality: Locality;
-  readonly clusterId: string;
-  readonly network: string;
-  readonly nodeName: string;
-}
-
-/** Labels with the place added (Istio: pilot/pkg/serviceregistry/util/label); empty parts add nothing. */
-export function addPlaceLabels(labels: Labels, place: Place): Labels {
-  const added: Record<string, string> = { ...labels };
-  const put = (name: string, value: string): void => {
-    if (value !== "") added[name] = value;
-  };
-  put(regionLabel, place.locality.region);
-  put(zoneLabel, place.locality.zone);
-  put(subzoneLabel, place.locality.subzone);
-  put(clusterLabel, place.clusterId);
-  put(networkLabel, place.network);
-  put(hostnameLabel, place.nodeName);
-  return added;
 }
 
 function deriveWorkloadName({ meta, spec }: Pod): string {

@@ -3,7 +3,7 @@ import type { ConfigMap } from "../api/kubernetes/types.ts";
 import { defaultMeshConfig } from "../api/mesh-config/defaults.ts";
 import type { MeshConfig } from "../api/mesh-config/schema.ts";
 import type { Message } from "../lib/message.ts";
-import { networkLabel } from "../registry/workloads.ts";
+import { networkLabel } from "../model/workload-labels.ts";
 import type { ChangeSet } from "../sources/source.ts";
 import { ConfigTable, type ConfigView } from "./config-table.ts";
 import { EndpointTable } from "./endpoint-table.ts";

@@ -2,7 +2,7 @@ import { refOf } from "../api/object.ts";
 import type { Destination, VirtualService } from "../api/virtual-service/schema.ts";
 import { isWildcardHost } from "../lib/hostname.ts";
 import type { Message } from "../lib/message.ts";
-import { isVisibleFrom } from "../registry/export-to.ts";
+import { isVisibleFrom } from "../model/export-to.ts";
 import { nameKey } from "./object-store.ts";
 import { isDelegate, listDelegateKeys } from "./resolve-virtual-services.ts";
 import type { ResolvedVirtualService, Snapshot } from "./snapshot.ts";

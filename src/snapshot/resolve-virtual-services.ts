@@ -1,7 +1,7 @@
 import { refOf } from "../api/object.ts";
 import type { VirtualService } from "../api/virtual-service/schema.ts";
 import { resolveShortHost } from "../lib/hostname.ts";
-import { isVisibleFrom, parseExportTo } from "../registry/export-to.ts";
+import { isVisibleFrom, parseExportTo } from "../model/export-to.ts";
 import { mergeDelegate } from "./delegates.ts";
 import { nameKey } from "./object-store.ts";
 import { resolveGatewayName, resolveRouteHosts } from "./route-hosts.ts";

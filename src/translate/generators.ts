@@ -6,7 +6,7 @@ import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { ClusterLoadAssignment } from "@meltemi/protos/envoy/config/endpoint/v3";
 import type { Listener } from "@meltemi/protos/envoy/config/listener/v3";
 import type { RouteConfiguration } from "@meltemi/protos/envoy/config/route/v3";
-import type { Proxy } from "../model/proxy.ts";
+import type { Proxy as MeshProxy } from "../model/proxy.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
 import type { Built } from "./built.ts";
 import type { GrpcGenerators } from "./grpc/generators.ts";
@@ -14,7 +14,10 @@ import type { ListenerKey, ScopeKey, ScopeView, WorkloadKey, WorkloadView } from
 
 export interface Generators {
   /** Keys of a proxy in a snapshot; the only place that reads a whole proxy. */
-  deriveKeys(snapshot: Snapshot, proxy: Proxy): { readonly scope: ScopeKey; readonly listener: ListenerKey; readonly workload: WorkloadKey };
+  deriveKeys(
+    snapshot: Snapshot,
+    proxy: MeshProxy,
+  ): { readonly scope: ScopeKey; readonly listener: ListenerKey; readonly workload: WorkloadKey };
   createScopeView(snapshot: Snapshot, key: ScopeKey): ScopeView;
   createWorkloadView(scope: ScopeView, key: WorkloadKey): WorkloadView;
 

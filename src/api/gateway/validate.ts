@@ -1,22 +1,7 @@
+import { isTls, isUnsupported, parseProtocol } from "../../lib/protocol.ts";
 import { createFindings, type Finding, type Findings, type Path } from "../findings.ts";
 import { checkLabels, checkPort, checkUnique, isAddress, isDnsLabel, isWildcardDnsName } from "../rules.ts";
 import type { GatewaySpec, Server, ServerTls } from "./schema.ts";
-
-/** Protocols of a server, in lower case (Istio: pkg/config/protocol). */
-const plainProtocols: ReadonlySet<string> = new Set([
-  "tcp",
-  "udp",
-  "grpc",
-  "grpc-web",
-  "http",
-  "http_proxy",
-  "http2",
-  "mongo",
-  "redis",
-  "mysql",
-  "hbone",
-]);
-const tlsProtocols: ReadonlySet<string> = new Set(["https", "tls"]);
 
 /** Checks a Gateway beyond its schema, as istiod's webhook does (pkg/config/validation). */
 export function validateGateway(spec: GatewaySpec): readonly Finding[] {
@@ -48,17 +33,17 @@ function checkServer(server: Server, path: Path, findings: Findings): void {
   if ((server.bind ?? "") !== "" && !bindsSocket && !isAddress(server.bind ?? "")) {
     findings.error([...path, "bind"], `"${server.bind}" is not an IP address or unix:// path`, "address");
   }
-  const protocol = server.port.protocol.toLowerCase();
-  const isTls = tlsProtocols.has(protocol);
-  if (!isTls && !plainProtocols.has(protocol)) {
+  const protocol = parseProtocol(server.port.protocol);
+  if (isUnsupported(protocol)) {
     findings.error([...path, "port", "protocol"], `"${server.port.protocol}" is not a known protocol`, "protocol");
   }
   if (server.hosts.length === 0) findings.error([...path, "hosts"], "at least one host is required", "required");
   for (const [index, host] of server.hosts.entries()) checkServerHost(host, [...path, "hosts", index], findings);
   const { tls } = server;
-  if (isTls && tls === undefined) findings.error([...path, "tls"], `is required for ${server.port.protocol}`, "tls");
+  if (isTls(protocol) && tls === undefined)
+    findings.error([...path, "tls"], `is required for ${server.port.protocol}`, "tls");
   if (tls === undefined) return;
-  if (isTls) {
+  if (isTls(protocol)) {
     if (tls.httpsRedirect === true) {
       findings.warning([...path, "tls", "httpsRedirect"], "has an effect on plain HTTP servers only", "no-effect");
     }

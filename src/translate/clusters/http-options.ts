@@ -8,7 +8,7 @@ import type {
 } from "@meltemi/protos/envoy/config/core/v3";
 import type { HttpProtocolOptions } from "@meltemi/protos/envoy/extensions/upstreams/http/v3";
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
-import { isHttp, isHttp2, isUnsupported, type Protocol } from "../../model/protocol.ts";
+import { isHttp, isHttp2, isUnsupported, type Protocol } from "../../lib/protocol.ts";
 import { convertDuration, positive } from "./connection-pool.ts";
 import type { EffectivePolicy } from "./traffic-policy.ts";
 

@@ -5,7 +5,7 @@ import type { ConnectionPool } from "../../api/destination-rule/schema.ts";
 import { refOf } from "../../api/object.ts";
 import type { IngressListener } from "../../api/sidecar/schema.ts";
 import type { ObjectRef } from "../../lib/message.ts";
-import { type Protocol, parseProtocol } from "../../model/protocol.ts";
+import { type Protocol, parseProtocol } from "../../lib/protocol.ts";
 import type { Service } from "../../model/service.ts";
 import type { Built } from "../built.ts";
 import type { MergedDestinationRule } from "../destination-rules.ts";

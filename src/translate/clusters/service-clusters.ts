@@ -8,7 +8,7 @@ import type {
 } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { LocalityLbEndpoints } from "@meltemi/protos/envoy/config/endpoint/v3";
 import { isWildcardHost } from "../../lib/hostname.ts";
-import { isHttp } from "../../model/protocol.ts";
+import { isHttp } from "../../lib/protocol.ts";
 import type { Service, ServicePort } from "../../model/service.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
 import type { Built } from "../built.ts";

@@ -5,7 +5,7 @@
 import type { Gateway, Server } from "../../api/gateway/schema.ts";
 import { refOf } from "../../api/object.ts";
 import type { Message } from "../../lib/message.ts";
-import { type Protocol, parseProtocol } from "../../model/protocol.ts";
+import { type Protocol, parseProtocol } from "../../lib/protocol.ts";
 import type { PartSource } from "../built.ts";
 import { buildGatewayHttpRouteName, buildGatewayHttpsRouteName, buildListenerName } from "../names.ts";
 import {

@@ -1,6 +1,6 @@
 /** What the proxy does with connections to a server. Rules: Istio pkg/config/gateway. */
 import type { Server } from "../../api/gateway/schema.ts";
-import { isHttp, parseProtocol } from "../../model/protocol.ts";
+import { isHttp, parseProtocol } from "../../lib/protocol.ts";
 
 export type ServerKind =
   | "http" // plain HTTP, also where it only redirects to HTTPS

@@ -6,6 +6,7 @@ import type {
   HttpFilter,
 } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import { unspecifiedAddress } from "../../model/service.ts";
+import { tlsModeLabel } from "../../model/workload-labels.ts";
 import type { Built } from "../built.ts";
 import { buildOutboundClusterName, parseGrpcInboundListenerName } from "../names.ts";
 import type { ScopeView, WorkloadView } from "../scope.ts";
@@ -15,7 +16,6 @@ import { findRequestedPort } from "./requested-name.ts";
 import { buildGrpcTlsContext } from "./tls.ts";
 
 const managerType = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
-const tlsModeLabel = "security.istio.io/tlsMode";
 
 const routerFilter: HttpFilter = {
   name: "envoy.filters.http.router",

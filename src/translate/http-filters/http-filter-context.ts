@@ -1,5 +1,5 @@
 import type { HttpFilter } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
-import type { Protocol } from "../../model/protocol.ts";
+import type { Protocol } from "../../lib/protocol.ts";
 import type { FilterFacts, ListenerClass } from "../network-filters/filter-facts.ts";
 import type { ProxyHeaders } from "../telemetry/proxy-headers.ts";
 

@@ -5,7 +5,7 @@
 import type { CidrRange } from "@meltemi/protos/envoy/config/core/v3";
 import { memoByIdentity } from "../../lib/memo.ts";
 import type { ObjectRef } from "../../lib/message.ts";
-import type { Protocol } from "../../model/protocol.ts";
+import type { Protocol } from "../../lib/protocol.ts";
 import type { PartSource } from "../built.ts";
 import type { L4Target } from "../tcp-routes/l4-target.ts";
 import { parseAddressBits, parseCidrRange } from "./addresses.ts";

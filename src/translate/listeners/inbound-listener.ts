@@ -3,7 +3,7 @@ import { bool, duration, u32 } from "@meltemi/protos";
 import type { Filter, FilterChain, FilterChainMatch, Listener } from "@meltemi/protos/envoy/config/listener/v3";
 import type { DownstreamTlsContext } from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
 import { parseDuration } from "../../lib/duration.ts";
-import { isHttp2 } from "../../model/protocol.ts";
+import { isHttp2 } from "../../lib/protocol.ts";
 import { withSources } from "../built.ts";
 import {
   blackHoleCluster,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Protocol } from "../../model/protocol.ts";
+import type { Protocol } from "../../lib/protocol.ts";
 import { classifyProtocol, type Resolution, resolveConflict } from "./listener-conflicts.ts";
 
 describe("resolveConflict", () => {

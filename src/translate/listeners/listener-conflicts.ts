@@ -1,5 +1,5 @@
 /** What happens when a service wants an address and port that already has a listener (Istio: networking/core/listener.go). */
-import { isHttp, isTcp, type Protocol } from "../../model/protocol.ts";
+import { isHttp, isTcp, type Protocol } from "../../lib/protocol.ts";
 
 /** How a listener treats a protocol: as requests, as bytes, or by what it finds in the first bytes. */
 export type ListenerKind = "http" | "tcp" | "auto";

@@ -6,7 +6,7 @@
 import { isIP } from "node:net";
 import { memoByIdentity } from "../../lib/memo.ts";
 import type { ObjectRef } from "../../lib/message.ts";
-import { isTcp, isUnsupported, type Protocol } from "../../model/protocol.ts";
+import { isTcp, isUnsupported, type Protocol } from "../../lib/protocol.ts";
 import type { Service } from "../../model/service.ts";
 import { buildListenerName } from "../names.ts";
 import type { EgressListener, ScopeView } from "../scope.ts";

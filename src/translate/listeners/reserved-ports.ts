@@ -1,6 +1,6 @@
 /** Ports that a listener cannot have (Istio: model/context.go, CanBindToPort). */
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
-import { isHttp, type Protocol } from "../../model/protocol.ts";
+import { isHttp, type Protocol } from "../../lib/protocol.ts";
 import type { ScopeKey } from "../scope.ts";
 import { wildcardOf } from "./addresses.ts";
 

@@ -1,5 +1,5 @@
 /** Filter chains of one port of one service, outbound. */
-import { isHttp, isTls, type Protocol } from "../../model/protocol.ts";
+import { isHttp, isTls, type Protocol } from "../../lib/protocol.ts";
 import type { Service } from "../../model/service.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 import { buildPortRouteName, buildServiceRouteName } from "../names.ts";

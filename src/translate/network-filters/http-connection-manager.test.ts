@@ -3,7 +3,7 @@ import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/fil
 import { describe, expect, it } from "vitest";
 import { defaultMeshConfig } from "../../api/mesh-config/defaults.ts";
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
-import type { Protocol } from "../../model/protocol.ts";
+import type { Protocol } from "../../lib/protocol.ts";
 import type { FilterFacts, ListenerClass } from "./filter-facts.ts";
 import { buildHttpConnectionManager, buildStatPrefix } from "./http-connection-manager.ts";
 

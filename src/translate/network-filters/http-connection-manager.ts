@@ -5,7 +5,7 @@ import type { Filter } from "@meltemi/protos/envoy/config/listener/v3";
 import type { RouteConfiguration } from "@meltemi/protos/envoy/config/route/v3";
 import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
-import type { Protocol } from "../../model/protocol.ts";
+import type { Protocol } from "../../lib/protocol.ts";
 import { buildHttpFilters } from "../http-filters/order.ts";
 import { buildAccessLogs } from "../telemetry/access-log.ts";
 import { deriveProxyHeaders, type ProxyHeaders } from "../telemetry/proxy-headers.ts";

@@ -1,7 +1,7 @@
 /** Filters that understand an application's protocol (Istio: networking/core/networkfilter.go, buildNetworkFiltersStack). */
 import { packAny } from "@meltemi/protos";
 import type { Filter } from "@meltemi/protos/envoy/config/listener/v3";
-import type { Protocol } from "../../model/protocol.ts";
+import type { Protocol } from "../../lib/protocol.ts";
 import type { L4Target } from "../tcp-routes/l4-target.ts";
 import { type ProxyFacts, supports } from "./filter-facts.ts";
 

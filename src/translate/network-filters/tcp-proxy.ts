@@ -3,7 +3,7 @@ import { duration, packAny } from "@meltemi/protos";
 import type { Filter } from "@meltemi/protos/envoy/config/listener/v3";
 import type { TcpProxy } from "@meltemi/protos/envoy/extensions/filters/network/tcp_proxy/v3";
 import { parseDuration } from "../../lib/duration.ts";
-import type { Protocol } from "../../model/protocol.ts";
+import type { Protocol } from "../../lib/protocol.ts";
 import type { L4Target } from "../tcp-routes/l4-target.ts";
 import { buildAccessLogs } from "../telemetry/access-log.ts";
 import type { ProxyFacts } from "./filter-facts.ts";

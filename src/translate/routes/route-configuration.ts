@@ -2,7 +2,7 @@
 import { bool, u32 } from "@meltemi/protos";
 import type { RouteConfiguration, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import { type ObjectRef, objectKey } from "../../lib/message.ts";
-import { isHttp, isUnsupported } from "../../model/protocol.ts";
+import { isHttp, isUnsupported } from "../../lib/protocol.ts";
 import type { Service, ServicePort } from "../../model/service.ts";
 import { type Built, sourcesOf, withSources } from "../built.ts";
 import {
@@ -59,7 +59,9 @@ export function buildRouteConfiguration(
     sources: listSources(hosts),
   });
   const [first] = hosts;
-  return first === undefined ? build() : keptConfigurations({ owner: first, slot: `${name}|${comparesPort}` }, hosts, build);
+  return first === undefined
+    ? build()
+    : keptConfigurations({ owner: first, slot: `${name}|${comparesPort}` }, hosts, build);
 }
 
 export function buildEmptyRouteConfiguration(name: string): Built<RouteConfiguration> {

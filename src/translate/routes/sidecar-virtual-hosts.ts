@@ -5,7 +5,7 @@
 import type { Route, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import { refOf } from "../../api/object.ts";
 import { hostIsWithin, isWildcardHost } from "../../lib/hostname.ts";
-import { isHttp, isUnsupported } from "../../model/protocol.ts";
+import { isHttp, isUnsupported } from "../../lib/protocol.ts";
 import type { Service, ServicePort } from "../../model/service.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 import type { PartSource } from "../built.ts";

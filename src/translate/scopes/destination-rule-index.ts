@@ -7,8 +7,8 @@ import type { DestinationRule } from "../../api/destination-rule/schema.ts";
 import { type Labels, labelsMatch, refOf } from "../../api/object.ts";
 import { compareHostSpecificity, hostIsWithin, isWildcardHost } from "../../lib/hostname.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
+import { parseExportTo } from "../../model/export-to.ts";
 import type { Service } from "../../model/service.ts";
-import { parseExportTo } from "../../registry/export-to.ts";
 import type { MergedDestinationRule } from "../destination-rules.ts";
 
 /** Who asks for a rule. */

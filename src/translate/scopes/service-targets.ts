@@ -2,8 +2,7 @@ import { type Labels, labelsMatch } from "../../api/object.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
 import type { Proxy as MeshProxy } from "../../model/proxy.ts";
 import { type Service, type ServicePort, serviceKey } from "../../model/service.ts";
-import type { ServiceTarget, Workload } from "../../model/workload.ts";
-import { findWorkloadPort } from "../../registry/workload-entries.ts";
+import { findWorkloadPort, type ServiceTarget, type Workload } from "../../model/workload.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
 
 export interface TargetsInput {

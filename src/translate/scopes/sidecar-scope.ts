@@ -6,9 +6,9 @@
 import { refOf } from "../../api/object.ts";
 import type { EgressListener as EgressSpec, Sidecar } from "../../api/sidecar/schema.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
-import { parseProtocol } from "../../model/protocol.ts";
+import { parseProtocol } from "../../lib/protocol.ts";
+import { isVisibleFrom } from "../../model/export-to.ts";
 import { type Service, serviceKey } from "../../model/service.ts";
-import { isVisibleFrom } from "../../registry/export-to.ts";
 import { keepIfSameElements } from "../../snapshot/is-deep-equal.ts";
 import type { ResolvedVirtualService, ServiceIndex } from "../../snapshot/snapshot.ts";
 import type { EgressListener } from "../scope.ts";

@@ -1,7 +1,7 @@
 /** What a namespace may see of the mesh: services and virtual services by their exportTo. */
 import { memoByIdentity } from "../../lib/memo.ts";
+import { isVisibleFrom } from "../../model/export-to.ts";
 import type { Service } from "../../model/service.ts";
-import { isVisibleFrom } from "../../registry/export-to.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 import { memoByKey } from "./memo-by-key.ts";
 
