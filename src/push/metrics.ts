@@ -25,11 +25,3 @@ export interface XdsMetrics {
   /** Bytes of a request. */
   noteRequestSize(byteLength: number): void;
 }
-
-/** Counts nothing; for tools and tests that do not look at metrics. */
-export const noMetrics: XdsMetrics = {
-  count: () => undefined,
-  observe: () => undefined,
-  setReject: () => undefined,
-  noteRequestSize: () => undefined,
-};

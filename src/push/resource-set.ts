@@ -70,10 +70,6 @@ export function* listSet<Resource extends Versioned>(set: ResourceSet<Resource>)
   }
 }
 
-export function isEmptySet(set: ResourceSet): boolean {
-  return set.parts.every(({ byName }) => byName.size === 0);
-}
-
 /** What changed from `before` to `after`. */
 export const diffSets = memoPair((before: ResourceSet, after: ResourceSet): SetDifference => {
   if (before.version === after.version) return { changed: [], removed: [] };
