@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { evaluateMtls, type MtlsPolicy, modeOfPort } from "./mtls.ts";
+import { evaluateMtls, inferNamespaceMtls, type MtlsPolicy, modeOfPort } from "./mtls.ts";
 
 const policy = (namespace: string, name: string, spec: MtlsPolicy["spec"], creationTimestamp = "2026"): MtlsPolicy => ({
   meta: { name, namespace, labels: {}, annotations: {}, creationTimestamp },
@@ -44,17 +44,34 @@ it.each([
     "STRICT",
     "STRICT",
   ],
-  [
-    "a selector in the root namespace, which is for that namespace only",
-    [policy("root", "w", { ...ofA, ...strict })],
-    "PERMISSIVE",
-    "PERMISSIVE",
-  ],
+  ["no selector of the root namespace", [policy("root", "w", { ...ofA, ...strict })], "PERMISSIVE", "PERMISSIVE"],
 ])("follows %s", (_, policies, mode, modeOf80) => {
   const modes = evaluateMtls(policies, { namespace: "ns", labels: { app: "a" }, rootNamespace: "root" });
   expect(modes.mode).toBe(mode);
   expect(modeOfPort(modes, 80)).toBe(modeOf80);
   expect(modeOfPort(modes, 81)).toBe(mode);
+});
+
+it("selects nothing in the root namespace, not even a workload of it", () => {
+  const policies = [policy("root", "m", strict), policy("root", "w", { ...ofA, ...disabled, ...ports })];
+  const modes = evaluateMtls(policies, { namespace: "root", labels: { app: "a" }, rootNamespace: "root" });
+  expect(modes.mode).toBe("STRICT");
+  expect(modeOfPort(modes, 80)).toBe("STRICT");
+});
+
+it("names the policies that were read, the widest first", () => {
+  const policies = [policy("ns", "w", ofA), policy("ns", "n", {}), policy("ns", "o", {}), policy("root", "m", strict)];
+  const modes = evaluateMtls(policies, { namespace: "ns", labels: { app: "a" }, rootNamespace: "root" });
+  expect(modes.policies.map(({ meta }) => meta.name)).toEqual(["m", "n", "w"]);
+});
+
+it.each([
+  ["of single workloads", [policy("root", "m", strict), policy("ns", "w", { ...ofA, ...disabled })], "STRICT"],
+  ["of the namespace", [policy("root", "m", strict), policy("ns", "n", disabled)], "DISABLE"],
+  ["of a namespace that says nothing", [policy("root", "m", strict), policy("ns", "n", unset)], "STRICT"],
+  ["of nobody", [], "PERMISSIVE"],
+])("tells clients of a service what policies %s mean for a namespace", (_, policies, mode) => {
+  expect(inferNamespaceMtls(policies, { namespace: "ns", rootNamespace: "root" })).toBe(mode);
 });
 
 it("counts a policy of the root namespace once for workloads of that namespace", () => {

@@ -9,6 +9,7 @@ import type {
 import type { LocalityLbEndpoints } from "@meltemi/protos/envoy/config/endpoint/v3";
 import { isWildcardHost } from "../../lib/hostname.ts";
 import { isHttp } from "../../lib/protocol.ts";
+import { inferNamespaceMtls, type MtlsMode } from "../../model/mtls.ts";
 import type { Service, ServicePort } from "../../model/service.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
 import type { Built } from "../built.ts";
@@ -19,7 +20,6 @@ import { buildEndpoints, keepsSessions } from "../endpoints/service-endpoints.ts
 import { buildDnsSrvClusterName, buildOutboundClusterName } from "../names.ts";
 import { createSlotMemo } from "../routes/slot-memo.ts";
 import type { ScopeKey } from "../scope.ts";
-import { inferNamespaceMtlsMode } from "../security/peer-authentication.ts";
 import { proxyProtocolSocketName, tlsSocketName } from "../security/transport-socket.ts";
 import { buildTransport, type ClusterTls, decideClusterTls, originatesTls } from "./cluster-tls.ts";
 import { buildConnectionLimits, convertDuration } from "./connection-pool.ts";
@@ -104,7 +104,7 @@ function formatSlot({ snapshot, key, service, rule, form }: ServiceInput, isDns:
     key.proxyType,
     ...[metadataExchangeFilter, tlsSocketName, proxyProtocolSocketName, forwardProxyCluster].map(has),
     JSON.stringify(key.ipFamilies),
-    inferNamespaceMtlsMode(snapshot, service.namespace),
+    inferMtls(snapshot, service),
     ...(mayPassThrough(service, rule) ? service.ports.map((port) => hasPlainEndpoint(snapshot, service, port)) : []),
   ];
   if (!isDns) return bits.join();
@@ -288,7 +288,11 @@ function takesMutualTls({ snapshot, service, port, subset, rule }: ClusterInput)
     subset === "" ? rule?.spec.trafficPolicy : rule?.spec.subsets?.find(({ name }) => name === subset)?.trafficPolicy;
   const passesThrough = service.resolution === "passthrough" || isPassthroughBalancer(policy?.loadBalancer);
   if (passesThrough && hasPlainEndpoint(snapshot, service, port)) return false;
-  return inferNamespaceMtlsMode(snapshot, service.namespace) !== "DISABLE";
+  return inferMtls(snapshot, service) !== "DISABLE";
+}
+
+function inferMtls({ peerAuthentications, mesh }: Snapshot, { namespace }: Service): MtlsMode {
+  return inferNamespaceMtls(peerAuthentications, { namespace, rootNamespace: mesh.rootNamespace });
 }
 
 function mayPassThrough(service: Service, rule: MergedDestinationRule | undefined): boolean {

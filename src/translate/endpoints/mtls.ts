@@ -1,8 +1,8 @@
 /** Whether clients speak mutual TLS to an endpoint (Istio: xds/endpoints/mtls_checker.go). */
 import type { DestinationRuleSpec, TrafficPolicy } from "../../api/destination-rule/schema.ts";
 import type { Endpoint } from "../../model/endpoint.ts";
+import { evaluateMtls, modeOfPort } from "../../model/mtls.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
-import { findPortMtlsMode, findWorkloadMtls } from "../security/peer-authentication.ts";
 
 /** The cluster whose endpoints are asked about. */
 export interface MtlsQuestion {
@@ -19,10 +19,12 @@ export interface MtlsQuestion {
 export function createMtlsCheck(question: MtlsQuestion): (endpoint: Endpoint) => boolean {
   const mode = findRuleTlsMode(question);
   if (mode !== undefined) return () => mode === "ISTIO_MUTUAL";
-  const { snapshot } = question;
-  return (endpoint) =>
-    endpoint.tlsMode === "istio" &&
-    findPortMtlsMode(findWorkloadMtls(snapshot, endpoint.namespace, endpoint.labels), endpoint.port) !== "DISABLE";
+  const { peerAuthentications, mesh } = question.snapshot;
+  return ({ tlsMode, namespace, labels, port }) => {
+    if (tlsMode !== "istio") return false;
+    const modes = evaluateMtls(peerAuthentications, { namespace, labels, rootNamespace: mesh.rootNamespace });
+    return modeOfPort(modes, port) !== "DISABLE";
+  };
 }
 
 /** A subset's clusters go by the subset's own policy alone, as in Istio: its rule's policy does not reach them here. */

@@ -5,12 +5,12 @@ import type {
   HttpConnectionManager,
   HttpFilter,
 } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
+import { evaluateMtls, modeOfPort } from "../../model/mtls.ts";
 import { unspecifiedAddress } from "../../model/service.ts";
 import { tlsModeLabel } from "../../model/workload-labels.ts";
 import type { Built } from "../built.ts";
 import { buildOutboundClusterName, parseGrpcInboundListenerName } from "../names.ts";
 import type { ScopeView, WorkloadView } from "../scope.ts";
-import { findPortMtlsMode, findWorkloadMtls } from "../security/peer-authentication.ts";
 import { buildDownstreamTlsSocket } from "../security/transport-socket.ts";
 import { findRequestedPort } from "./requested-name.ts";
 import { buildGrpcTlsContext } from "./tls.ts";
@@ -66,8 +66,10 @@ export function buildServerListener(view: WorkloadView, name: string): Built<Lis
  * otherwise plain text.
  */
 function takesMutualTls({ scope, key }: WorkloadView, port: number): boolean {
-  const mtls = findWorkloadMtls(scope.snapshot, scope.key.namespace, key.labels);
-  const mode = findPortMtlsMode(mtls, port);
+  const { peerAuthentications, mesh } = scope.snapshot;
+  const { namespace } = scope.key;
+  const modes = evaluateMtls(peerAuthentications, { namespace, labels: key.labels, rootNamespace: mesh.rootNamespace });
+  const mode = modeOfPort(modes, port);
   return mode === "STRICT" || (mode === "PERMISSIVE" && key.labels[tlsModeLabel] === "istio");
 }
 
