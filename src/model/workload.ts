@@ -1,4 +1,5 @@
 import type { Labels } from "../api/object.ts";
+import { findOwn } from "../lib/find-own.ts";
 import type { ObjectRef } from "../lib/message.ts";
 import type { Locality } from "./endpoint.ts";
 import type { ServicePort } from "./service.ts";
@@ -43,7 +44,7 @@ export interface ServiceTarget {
 /** Port on which a workload serves a port of a Kubernetes service; undefined where it has none of the target's name. */
 export function findWorkloadPort(workload: Workload, port: ServicePort): number | undefined {
   const ports = workload.ports ?? {};
-  if (typeof port.targetPort === "string") return ports[port.targetPort];
-  const stated = workload.object.kind === "WorkloadEntry" ? ports[port.name] : undefined;
+  if (typeof port.targetPort === "string") return findOwn(ports, port.targetPort);
+  const stated = workload.object.kind === "WorkloadEntry" ? findOwn(ports, port.name) : undefined;
   return stated ?? (port.targetPort || port.number);
 }

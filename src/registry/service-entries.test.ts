@@ -56,6 +56,12 @@ describe("a service entry", () => {
     ]);
   });
 
+  it("takes no name of a port for one of JavaScript's", () => {
+    const named = "ports: [{number: 80, name: constructor, protocol: HTTP}]";
+    const endpoints = "endpoints: [{address: 10.0.0.1, ports: {}}]";
+    expect(list(entry(`hosts: [a.example], ${named}, resolution: STATIC, ${endpoints}`))).toMatchObject([{ port: 80 }]);
+  });
+
   it("has the endpoints that it lists, with the ports of their own map first", () => {
     const endpoints =
       "endpoints: [{address: 10.0.0.1, weight: 3, locality: r/z/s, network: n, serviceAccount: sa}, {address: 10.0.0.2, ports: {http: 9090}, labels: {security.istio.io/tlsMode: disabled}, serviceAccount: sa}, {address: 'unix:///run/a.sock'}]";

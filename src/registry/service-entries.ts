@@ -1,5 +1,6 @@
 import { refOf } from "../api/object.ts";
 import type { ServiceEntry } from "../api/service-entry/schema.ts";
+import { findOwn } from "../lib/find-own.ts";
 import { parseProtocol } from "../lib/protocol.ts";
 import { type Endpoint, parseLocality } from "../model/endpoint.ts";
 import { parseExportTo } from "../model/export-to.ts";
@@ -175,5 +176,5 @@ export function convertWorkloadEndpoint(
 // The workload's own map of ports comes first, then what the entry says, then the service's port.
 function selectPort(address: string, ports: { readonly [name: string]: number }, port: EntryPort): number {
   if (address.startsWith(unixAddressPrefix)) return 0;
-  return ports[port.name] || port.targetPort || port.number;
+  return findOwn(ports, port.name) || port.targetPort || port.number;
 }

@@ -2,8 +2,10 @@
  * Weights and priorities of localities as the caller sees them (Istio: core/loadbalancer; Envoy: priority levels and
  * locality weighted load balancing).
  */
+
 import type { LocalityLbSetting } from "../../api/destination-rule/schema.ts";
 import type { Labels } from "../../api/object.ts";
+import { findOwn } from "../../lib/find-own.ts";
 import { type Endpoint, type Locality, parseLocality } from "../../model/endpoint.ts";
 import { type LocalityGroup, type Member, sumWeights } from "./locality-groups.ts";
 import { type LocalityRule, topologyLabels } from "./locality-setting.ts";
@@ -125,11 +127,11 @@ function matchesLocality(locality: Locality, pattern: string): boolean {
 
 /** Where something runs counts as labels of it, whether or not it carries them. */
 function findCallerLabel(caller: Caller, label: string): string {
-  return caller.labels[label] ?? findTopology(caller, label);
+  return findOwn(caller.labels, label) ?? findTopology(caller, label);
 }
 
 function findEndpointLabel(endpoint: Endpoint, label: string): string {
-  return endpoint.labels[label] ?? findTopology(endpoint, label);
+  return findOwn(endpoint.labels, label) ?? findTopology(endpoint, label);
 }
 
 function findTopology(place: Omit<Caller, "labels" | "comparesLabels">, label: string): string {
