@@ -68,6 +68,17 @@ export function checkNotNegative(value: number | undefined, path: Path, findings
   if (value !== undefined && value < 0) findings.error(path, "must not be negative", "out-of-range");
 }
 
+/** Warns of a name of TLS handshakes that proxies cannot match, although Istio takes it. */
+export function checkServerName(name: string, path: Path, findings: Findings): void {
+  if (name.startsWith("*") && name !== "*" && !name.startsWith("*.")) {
+    findings.warning(
+      path,
+      `"${name}" gets no connections: in TLS a wildcard must be a whole label, as in "*.example.com"`,
+      "no-effect",
+    );
+  }
+}
+
 /** Checks that Envoy's engine (RE2) can compile the expression: no look-around, no back references. */
 export function checkRegex(pattern: string, path: Path, findings: Findings): void {
   if (pattern.length > maxRegexLength) {

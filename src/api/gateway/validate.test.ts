@@ -36,6 +36,12 @@ const servers: readonly (readonly [Server, readonly string[]])[] = [
   [{ ...http, tls: { mode: "SIMPLE" } }, ["error tls: HTTP can have httpsRedirect only: use HTTPS or TLS"]],
   [{ port: https.port, hosts: ["*"] }, ["error tls: is required for HTTPS"]],
   [
+    { ...https, hosts: ["ns/*-x.a.com"] },
+    [
+      'warning hosts[0]: "*-x.a.com" gets no connections: in TLS a wildcard must be a whole label, as in "*.example.com"',
+    ],
+  ],
+  [
     { ...https, tls: { mode: "SIMPLE", credentialName: "x", httpsRedirect: true } },
     ["warning tls.httpsRedirect: has an effect on plain HTTP servers only"],
   ],

@@ -1,6 +1,14 @@
 import { isTls, isUnsupported, parseProtocol } from "../../lib/protocol.ts";
 import { createFindings, type Finding, type Findings, type Path } from "../findings.ts";
-import { checkLabels, checkPort, checkUnique, isAddress, isDnsLabel, isWildcardDnsName } from "../rules.ts";
+import {
+  checkLabels,
+  checkPort,
+  checkServerName,
+  checkUnique,
+  isAddress,
+  isDnsLabel,
+  isWildcardDnsName,
+} from "../rules.ts";
 import type { GatewaySpec, Server, ServerTls } from "./schema.ts";
 
 /** Checks a Gateway beyond its schema, as istiod's webhook does (pkg/config/validation). */
@@ -25,14 +33,7 @@ export function validateGateway(spec: GatewaySpec): readonly Finding[] {
 }
 
 function checkServer(server: Server, path: Path, findings: Findings): void {
-  const bindsSocket = (server.bind ?? "").startsWith("unix://");
-  if (!(bindsSocket && server.port.number === 0)) checkPort(server.port.number, [...path, "port", "number"], findings);
-  if (bindsSocket && server.port.number !== 0) {
-    findings.error([...path, "port", "number"], "must be 0 for a Unix socket", "port");
-  }
-  if ((server.bind ?? "") !== "" && !bindsSocket && !isAddress(server.bind ?? "")) {
-    findings.error([...path, "bind"], `"${server.bind}" is not an IP address or unix:// path`, "address");
-  }
+  checkServerBind(server, path, findings);
   const protocol = parseProtocol(server.port.protocol);
   if (isUnsupported(protocol)) {
     findings.error([...path, "port", "protocol"], `"${server.port.protocol}" is not a known protocol`, "protocol");
@@ -48,8 +49,22 @@ function checkServer(server: Server, path: Path, findings: Findings): void {
       findings.warning([...path, "tls", "httpsRedirect"], "has an effect on plain HTTP servers only", "no-effect");
     }
     checkServerTls(tls, [...path, "tls"], findings);
+    for (const [index, host] of server.hosts.entries()) {
+      checkServerName(host.split("/").at(-1) ?? "", [...path, "hosts", index], findings);
+    }
   } else if (Object.keys(tls).some((field) => field !== "httpsRedirect")) {
     findings.error([...path, "tls"], `${server.port.protocol} can have httpsRedirect only: use HTTPS or TLS`, "tls");
+  }
+}
+
+function checkServerBind(server: Server, path: Path, findings: Findings): void {
+  const bindsSocket = (server.bind ?? "").startsWith("unix://");
+  if (!(bindsSocket && server.port.number === 0)) checkPort(server.port.number, [...path, "port", "number"], findings);
+  if (bindsSocket && server.port.number !== 0) {
+    findings.error([...path, "port", "number"], "must be 0 for a Unix socket", "port");
+  }
+  if ((server.bind ?? "") !== "" && !bindsSocket && !isAddress(server.bind ?? "")) {
+    findings.error([...path, "bind"], `"${server.bind}" is not an IP address or unix:// path`, "address");
   }
 }
 

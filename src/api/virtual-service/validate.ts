@@ -5,6 +5,7 @@ import {
   checkHost,
   checkLabels,
   checkPort,
+  checkServerName,
   checkUnique,
   isAddress,
   isAddressOrSubnet,
@@ -103,6 +104,7 @@ function checkTlsMatch(
     if (checkHost(host, at, findings) && !hosts.some((own) => hostIsWithin(host, own))) {
       findings.error(at, `"${host}" is not within the hosts of the virtual service`, "sni-host");
     }
+    checkServerName(host, at, findings);
   }
   checkL4Match(match, path, findings);
 }

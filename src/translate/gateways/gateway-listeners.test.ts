@@ -199,7 +199,10 @@ describe("PASSTHROUGH", () => {
   it("has a chain for each match; server names that are taken are left out and reported", () => {
     const view = gatewayViewOf([
       db,
-      gateway("gw", [server("HTTPS 443 a", ["a.b.com"], simple), server("TLS 443 p", ["*.b.com"], passthrough)]),
+      gateway("gw", [
+        server("HTTPS 443 a", ["a.b.com", "*-z.b.com"], simple),
+        server("TLS 443 p", ["*.b.com"], passthrough),
+      ]),
       rules("1", ["*.b.com"], { tls: [...tls("x.b.com", "x.b.com"), ...tls("y.b.com", "x.b.com")] }),
       rules("2", ["*.b.com"], { tls: [...tls("a.b.com"), ...tls("y.b.com")] }),
       rules("3", ["c.com"], { tls: tls("c.com") }),

@@ -5,6 +5,7 @@ import { memoByIdentity } from "../../lib/memo.ts";
 import type { Message } from "../../lib/message.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 import { hasExtension } from "../capabilities.ts";
+import { keepMatchableNames } from "../listeners/chain-plan.ts";
 import type { RequestSource } from "../routes/request-source.ts";
 import type { ScopeView } from "../scope.ts";
 import { buildDownstreamTlsContext } from "../security/downstream.ts";
@@ -60,7 +61,10 @@ function planListener(view: ScopeView, { servers }: MergedListener, messages: Me
   if (first.kind === "http") return [planHttp(first, servers)];
   const ended = servers.filter(({ kind }) => kind === "https" || kind === "tlsTcp");
   const state = { view, messages, takenNames: new Set(ended.flatMap(({ serverNames }) => serverNames)) };
-  return servers.filter((server) => canServe(view, server)).flatMap((server) => planServer(state, server));
+  return servers
+    .filter((server) => canServe(view, server))
+    .flatMap((server) => planServer(state, server))
+    .flatMap(keepMatchableNames);
 }
 
 /** Without TLS or its inspector no chain is right: plain text in its place would be worse than nothing. */

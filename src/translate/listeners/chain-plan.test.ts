@@ -68,6 +68,14 @@ describe("appendChains", () => {
     expect(appendChains(existing, [plan(second)])).toEqual([...existing, ...rest.map(plan)]);
   });
 
+  it.each<[readonly string[], readonly ChainMatch[]]>([
+    [["*-b.example"], []],
+    [["*-b.example", "*.b.example"], [{ serverNames: ["*.b.example"] }]],
+    [["*"], [{ serverNames: ["*"] }]],
+  ])("leaves out server names that Envoy cannot match: %j", (serverNames, expected) => {
+    expect(appendChains([], [plan({ serverNames })])).toEqual(expected.map(plan));
+  });
+
   it("keeps a chain that nothing stands against as it is", () => {
     const chain = plan({ serverNames: ["b"] });
     expect(appendChains([plan({ serverNames: ["a"] })], [chain])[1]).toBe(chain);

@@ -55,7 +55,18 @@ export function isMatchAll({ match }: ChainPlan): boolean {
  */
 export function appendChains(existing: readonly ChainPlan[], incoming: readonly ChainPlan[]): readonly ChainPlan[] {
   const taken = new Set(existing.flatMap(listCombinations));
-  return [...existing, ...incoming.flatMap((chain) => takeRest(chain, taken))];
+  return [...existing, ...incoming.flatMap(keepMatchableNames).flatMap((chain) => takeRest(chain, taken))];
+}
+
+/**
+ * The chain with those server names that Envoy can match, or none where it had no others: a wildcard must be a whole
+ * label, and Envoy refuses a listener with "*-b.example.com". Without any name the chain would take everything.
+ */
+export function keepMatchableNames<Chain extends ChainPlan>(chain: Chain): readonly Chain[] {
+  const { serverNames = [] } = chain.match;
+  const matchable = serverNames.filter((name) => name === "*" || !name.replace(/^\*\./, "").includes("*"));
+  if (matchable.length === serverNames.length) return [chain];
+  return matchable.length === 0 ? [] : [{ ...chain, match: { ...chain.match, serverNames: matchable } }];
 }
 
 /** The conditions of a chain, as Envoy compares them. */
