@@ -7,7 +7,7 @@ machine_path := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check golden parity envoy-parity bench build
+.PHONY: help run test check golden parity envoy-parity fuzz bench build
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ parity: build ## Compare with the reference's recorded resources (CASES=01,03 pi
 
 envoy-parity: build ## Give the reference's cases to real Envoys (CASES and PARITY_DIR as above); fails on any rejection
 	@node tools/parity/envoy-acceptance.ts
+
+fuzz: build ## Break objects at random, check what proxies would get (RUNS=100000; FUZZ_SEED=n repeats a series)
+	@FUZZ_RUNS=$(or $(RUNS),100000) vitest run test/fuzz
 
 bench: build ## Measure speed and memory with many simulated proxies
 	@node test/bench/bench.ts

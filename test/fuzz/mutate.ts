@@ -4,7 +4,7 @@ import fc from "fast-check";
 export interface Edit {
   /** Picks the place: the nth of all values in the object. */
   readonly at: number;
-  readonly operation: "replace" | "remove" | "copyFrom" | "rename" | "wrap" | "repeat" | "nudge";
+  readonly operation: "replace" | "remove" | "copyFrom" | "rename" | "wrap" | "repeat" | "nudge" | "alike";
   /** Picks the other place for copyFrom. */
   readonly from: number;
   readonly value: unknown;
@@ -33,6 +33,9 @@ const words = [
   "0s",
   "-1s",
   "1h99999999s",
+  "400000000000s",
+  "0.1ns",
+  "1ms",
   "100",
   "10.60.0.10",
   "10.0.0.0/8",
@@ -62,8 +65,31 @@ const words = [
   "%REQ(x)%",
   "%",
   "\u0000",
+  "\ud800",
   "é世",
   "unix:///tmp/x",
+  "/c.pem",
+  "a.example.com",
+  "x.b.example.com",
+  "*-b.example.com",
+  "cart-v1",
+  "quiet/*",
+  "./*",
+  "10.50.0.2",
+  "10.60.0.11",
+  "fd00::/8",
+  "0.0.0.0/0",
+  "HTTP2",
+  "HTTP_PROXY",
+  "AUTO_PASSTHROUGH",
+  "OPTIONAL_MUTUAL",
+  "PERMISSIVE",
+  "STRICT",
+  "DNS_ROUND_ROBIN",
+  "LEAST_REQUEST",
+  "ALLOW_ANY",
+  "MESH_EXTERNAL",
+  "IPTABLES",
   "__proto__",
   "constructor",
   "x".repeat(300),
@@ -73,9 +99,13 @@ const words = [
   "\n",
 ];
 
+const numbers = [
+  0, 1, -1, 2, 80, 100, 443, 8080, 9000, 15001, 15006, 65535, 65536, 2147483648, 4294967295, 4294967296, 1e21, 0.5,
+];
+
 const leaf = fc.oneof(
   fc.constantFrom(...words),
-  fc.constantFrom<unknown>(null, true, false, 0, 1, -1, 80, 443, 8080, 65535, 65536, 1e21, 0.5, 100, 4294967296),
+  fc.constantFrom<unknown>(null, true, false, ...numbers),
   fc.string({ maxLength: 12 }),
   fc.integer(),
   fc.double(),
@@ -90,7 +120,11 @@ const anyValue = fc.oneof(
 export const edits: fc.Arbitrary<readonly Edit[]> = fc.array(
   fc.record({
     at: fc.nat({ max: 10_000 }),
-    operation: fc.constantFrom("replace", "remove", "copyFrom", "rename", "wrap", "repeat", "nudge"),
+    // A value of another type is mostly refused, so values of the same one come up more often.
+    operation: fc.oneof(
+      { weight: 2, arbitrary: fc.constantFrom("alike") },
+      { weight: 3, arbitrary: fc.constantFrom("replace", "remove", "copyFrom", "rename", "wrap", "repeat", "nudge") },
+    ),
     from: fc.nat({ max: 10_000 }),
     value: anyValue,
     word: fc.constantFrom(...words),
@@ -120,7 +154,8 @@ function applyEdit(root: Container, edit: Edit): void {
   if (edit.operation === "remove") Reflect.deleteProperty(owner, key);
   else if (edit.operation === "rename") {
     Reflect.deleteProperty(owner, key);
-    set(owner, edit.word, current);
+    // A list has no names: neither JSON nor YAML can give one a member such as "constructor".
+    if (!Array.isArray(owner)) set(owner, edit.word, current);
   } else set(owner, key, newValue(current, edit, places));
 }
 
@@ -133,11 +168,34 @@ function newValue(current: unknown, edit: Edit, places: readonly Place[]): unkno
       return [current];
     case "repeat":
       return Array.isArray(current) ? [...current, ...structuredClone(current)] : [current, current];
+    case "alike":
+      return valueLike(current, edit);
     case "nudge":
-      return typeof current === "number" ? current + 1 : `${String(current)}${edit.word}`;
+      return typeof current === "number"
+        ? current + 1
+        : `${typeof current === "string" ? current : JSON.stringify(current)}${edit.word}`;
     default:
       return edit.value;
   }
+}
+
+/** Another value of the same type, and a list the other way round. */
+function valueLike(current: unknown, edit: Edit): unknown {
+  if (typeof current === "number") return numbers[edit.from % numbers.length];
+  if (typeof current === "boolean") return !current;
+  if (typeof current === "string") return textLike(current, edit);
+  return Array.isArray(current) ? current.toReversed() : edit.value;
+}
+
+/** What texts look like whose place takes nothing else: durations, addresses, enum names, paths, hosts. */
+const shapes = [/^-?[0-9.]+(ns|ms|s|m|h)/, /^[0-9.:/]+$/, /^[A-Z_]{3,}$/, /^\/|^unix:/, /^[a-z*~.][-a-z0-9*./]*$/];
+
+/** A word that looks the same in every other case: most others would be refused at once. */
+function textLike(current: string, { word, from }: Edit): string {
+  const shape = shapes.find((candidate) => candidate.test(current));
+  if (shape === undefined || from % 2 === 0) return word;
+  const alike = words.filter((candidate) => shape.test(candidate));
+  return alike[from % alike.length] ?? word;
 }
 
 /** Defines an own property also for keys such as "__proto__", as JSON.parse does. */
