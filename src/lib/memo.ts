@@ -2,7 +2,11 @@
  * Memoization by the identity of inputs. The snapshot shares what did not change, so equal identity means equal input,
  * and a generator that runs again after a change finds the parts that the change did not touch already built. Entries
  * are weak: they live as long as their first input does.
+ *
+ * This is for functions whose few arguments are objects (indexes, derived facts). Where the same owner is asked in the
+ * name of many (each port, namespace or scope), slot-memo.ts keeps one result for each of them.
  */
+import { isSameList } from "./same-list.ts";
 
 type Entry = { readonly rest: readonly unknown[]; readonly value: unknown };
 
@@ -24,8 +28,4 @@ export function memoByIdentity<Owner extends object, Rest extends readonly unkno
     entries.set(owner, [{ rest, value }, ...known].slice(0, keep));
     return value;
   };
-}
-
-function isSameList(a: readonly unknown[], b: readonly unknown[]): boolean {
-  return a.length === b.length && a.every((value, index) => Object.is(value, b[index]));
 }

@@ -1,3 +1,5 @@
+import { isSameList } from "../lib/same-list.ts";
+
 /**
  * True where two plain values (objects, arrays, Sets and Maps with text keys, primitives) have the same content. Used to
  * keep the identity of derived values that came out the same; absent and undefined fields are equal.
@@ -25,6 +27,5 @@ export function keepIfEqual<Value>(before: Value | undefined, after: Value): Val
 
 /** The earlier array where it has identical elements in the same order. */
 export function keepIfSameElements<Item>(before: readonly Item[] | undefined, after: readonly Item[]): readonly Item[] {
-  if (before === undefined || before.length !== after.length) return after;
-  return before.every((item, index) => item === after[index]) ? before : after;
+  return before !== undefined && isSameList(before, after) ? before : after;
 }

@@ -9,6 +9,7 @@ import type {
 import type { LocalityLbEndpoints } from "@meltemi/protos/envoy/config/endpoint/v3";
 import { isWildcardHost } from "../../lib/hostname.ts";
 import { isHttp } from "../../lib/protocol.ts";
+import { createSlotMemo } from "../../lib/slot-memo.ts";
 import { inferNamespaceMtls, type MtlsMode } from "../../model/mtls.ts";
 import type { Service, ServicePort } from "../../model/service.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
@@ -18,7 +19,6 @@ import type { MergedDestinationRule } from "../destination-rules.ts";
 import { findLocalityRule, weighsLocalities } from "../endpoints/locality-setting.ts";
 import { buildEndpoints, keepsSessions } from "../endpoints/service-endpoints.ts";
 import { buildDnsSrvClusterName, buildOutboundClusterName } from "../names.ts";
-import { createSlotMemo } from "../routes/slot-memo.ts";
 import type { ScopeKey } from "../scope.ts";
 import { proxyProtocolSocketName, tlsSocketName } from "../security/transport-socket.ts";
 import { buildTransport, type ClusterTls, decideClusterTls, originatesTls } from "./cluster-tls.ts";

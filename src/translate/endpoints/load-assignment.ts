@@ -1,13 +1,13 @@
 /** Load assignments by cluster name: EDS (Istio: xds/eds.go and xds/endpoints, rows C95-C106, X43). */
 import type { ClusterLoadAssignment } from "@meltemi/protos/envoy/config/endpoint/v3";
 import type { ObjectRef } from "../../lib/message.ts";
+import { createSlotMemo } from "../../lib/slot-memo.ts";
 import { type Service, serviceKey } from "../../model/service.ts";
 import type { Built } from "../built.ts";
 import { selectPolicyDiscovery } from "../clusters/discovery.ts";
 import { outboundClusters } from "../clusters/outbound.ts";
 import { type EffectivePolicy, mergeRulePolicy } from "../clusters/traffic-policy.ts";
 import { type ClusterName, parseClusterName } from "../names.ts";
-import { createSlotMemo } from "../routes/slot-memo.ts";
 import type { ScopeKey, ScopeView } from "../scope.ts";
 import { buildEndpoints } from "./service-endpoints.ts";
 

@@ -5,6 +5,7 @@ import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/fil
 import type { DownstreamTlsContext } from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
+import { createSlotMemo } from "../../lib/slot-memo.ts";
 import { withSources } from "../built.ts";
 import { type ChainPlan, isMatchAll } from "../listeners/chain-plan.ts";
 import { buildMatch } from "../listeners/outbound-listener.ts";
@@ -12,7 +13,6 @@ import type { FilterFacts } from "../network-filters/filter-facts.ts";
 import { buildHttpConnectionManager, buildStatPrefix } from "../network-filters/http-connection-manager.ts";
 import { buildMetadataExchangeFilters } from "../network-filters/metadata-exchange.ts";
 import { buildTcpFilters } from "../network-filters/tcp-proxy.ts";
-import { createSlotMemo } from "../routes/slot-memo.ts";
 import { buildDownstreamTlsSocket } from "../security/transport-socket.ts";
 
 /** A chain as plain data: with the facts all that building it reads. */

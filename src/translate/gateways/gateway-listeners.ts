@@ -2,12 +2,12 @@
 import { packAny } from "@meltemi/protos";
 import type { FilterChain, Listener, ListenerFilter } from "@meltemi/protos/envoy/config/listener/v3";
 import { type Message, type ObjectRef, objectKey } from "../../lib/message.ts";
+import { createSlotMemo } from "../../lib/slot-memo.ts";
 import { type Built, sourcesOf } from "../built.ts";
 import { hasExtension } from "../capabilities.ts";
 import { buildAddress } from "../listeners/addresses.ts";
 import { tlsInspector } from "../listeners/listener-filters.ts";
 import { deriveFilterFacts, type FilterFacts } from "../network-filters/filter-facts.ts";
-import { createSlotMemo } from "../routes/slot-memo.ts";
 import type { ListenerKey, ScopeView } from "../scope.ts";
 import { buildListenerAccessLogs } from "../telemetry/access-log.ts";
 import { buildGatewayChain } from "./gateway-chain.ts";

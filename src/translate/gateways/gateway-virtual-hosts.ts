@@ -2,12 +2,12 @@
 import type { Route, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import { memoByIdentity } from "../../lib/memo.ts";
 import { objectKey } from "../../lib/message.ts";
+import { createSlotMemo } from "../../lib/slot-memo.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 import { type PartSource, withSources } from "../built.ts";
 import { buildBlackholeVirtualHostName } from "../names.ts";
 import { destinationsOfView } from "../routes/destinations.ts";
 import { routeFactsOf } from "../routes/route-facts.ts";
-import { createSlotMemo } from "../routes/slot-memo.ts";
 import { indexVirtualServices } from "../routes/view-index.ts";
 import { buildVirtualHost } from "../routes/virtual-host.ts";
 import { buildVirtualServiceRoutes, sortCatchAllLast } from "../routes/virtual-service-routes.ts";

@@ -10,10 +10,10 @@ import type {
   RouteMatch,
   VirtualHost,
 } from "@meltemi/protos/envoy/config/route/v3";
+import { createSlotMemo } from "../../lib/slot-memo.ts";
 import type { Built } from "../built.ts";
 import { buildOutboundClusterName, buildServiceRouteName, parseClusterName } from "../names.ts";
 import { routeConfiguration } from "../routes/route-configuration.ts";
-import { createSlotMemo } from "../routes/slot-memo.ts";
 import type { ScopeView } from "../scope.ts";
 
 const faultFilter = "envoy.filters.http.fault";

@@ -1,7 +1,7 @@
 import type { Listener } from "@meltemi/protos/envoy/config/listener/v3";
 import { memoByIdentity } from "../../lib/memo.ts";
+import { createSlotMemo } from "../../lib/slot-memo.ts";
 import type { FilterFacts } from "../network-filters/filter-facts.ts";
-import { createSlotMemo } from "../routes/slot-memo.ts";
 
 /** Listeners kept for one mesh configuration: those of large meshes with many kinds of workloads. */
 const mostListeners = 65_536;

@@ -2,9 +2,10 @@
  * The names under which a client may call a service: the domains of its virtual host. Rules: Istio
  * pilot/pkg/networking/core/httproute.go (generateVirtualHostDomains, GenerateAltVirtualHosts).
  */
+
+import { createSlotMemo } from "../../lib/slot-memo.ts";
 import { type Service, unspecifiedAddress } from "../../model/service.ts";
 import type { ScopeKey } from "../scope.ts";
-import { createSlotMemo } from "./slot-memo.ts";
 
 /** What of a scope decides about domains. */
 export type DomainScope = Pick<ScopeKey, "dnsDomain" | "dnsCapture" | "ipFamilies">;

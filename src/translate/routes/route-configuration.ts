@@ -3,6 +3,7 @@ import { bool, u32 } from "@meltemi/protos";
 import type { RouteConfiguration, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import { type ObjectRef, objectKey } from "../../lib/message.ts";
 import { isHttp, isUnsupported } from "../../lib/protocol.ts";
+import { createSlotMemo } from "../../lib/slot-memo.ts";
 import type { Service, ServicePort } from "../../model/service.ts";
 import { type Built, sourcesOf, withSources } from "../built.ts";
 import {
@@ -16,7 +17,6 @@ import type { EgressListener, ScopeView } from "../scope.ts";
 import { listClientAddresses } from "./host-domains.ts";
 import { routeFactsOf } from "./route-facts.ts";
 import { type DroppedDomain, listSidecarVirtualHosts } from "./sidecar-virtual-hosts.ts";
-import { createSlotMemo } from "./slot-memo.ts";
 import { findUnknownHost } from "./unknown-host.ts";
 
 /** Istio lets direct responses be as long as its validation does: 1 MiB instead of Envoy's 4 KiB. */

@@ -6,6 +6,7 @@ import type { Route, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import { refOf } from "../../api/object.ts";
 import { hostIsWithin, isWildcardHost } from "../../lib/hostname.ts";
 import { isHttp, isUnsupported } from "../../lib/protocol.ts";
+import { createSlotMemo } from "../../lib/slot-memo.ts";
 import type { Service, ServicePort } from "../../model/service.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 import type { PartSource } from "../built.ts";
@@ -16,7 +17,6 @@ import { type DomainList, joinHostPort, listHostDomains, listServiceDomains } fr
 import { meshGateways } from "./request-source.ts";
 import { type RouteFacts, routeFactsOf } from "./route-facts.ts";
 import { routeSemanticsOf } from "./route-semantics.ts";
-import { createSlotMemo } from "./slot-memo.ts";
 import { indexServices, indexVirtualServices, indexWildcardServices } from "./view-index.ts";
 import { buildDefaultRoute, buildVirtualHost } from "./virtual-host.ts";
 import { buildVirtualServiceRoutes } from "./virtual-service-routes.ts";

@@ -5,12 +5,12 @@
 import type { Route, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import type { OutboundTrafficPolicy } from "../../api/sidecar/schema.ts";
 import { resolveShortHost } from "../../lib/hostname.ts";
+import { createSlotMemo } from "../../lib/slot-memo.ts";
 import { allowAnyVirtualHost, blockAllVirtualHost, passthroughCluster } from "../names.ts";
 import type { ScopeView } from "../scope.ts";
 import { buildDestinationCluster } from "./destinations.ts";
 import { buildTimeouts } from "./route-action.ts";
 import type { RouteFacts } from "./route-facts.ts";
-import { createSlotMemo } from "./slot-memo.ts";
 
 const blockedStatus = 502;
 const dynamicDnsVirtualHost = "allow_any_dynamic_dns";

@@ -6,6 +6,7 @@ import type { Route } from "@meltemi/protos/envoy/config/route/v3";
 import { refOf } from "../../api/object.ts";
 import type { HttpMatch, HttpRoute } from "../../api/virtual-service/schema.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
+import { createSlotMemo } from "../../lib/slot-memo.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 import { type PartSource, withSources } from "../built.ts";
 import { hasExtension } from "../capabilities.ts";
@@ -23,7 +24,6 @@ import { buildForwardingAction, type ResolvedRule } from "./route-action.ts";
 import { type RouteFacts, routeFactsOf } from "./route-facts.ts";
 import { buildRouteMatch, isCatchAllMatch } from "./route-match.ts";
 import { routeSemanticsOf } from "./route-semantics.ts";
-import { createSlotMemo } from "./slot-memo.ts";
 
 export interface RouteContext {
   readonly view: ScopeView;

@@ -2,30 +2,24 @@ import type { Gateway } from "../../api/gateway/schema.ts";
 import { type Labels, labelsMatch } from "../../api/object.ts";
 import type { Sidecar } from "../../api/sidecar/schema.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
+import { createSlotMemo, memoByKey } from "../../lib/slot-memo.ts";
 import { isVisibleFrom } from "../../model/export-to.ts";
 import type { Service } from "../../model/service.ts";
 import type { ResolvedVirtualService, Snapshot } from "../../snapshot/snapshot.ts";
 import type { MergedDestinationRule } from "../destination-rules.ts";
 import type { EgressListener, ScopeKey, ScopeView } from "../scope.ts";
 import { findDestinationRule } from "./destination-rule-index.ts";
-import { memoByKey } from "./memo-by-key.ts";
 import { deriveSidecarScope, type SidecarScope } from "./sidecar-scope.ts";
 import { indexByHostname, listVisibleRules, listVisibleServices } from "./visible.ts";
 
-const views = new WeakMap<Snapshot, Map<string, ScopeView>>();
+const views = createSlotMemo<ScopeView>(Number.POSITIVE_INFINITY);
 
 /**
  * The mesh as a scope sees it, made once for each snapshot and key. Its parts (`services`, `egressListeners`, ...) are the
  * objects of the snapshot before as long as they read the same, so that generators may memoize on identity.
  */
 export function createScopeView(snapshot: Snapshot, key: ScopeKey): ScopeView {
-  const ofSnapshot = views.get(snapshot) ?? new Map<string, ScopeView>();
-  views.set(snapshot, ofSnapshot);
-  const known = ofSnapshot.get(key.id);
-  if (known !== undefined) return known;
-  const view = new LazyScopeView(snapshot, key);
-  ofSnapshot.set(key.id, view);
-  return view;
+  return views({ owner: snapshot, slot: key.id }, [], () => new LazyScopeView(snapshot, key));
 }
 
 const noRules: readonly ResolvedVirtualService[] = [];

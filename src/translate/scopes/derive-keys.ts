@@ -6,6 +6,7 @@ import type { DestinationRule } from "../../api/destination-rule/schema.ts";
 import { type Labels, refOf } from "../../api/object.ts";
 import type { Sidecar } from "../../api/sidecar/schema.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
+import { memoByKey } from "../../lib/slot-memo.ts";
 import { formatLocality, type Locality } from "../../model/endpoint.ts";
 import { isVisibleFrom } from "../../model/export-to.ts";
 import type { Proxy as MeshProxy } from "../../model/proxy.ts";
@@ -16,7 +17,6 @@ import { filterLabels, listTrafficParts } from "../../snapshot/selector-labels.t
 import type { Snapshot } from "../../snapshot/snapshot.ts";
 import type { ListenerKey, ScopeKey, WorkloadKey } from "../scope.ts";
 import { canonicalText } from "./canonical-text.ts";
-import { memoByKey } from "./memo-by-key.ts";
 import { deriveServiceTargets } from "./service-targets.ts";
 import { findSidecar } from "./sidecar-selection.ts";
 

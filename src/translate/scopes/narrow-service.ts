@@ -1,6 +1,7 @@
+import { createSlotMemo } from "../../lib/slot-memo.ts";
 import type { Service } from "../../model/service.ts";
 
-const narrowed = new WeakMap<Service, Map<string, Service>>();
+const narrowed = createSlotMemo<Service>(Number.POSITIVE_INFINITY);
 
 /**
  * The service with only these ports and aliases: the service itself where nothing is left out, otherwise always the same
@@ -17,12 +18,6 @@ export function narrowService(
   if (ports.length === 0 && service.ports.length > 0) return undefined;
   const aliases = service.aliases.filter((alias) => isKept.alias(alias.hostname, alias.namespace));
   if (ports.length === service.ports.length && aliases.length === service.aliases.length) return service;
-  const key = JSON.stringify([ports.map((port) => port.number), aliases]);
-  const copies = narrowed.get(service) ?? new Map<string, Service>();
-  narrowed.set(service, copies);
-  const known = copies.get(key);
-  if (known !== undefined) return known;
-  const copy = { ...service, ports, aliases };
-  copies.set(key, copy);
-  return copy;
+  const slot = JSON.stringify([ports.map((port) => port.number), aliases]);
+  return narrowed({ owner: service, slot }, [], () => ({ ...service, ports, aliases }));
 }

@@ -1,9 +1,9 @@
 /** What a namespace may see of the mesh: services and virtual services by their exportTo. */
 import { memoByIdentity } from "../../lib/memo.ts";
+import { memoByKey } from "../../lib/slot-memo.ts";
 import { isVisibleFrom } from "../../model/export-to.ts";
 import type { Service } from "../../model/service.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
-import { memoByKey } from "./memo-by-key.ts";
 
 /**
  * Services visible from a namespace, one for each hostname, in the order given. All namespaces for which nothing special

@@ -1,8 +1,10 @@
 /**
  * Keeps what was built last for each (owner, slot). A slot is text that says for whom it was built (port, gateway,
  * capabilities …), so scopes that see an owner differently do not push each other out; the inputs are compared by
- * identity. Unlike lib/memo.ts the number of slots is not small: one virtual service is built for many ports.
+ * identity, and a new input replaces what the slot had. Many slots of one owner are kept: one virtual service is built
+ * for many ports. memo.ts is for functions of few objects without such a name: it compares all it keeps.
  */
+import { isSameList } from "./same-list.ts";
 
 interface Entry<Value> {
   readonly inputs: readonly unknown[];
@@ -34,11 +36,15 @@ export function createSlotMemo<Value>(limit = 4096): SlotMemo<Value> {
   };
 }
 
+/** Wraps a pure function of an owner and a text; all results live as long as their owner. */
+export function memoByKey<Owner extends object, Value>(
+  build: (owner: Owner, key: string) => Value,
+): (owner: Owner, key: string) => Value {
+  const memo = createSlotMemo<Value>(Number.POSITIVE_INFINITY);
+  return (owner, key) => memo({ owner, slot: key }, [], () => build(owner, key));
+}
+
 function dropOldest(slots: Map<string, unknown>): void {
   const oldest = slots.keys().next();
   if (oldest.done !== true) slots.delete(oldest.value);
-}
-
-function isSameList(a: readonly unknown[], b: readonly unknown[]): boolean {
-  return a.length === b.length && a.every((value, index) => Object.is(value, b[index]));
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createSlotMemo } from "./slot-memo.ts";
+import { createSlotMemo, memoByKey } from "./slot-memo.ts";
 
 describe("createSlotMemo", () => {
   it("builds again only where an input is another one", () => {
@@ -29,4 +29,17 @@ describe("createSlotMemo", () => {
     expect(memo({ owner, slot: "a" }, [], () => 2)).toBe(2);
     expect(memo({ owner, slot: "c" }, [], () => 2)).toBe(1);
   });
+});
+
+it("keeps every key of an owner, also where there is nothing to keep", () => {
+  let calls = 0;
+  const find = memoByKey((_owner: object, key: string): string | undefined => {
+    calls += 1;
+    return key === "none" ? undefined : key;
+  });
+  const owner = {};
+  for (const key of ["a", "none", "a", "none"]) expect(find(owner, key)).toBe(key === "none" ? undefined : key);
+  expect(calls).toBe(2);
+  expect(find({}, "a")).toBe("a");
+  expect(calls).toBe(3);
 });
