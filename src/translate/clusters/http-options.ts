@@ -55,7 +55,10 @@ export function buildHttpOptions(
     ...buildVersion(traffic),
     ...(upstreamTls === undefined ? {} : { upstream_http_protocol_options: upstreamTls }),
   };
-  return Object.keys(options).length === 0 ? undefined : options;
+  if (Object.keys(options).length === 0) return undefined;
+  // Envoy refuses options that leave the version open (Istio: cluster_builder.go build).
+  const isOpen = !("explicit_http_config" in options) && !("use_downstream_protocol_config" in options);
+  return isOpen ? { ...options, explicit_http_config: { http_protocol_options: {} } } : options;
 }
 
 /** The field of a cluster that carries the options. */

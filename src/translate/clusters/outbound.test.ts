@@ -172,6 +172,8 @@ describe("what a rule makes of it", () => {
     });
     expect(httpOptions(cluster)).toMatchObject({
       common_http_protocol_options: { idle_timeout: "20s", max_requests_per_connection: 9 },
+      // Without a version Envoy would refuse the cluster.
+      explicit_http_config: { http_protocol_options: {} },
     });
   });
 });
