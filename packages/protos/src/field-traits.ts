@@ -6,7 +6,7 @@ import { resolveMessage } from "./schema.ts";
  */
 
 /** Wire type of varints. */
-export const WIRE_VARINT = 0;
+const WIRE_VARINT = 0;
 /** Wire type of strings, bytes, messages, maps and packed lists. */
 export const WIRE_DELIMITED = 2;
 

@@ -24,13 +24,10 @@ export { findUnknownKeys } from "./verify.ts";
 export {
   concatBytes,
   type DeltaResourceParts,
-  encodeAny,
   encodeDeltaDiscoveryResponse,
   encodeDiscoveryResponse,
   frameDeltaResource,
   frameSotwResource,
   lengthDelimited,
   type ResponseHead,
-  stringField,
-  varintField,
 } from "./wire.ts";

@@ -3,14 +3,18 @@
  * responses that carry it to thousands of proxies differ only in version and nonce and are spliced around its bytes.
  * Field numbers are those of envoy.service.discovery.v3.
  */
-import protobuf from "protobufjs/light.js";
 import { encode } from "./encode.ts";
-import { WIRE_DELIMITED, WIRE_VARINT } from "./field-traits.ts";
+import { WIRE_DELIMITED } from "./field-traits.ts";
 
 /** Field `resources` of a state-of-the-world response. */
 const SOTW_RESOURCES = 2;
 /** Field `resources` of an incremental response. */
 const DELTA_RESOURCES = 2;
+/** Fields of a Resource, the elements of an incremental response. */
+const RESOURCE_VERSION = 1;
+const RESOURCE_BODY = 2;
+const RESOURCE_NAME = 3;
+const ANY_URL = 1;
 const ANY_VALUE = 2;
 
 /** Joins byte sequences. */
@@ -26,27 +30,12 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
 
 /** A length-delimited field (message, string or bytes) with its tag and length in front. */
 export function lengthDelimited(fieldNumber: number, bytes: Uint8Array): Uint8Array {
-  // Joined rather than written, as a writer would copy a large resource twice.
-  return concatBytes([finish(startField(fieldNumber, WIRE_DELIMITED).uint32(bytes.length)), bytes]);
-}
-
-export function stringField(fieldNumber: number, text: string): Uint8Array {
-  return finish(startField(fieldNumber, WIRE_DELIMITED).string(text));
-}
-
-/** A varint field; `value` is a non-negative safe integer. */
-export function varintField(fieldNumber: number, value: number): Uint8Array {
-  return finish(startField(fieldNumber, WIRE_VARINT).uint64(value));
-}
-
-/** The bytes of an Any from the bytes of its message. */
-export function encodeAny(url: string, message: Uint8Array): Uint8Array {
-  return concatBytes([stringField(1, url), ...(message.length === 0 ? [] : [lengthDelimited(ANY_VALUE, message)])]);
+  return concatBytes(partsOfField(fieldNumber, [bytes]));
 }
 
 /** One resource as a framed field of a state-of-the-world response. `message` is the encoded resource. */
 export function frameSotwResource(url: string, message: Uint8Array): Uint8Array {
-  return lengthDelimited(SOTW_RESOURCES, encodeAny(url, message));
+  return concatBytes(partsOfField(SOTW_RESOURCES, partsOfAny(url, message)));
 }
 
 export interface DeltaResourceParts {
@@ -59,8 +48,13 @@ export interface DeltaResourceParts {
 
 /** One resource as a framed field of an incremental response. */
 export function frameDeltaResource({ name, version, typeUrl, message }: DeltaResourceParts): Uint8Array {
-  const head = encode("envoy.service.discovery.v3.Resource", { name, version });
-  return lengthDelimited(DELTA_RESOURCES, concatBytes([head, lengthDelimited(2, encodeAny(typeUrl, message))]));
+  return concatBytes(
+    partsOfField(DELTA_RESOURCES, [
+      ...partsOfText(RESOURCE_VERSION, version),
+      ...partsOfField(RESOURCE_BODY, partsOfAny(typeUrl, message)),
+      ...partsOfText(RESOURCE_NAME, name),
+    ]),
+  );
 }
 
 export interface ResponseHead {
@@ -106,11 +100,32 @@ function controlPlane({ controlPlane: identifier }: ResponseHead): { readonly id
   return identifier === undefined ? undefined : { identifier };
 }
 
-function startField(fieldNumber: number, wireType: number): protobuf.Writer {
-  return protobuf.Writer.create().uint32(((fieldNumber << 3) | wireType) >>> 0);
+// Fields inside fields are lists of parts until the outermost one is joined: a resource is copied once, however deep.
+type Parts = readonly Uint8Array[];
+
+function partsOfField(fieldNumber: number, content: Parts): Parts {
+  const length = content.reduce((sum, part) => sum + part.length, 0);
+  return [fieldHead(fieldNumber, length), ...content];
 }
 
-/** A copy, as the writer's buffer may be part of one that Node shares out. */
-function finish(writer: protobuf.Writer): Uint8Array {
-  return new Uint8Array(writer.finish(true));
+/** Nothing for an empty text, as proto3 has it. */
+function partsOfText(fieldNumber: number, text: string): Parts {
+  return text === "" ? [] : partsOfField(fieldNumber, [utf8.encode(text)]);
+}
+
+function partsOfAny(url: string, message: Uint8Array): Parts {
+  const value = message.length === 0 ? [] : partsOfField(ANY_VALUE, [message]);
+  return [...partsOfText(ANY_URL, url), ...value];
+}
+
+const utf8 = new TextEncoder();
+
+/** Tag and length of a length-delimited field, written by hand: there are two or more of them for each resource. */
+function fieldHead(fieldNumber: number, length: number): Uint8Array {
+  const bytes: number[] = [];
+  for (let rest of [(fieldNumber << 3) | WIRE_DELIMITED, length]) {
+    for (; rest > 0x7f; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);
+    bytes.push(rest);
+  }
+  return Uint8Array.from(bytes);
 }
