@@ -282,8 +282,7 @@ describe("what a destination rule does", () => {
     apply(routes("{retries: {attempts: 0}, route: [{destination: {host: echo.test}}]}"), rule(`${outlier}, ${pool}`));
     v1.answerWith(500);
     await eventually("v2 alone answers", async () => (await countUpstreams(20))["v2"] === 20);
-    expect(await envoy.admin("stats?filter=ejections_active&usedonly")).toMatch(/echo\.test.*: 1
-/);
+    expect(await envoy.admin("stats?filter=ejections_active&usedonly")).toMatch(/echo\.test.*: 1$/m);
     v1.answerWith(200);
     apply(rule());
     await until("v1 answers again", () => get("/"), isFrom("v1"));
