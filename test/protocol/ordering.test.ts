@@ -1,12 +1,11 @@
 /** Section E of the checklist, as far as it is the stream's: order, warming, scoping; in both variants. */
 import { expect } from "vitest";
 import type { Received, Variant, XdsStream } from "../support/xds-client.ts";
-import { createCaseTable, startRig } from "../support/xds-client-cases.ts";
+import { cases, startRig } from "../support/xds-client-cases.ts";
 import { nodeOf, type TableType, typeUrls, type XdsRig } from "../support/xds-client-rig.ts";
 
 const variants: readonly Variant[] = ["sotw", "delta"];
 const types: readonly TableType[] = ["cds", "eds", "lds", "rds"];
-const cases = createCaseTable();
 
 /** A client of all four types on one stream, as Envoy is one; it answers only where a test says so. */
 class Mesh {

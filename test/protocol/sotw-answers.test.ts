@@ -1,11 +1,10 @@
 /** Section B of the checklist: acknowledgements, refusals, nonces and versions in the state of the world. */
 import { expect } from "vitest";
-import { createCaseTable, startRig } from "../support/xds-client-cases.ts";
+import { cases, startRig } from "../support/xds-client-cases.ts";
 import { nodeOf, type TableType, typeUrls, type XdsRig } from "../support/xds-client-rig.ts";
 import { SotwSession } from "../support/xds-client-session.ts";
 
 const all: readonly TableType[] = ["cds", "eds", "lds", "rds"];
-const cases = createCaseTable();
 
 /** What a client of a type asks for to get the resource "a". */
 function namesFor(type: TableType): readonly string[] {

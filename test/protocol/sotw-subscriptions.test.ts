@@ -1,13 +1,12 @@
 /** Section C of the checklist: what a client of the state of the world asks for, and what it gets. */
 import { expect } from "vitest";
 import type { Received } from "../support/xds-client.ts";
-import { createCaseTable, startRig } from "../support/xds-client-cases.ts";
+import { cases, startRig } from "../support/xds-client-cases.ts";
 import { nodeOf, type TableType, typeUrls, type XdsRig } from "../support/xds-client-rig.ts";
 import { SotwSession } from "../support/xds-client-session.ts";
 
 const whole: readonly TableType[] = ["cds", "lds"];
 const named: readonly TableType[] = ["eds", "rds"];
-const cases = createCaseTable();
 
 /** A rig with resources "a", "b" and "c" of a type. */
 async function startWith(type: TableType): Promise<XdsRig> {

@@ -4,12 +4,11 @@ import { decode, encode } from "@meltemi/protos";
 import { expect, onTestFinished, vi } from "vitest";
 import type { Variant } from "../support/xds-client.ts";
 import { openUnread, XdsClient } from "../support/xds-client.ts";
-import { createCaseTable, startRig } from "../support/xds-client-cases.ts";
+import { cases, startRig } from "../support/xds-client-cases.ts";
 import { nodeOf, type RigOptions, type TableType, typeUrls, type XdsRig } from "../support/xds-client-rig.ts";
 import { DeltaSession, SotwSession } from "../support/xds-client-session.ts";
 
 const variants: readonly Variant[] = ["sotw", "delta"];
-const cases = createCaseTable();
 const invalidArgument = 3;
 const resourceExhausted = 8;
 const unavailable = 14;

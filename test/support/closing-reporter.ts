@@ -1,12 +1,25 @@
-import type { Reporter, TestModule } from "vitest/node";
+import { readdirSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import type { Reporter, TestModule, Vitest } from "vitest/node";
+import { buildChecklist, type Checklist } from "./checklist.ts";
+
+const protocolTests = join(import.meta.dirname, "../protocol");
 
 /**
  * Prints the last line of a test run, "N passed, N failed": the plain form that a person and a machine can both read.
- * A file that could not even be loaded counts as one failure, and so does an error outside every test.
+ * A file that could not even be loaded counts as one failure, and so does an error outside every test. Where protocol
+ * tests ran, the table of the checklist comes before it; a number without a test fails the run.
  */
 export default class ClosingReporter implements Reporter {
+  #isFiltered = false;
+
+  onInit(vitest: Vitest): void {
+    this.#isFiltered = vitest.config.testNamePattern !== undefined;
+  }
+
   onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[]): void {
-    const count = { passed: 0, failed: 0, skipped: 0 };
+    const checklist = this.#buildChecklist(modules);
+    const count = { passed: 0, failed: checklist.missing.length, skipped: 0 };
     for (const module of modules) {
       const tests = [...module.children.allTests()];
       for (const test of tests) {
@@ -17,8 +30,20 @@ export default class ClosingReporter implements Reporter {
       if (tests.length === 0 || module.errors().length > 0) count.failed += 1;
     }
     if (errors.length > 0) count.failed += 1;
+    if (checklist.missing.length > 0) process.exitCode = 1;
     const skipped = count.skipped > 0 ? `, ${count.skipped} skipped` : "";
+    const lines = [...checklist.lines, `${count.passed} passed, ${count.failed} failed${skipped}`];
     // On exit, so that nothing the other reporters print comes after it.
-    process.on("exit", () => process.stdout.write(`\n${count.passed} passed, ${count.failed} failed${skipped}\n`));
+    process.on("exit", () => process.stdout.write(`\n${lines.join("\n")}\n`));
+  }
+
+  #buildChecklist(modules: readonly TestModule[]): Checklist {
+    const protocolModules = modules.filter(({ moduleId }) => dirname(moduleId) === protocolTests);
+    const results = protocolModules.flatMap(({ children }) => {
+      return [...children.allTests()].map((test) => ({ title: test.name, state: test.result().state }));
+    });
+    const ran = new Set(protocolModules.map(({ moduleId }) => basename(moduleId)));
+    const files = readdirSync(protocolTests).filter((file) => file.endsWith(".test.ts"));
+    return buildChecklist(results, !this.#isFiltered && files.every((file) => ran.has(file)));
   }
 }

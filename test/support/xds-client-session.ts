@@ -37,20 +37,34 @@ abstract class Session {
     return response;
   }
 
-  /**
-   * Fails where a response of this type comes. A question of another type is asked and answered: whatever was due before
-   * it would have come first.
-   */
+  /** Fails where a response of this type comes. */
   async quiet(): Promise<void> {
-    for (let round = 0; round < barrierRounds; round++) {
-      this.passBarrier();
-      const response = await this.stream.next();
-      if (response.typeUrl !== this.#barrierUrl) {
-        throw new Error(`unexpected response: ${response.names.join(" ")} removed ${response.removed.join(" ")}`);
-      }
-      this.ackBarrier(response);
-    }
+    await this.exchange(({ names, removed }) => {
+      throw new Error(`unexpected response: ${names.join(" ")} removed ${removed.join(" ")}`);
+    });
     if (this.stream.untaken > 0) throw new Error(`${this.stream.untaken} unexpected responses`);
+  }
+
+  /**
+   * Takes responses of this type, which `take` must answer, until none is due. A question of another type is asked and
+   * answered: whatever was due before it would have come first.
+   */
+  async exchange(take: (response: Received) => void): Promise<void> {
+    let quietRounds = 0;
+    while (quietRounds < barrierRounds) {
+      quietRounds += 1;
+      this.passBarrier();
+      for (;;) {
+        const response = await this.stream.next();
+        if (response.typeUrl === this.#barrierUrl) {
+          this.ackBarrier(response);
+          break;
+        }
+        this.last = response;
+        take(response);
+        quietRounds = 0;
+      }
+    }
   }
 
   get #barrierUrl(): string {

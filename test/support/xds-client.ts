@@ -25,6 +25,8 @@ export interface ReceivedResource {
   /** Delta alone. */
   readonly version: string;
   readonly typeUrl: string;
+  /** Of the encoded message. */
+  readonly bytes: Uint8Array;
   readonly message: Readonly<Record<string, unknown>>;
 }
 
@@ -212,5 +214,5 @@ function parseResource(
   const message = decode(typeName, value) as Readonly<Record<string, unknown>>;
   const inner = String(message["name"] ?? message["cluster_name"] ?? "");
   if (name !== "" && name !== inner) throw new Error(`resource ${inner} is called ${name}`);
-  return { name: inner, version, typeUrl, message };
+  return { name: inner, version, typeUrl, bytes: value, message };
 }
