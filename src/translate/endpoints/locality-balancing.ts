@@ -2,7 +2,6 @@
  * Weights and priorities of localities as the caller sees them (Istio: core/loadbalancer; Envoy: priority levels and
  * locality weighted load balancing).
  */
-
 import type { LocalityLbSetting } from "../../api/destination-rule/schema.ts";
 import type { Labels } from "../../api/object.ts";
 import { findOwn } from "../../lib/find-own.ts";
