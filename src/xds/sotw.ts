@@ -72,10 +72,26 @@ function handleRequest(state: WatchState, request: SotwRequest): Transition {
     ];
   }
   // An answer to an older response says nothing about the newest, and its list of names may be older too.
-  if (request.nonce !== nonceOf(state.delivery)) return [state, [{ kind: "staleNonce", nonce: request.nonce }]];
+  if (request.nonce !== nonceOf(state.delivery)) {
+    return [noteDropped(state, request.names), [{ kind: "staleNonce", nonce: request.nonce }]];
+  }
   const isRepeated = state.delivery.kind !== "waiting";
   const [settled, effects] = settle(state, request);
   return [resubscribe(settled, request, isRepeated), effects];
+}
+
+/**
+ * A list that came too late to count still tells which names the client dropped since. Should the answer to the newest
+ * response ask for them again, nothing in it would say that the client has forgotten them: they are sent again then.
+ */
+function noteDropped(state: WatchState, listed: readonly string[]): WatchState {
+  // A whole set that is under way brings everything anyway.
+  if (state.delivery.kind !== "waiting" || state.type.isWholeSet) return state;
+  const kept = new Set(listed);
+  return forceNames(
+    state,
+    [...namesOf(state.subscription ?? nothing).names].filter((name) => !kept.has(name)),
+  );
 }
 
 function settle(state: WatchState, { nonce, error }: SotwRequest): Transition {

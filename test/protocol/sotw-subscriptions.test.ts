@@ -109,6 +109,18 @@ cases.add("C-11", "a name that comes back is answered though unchanged", named, 
   expect((await session.nextAck()).names).toContain("b");
 });
 
+cases.add("C-11", "a name that goes and comes back while a response is under way is sent", named, async (type) => {
+  const { rig, session } = await begin(type, ["a", "b"]);
+  const stale = session.last?.nonce ?? "";
+  rig.set(type, "b", 2).commit();
+  await session.next();
+  // Not read yet, as far as the client's requests say: the client forgets "a", and then asks for it again.
+  for (const names of [["b"], ["a", "b"]]) session.subscribe(names, { version: session.version, nonce: stale });
+  session.ack();
+  expect((await session.nextAck()).names).toEqual(["a"]);
+  await session.quiet();
+});
+
 cases.add(
   "C-12",
   "a name that is not there holds nothing up and is sent when it comes",
