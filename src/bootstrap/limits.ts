@@ -3,7 +3,10 @@ import type { Flags } from "../config/flags.ts";
 import type { GrpcLimits } from "../xds/grpc-server.ts";
 import { defaultLimits, type XdsLimits } from "../xds/limits.ts";
 
-/** The limits of the xDS side as the flags state them; 0 leaves the choice to the number of processors. */
+/**
+ * The limits of the xDS side as the flags state them. 0 leaves numbers to the number of processors, and stands for no
+ * time limit of sending.
+ */
 export function deriveXdsLimits(flags: Flags): XdsLimits {
   const defaults = defaultLimits(availableParallelism());
   return {
@@ -13,6 +16,7 @@ export function deriveXdsLimits(flags: Flags): XdsLimits {
     maxWriting: flags.pushThrottle === 0 ? defaults.maxWriting : flags.pushThrottle,
     maxNewStreamsPerSecond:
       flags.maxRequestsPerSecond === 0 ? defaults.maxNewStreamsPerSecond : flags.maxRequestsPerSecond,
+    sendTimeoutMs: flags.sendTimeout === 0 ? Number.POSITIVE_INFINITY : flags.sendTimeout,
     drainMs: flags.shutdownDuration,
   };
 }

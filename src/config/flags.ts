@@ -124,6 +124,12 @@ export const flagTable = {
     default: "0",
     doc: "New streams accepted each second; 0 chooses by the number of processors.",
   }),
+  sendTimeout: defineFlag({
+    env: "PILOT_XDS_SEND_TIMEOUT",
+    type: "duration",
+    default: "30s",
+    doc: "A proxy that does not read what is sent to it for this long is cut off; 0, the default of istiod, never does it.",
+  }),
   maxStreams: defineFlag({
     env: "ISTIO_GPRC_MAXSTREAMS",
     type: "integer",

@@ -19,16 +19,19 @@ export interface Clock {
   every(periodMs: number, run: () => void): Timer;
 }
 
+/** The longest that the platform's timers wait, some 24 days: they take anything longer, infinity too, for 1 ms. */
+const maxDelayMs = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   after(delayMs, run) {
-    const handle = setTimeout(run, delayMs);
+    const handle = setTimeout(run, Math.min(delayMs, maxDelayMs));
     handle.unref();
     return { close: () => clearTimeout(handle) };
   },
   every(periodMs, run) {
-    const handle = setInterval(run, periodMs);
+    const handle = setInterval(run, Math.min(periodMs, maxDelayMs));
     handle.unref();
     return { close: () => clearInterval(handle) };
   },

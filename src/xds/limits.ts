@@ -8,7 +8,7 @@ export interface XdsLimits {
   readonly maxWriting: number;
   /** A write that is not read for so long no longer holds its place in the line. */
   readonly stallMs: number;
-  /** A write that is not read for so long ends the stream. */
+  /** A write that is not read for so long ends the stream (PILOT_XDS_SEND_TIMEOUT); may be infinite. */
   readonly sendTimeoutMs: number;
   /** Bytes that may lie unread without holding places in the line. */
   readonly maxStalledBytes: number;

@@ -130,13 +130,13 @@ export class XdsStream<V extends Variant = Variant> {
 
 /**
  * A client that sends requests and never reads: its window stays full. A gRPC client will not do, since it takes whole
- * messages from the wire before anybody asks for them.
+ * messages from the wire before anybody asks for them. `closed` gives the HTTP/2 code that the stream was reset with.
  */
 export function openUnread(
   address: string,
   variant: Variant,
   requests: readonly (SotwMessage | DeltaMessage)[],
-): { readonly closed: Promise<void>; close(): void } {
+): { readonly closed: Promise<number | undefined>; close(): void } {
   const session = connect(`http://${address}`);
   session.on("error", () => undefined);
   const stream = session.request({
@@ -147,7 +147,7 @@ export function openUnread(
   });
   stream.on("error", () => undefined);
   stream.pause();
-  const closed = new Promise<void>((resolve) => stream.on("close", () => resolve()));
+  const closed = new Promise<number | undefined>((resolve) => stream.on("close", () => resolve(stream.rstCode)));
   for (const request of requests) {
     const bytes = encodeRequest(variant, request);
     const head = Buffer.alloc(5);
