@@ -1,4 +1,5 @@
 import type { ObjectRef, Position } from "../lib/message.ts";
+import { compareText } from "../lib/text-order.ts";
 
 /** Labels or annotations: names to values. */
 export type Labels = { readonly [name: string]: string };
@@ -41,10 +42,9 @@ export function refOf(object: { readonly kind: string; readonly meta: ObjectMeta
  */
 export function compareByAge(a: { readonly meta: ObjectMeta }, b: { readonly meta: ObjectMeta }): number {
   const [timeA, timeB] = [a.meta.creationTimestamp ?? "", b.meta.creationTimestamp ?? ""];
-  if (timeA !== timeB) return timeA < timeB ? -1 : 1;
-  const [nameA, nameB] = [`${a.meta.name}.${a.meta.namespace}`, `${b.meta.name}.${b.meta.namespace}`];
-  if (nameA === nameB) return 0;
-  return nameA < nameB ? -1 : 1;
+  return (
+    compareText(timeA, timeB) || compareText(`${a.meta.name}.${a.meta.namespace}`, `${b.meta.name}.${b.meta.namespace}`)
+  );
 }
 
 /** True where every label of the selector has the same value on the object; an empty selector selects everything. */

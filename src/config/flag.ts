@@ -2,7 +2,9 @@
  * One flag: an option of the command line, an environment variable, or both, with its type and its default. A value on
  * the command line wins over the environment, which wins over the default.
  */
+
 import { parseDuration } from "../lib/duration.ts";
+import { joinHostPort } from "../lib/host-port.ts";
 
 /** Where a server listens. `host` "" means all addresses, as in Go's ":8080". */
 export interface ListenAddress {
@@ -94,5 +96,5 @@ function parseListenAddress(text: string): ListenAddress | undefined {
 
 /** Formats an address as a user writes it. */
 export function formatListenAddress(address: ListenAddress): string {
-  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+  return joinHostPort(address.host, address.port);
 }

@@ -2,6 +2,7 @@
  * Host names as Istio's API uses them: exact ("reviews.bookinfo.svc.cluster.local"), wildcard ("*.example.com") or "*".
  * Rules: istio.io/docs/reference/config/networking/virtual-service (hosts) and pkg/config/host of Istio.
  */
+import { compareText } from "./text-order.ts";
 
 export function isWildcardHost(host: string): boolean {
   return host.startsWith("*");
@@ -32,8 +33,7 @@ export function compareHostSpecificity(a: string, b: string): number {
   const [wildA, wildB] = [isWildcardHost(a), isWildcardHost(b)];
   if (wildA !== wildB) return wildA ? 1 : -1;
   if (wildA && a.length !== b.length) return b.length - a.length;
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
+  return compareText(a, b);
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Labels } from "../api/object.ts";
 import type { ObjectRef } from "../lib/message.ts";
 import type { Protocol } from "../lib/protocol.ts";
+import { compareText } from "../lib/text-order.ts";
 
 /** How a client finds the endpoints of a service (Istio: model.Resolution; the number is what registryz prints). */
 export type Resolution =
@@ -67,12 +68,6 @@ export function compareServices(a: Service, b: Service): number {
     compareText(a.name, b.name) ||
     compareText(a.namespace, b.namespace)
   );
-}
-
-// By UTF-16 units, the same everywhere (localeCompare is not).
-function compareText(a: string, b: string): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
 }
 
 export const unspecifiedAddress = "0.0.0.0";

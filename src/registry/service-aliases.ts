@@ -1,3 +1,4 @@
+import { compareText } from "../lib/text-order.ts";
 import type { Service } from "../model/service.ts";
 
 /**
@@ -33,7 +34,5 @@ function followAliases(hostname: string, targets: ReadonlyMap<string, string>): 
 }
 
 function compareAliases(a: Service["aliases"][number], b: Service["aliases"][number]): number {
-  const [left, right] = [`${a.namespace}/${a.hostname}`, `${b.namespace}/${b.hostname}`];
-  if (left === right) return 0;
-  return left < right ? -1 : 1;
+  return compareText(`${a.namespace}/${a.hostname}`, `${b.namespace}/${b.hostname}`);
 }

@@ -1,14 +1,13 @@
 import { refOf } from "../api/object.ts";
 import type { ServiceEntry } from "../api/service-entry/schema.ts";
 import { findOwn } from "../lib/find-own.ts";
+import { isUnixAddress } from "../lib/host-port.ts";
 import { parseProtocol } from "../lib/protocol.ts";
 import { type Endpoint, parseLocality } from "../model/endpoint.ts";
 import { parseExportTo } from "../model/export-to.ts";
 import type { Resolution, Service, ServicePort } from "../model/service.ts";
 import type { Workload } from "../model/workload.ts";
 import { addPlaceLabels, networkLabel, tlsModeLabel } from "../model/workload-labels.ts";
-
-export const unixAddressPrefix = "unix://";
 
 const resolutions: { readonly [name: string]: Resolution } = {
   NONE: "passthrough",
@@ -175,6 +174,6 @@ export function convertWorkloadEndpoint(
 
 // The workload's own map of ports comes first, then what the entry says, then the service's port.
 function selectPort(address: string, ports: { readonly [name: string]: number }, port: EntryPort): number {
-  if (address.startsWith(unixAddressPrefix)) return 0;
+  if (isUnixAddress(address)) return 0;
   return findOwn(ports, port.name) || port.targetPort || port.number;
 }

@@ -1,10 +1,11 @@
 import { refOf } from "../api/object.ts";
 import type { WorkloadEntry } from "../api/workload-entry/schema.ts";
+import { isUnixAddress } from "../lib/host-port.ts";
 import { type Endpoint, parseLocality } from "../model/endpoint.ts";
 import type { Service } from "../model/service.ts";
 import { findWorkloadPort, type Workload } from "../model/workload.ts";
 import { networkLabel, tlsModeLabel } from "../model/workload-labels.ts";
-import { convertWorkloadEndpoint, unixAddressPrefix } from "./service-entries.ts";
+import { convertWorkloadEndpoint } from "./service-entries.ts";
 
 /**
  * Converts a WorkloadEntry. Labels of the object itself win over those of its spec; who names an account takes mutual TLS
@@ -49,7 +50,7 @@ export function deriveSelectedEndpoints(
       if (number === undefined) return [];
       const at = {
         address,
-        port: address.startsWith(unixAddressPrefix) ? 0 : number,
+        port: isUnixAddress(address) ? 0 : number,
         servicePortName: port.name,
       };
       return [convertWorkloadEndpoint(workload, at, clusterId)];

@@ -1,29 +1,26 @@
-import type { DestinationRule } from "../api/destination-rule/schema.ts";
-import type { Gateway } from "../api/gateway/schema.ts";
 import type { Kind, MeshObject, ObjectOf } from "../api/kinds.ts";
 import type { MeshConfig } from "../api/mesh-config/schema.ts";
 import { compareByAge, type Labels } from "../api/object.ts";
-import type { PeerAuthentication } from "../api/peer-authentication/schema.ts";
-import type { Sidecar } from "../api/sidecar/schema.ts";
 import { isDeepEqual, keepIfEqual, keepIfSameElements } from "./is-deep-equal.ts";
 import { listObjects, type ObjectMaps } from "./object-store.ts";
 import { DestinationRuleResolver } from "./resolve-destination-rules.ts";
 import { VirtualServiceResolver } from "./resolve-virtual-services.ts";
 import { deriveSelectorPairs, mayReadProxyLabels } from "./selector-labels.ts";
-import type { ResolvedVirtualService, SelectorPairs } from "./snapshot.ts";
+import type { ResolvedVirtualService, SelectorPairs, Snapshot } from "./snapshot.ts";
 
 /** What a snapshot holds of the configuration; parts are identical as long as they read the same. */
-export interface ConfigView {
-  readonly virtualServices: readonly ResolvedVirtualService[];
-  readonly virtualServicesByGateway: ReadonlyMap<string, readonly ResolvedVirtualService[]>;
-  readonly destinationRules: readonly DestinationRule[];
-  readonly gateways: readonly Gateway[];
-  readonly sidecars: readonly Sidecar[];
-  readonly peerAuthentications: readonly PeerAuthentication[];
-  readonly namespaceLabels: ReadonlyMap<string, Labels>;
-  readonly selectorLabels: ReadonlySet<string>;
-  readonly selectorPairs: SelectorPairs;
-}
+export type ConfigView = Pick<
+  Snapshot,
+  | "virtualServices"
+  | "virtualServicesByGateway"
+  | "destinationRules"
+  | "gateways"
+  | "sidecars"
+  | "peerAuthentications"
+  | "namespaceLabels"
+  | "selectorLabels"
+  | "selectorPairs"
+>;
 
 const emptyView: ConfigView = {
   virtualServices: [],

@@ -1,5 +1,6 @@
 import type { EndpointSlice, EndpointSliceSpec, LegacyEndpoints } from "../api/kubernetes/types.ts";
 import { type Labels, labelsMatch } from "../api/object.ts";
+import { compareText, sortEntries } from "../lib/text-order.ts";
 import type { Endpoint } from "../model/endpoint.ts";
 import { serviceKey } from "../model/service.ts";
 import type { Workload } from "../model/workload.ts";
@@ -9,7 +10,7 @@ import { deriveServiceEntryEndpoints } from "../registry/service-entries.ts";
 import { deriveSelectedEndpoints } from "../registry/workload-entries.ts";
 import { DependencyTable } from "./dependency-table.ts";
 import { isDeepEqual, keepIfSameElements } from "./is-deep-equal.ts";
-import { compareText, nameKey, type ObjectDelta } from "./object-store.ts";
+import { nameKey, type ObjectDelta } from "./object-store.ts";
 import { createPersistentMap, draftMap, type MapDraft, type PersistentMap } from "./persistent-map.ts";
 import type { Contribution, ServiceTable } from "./service-table.ts";
 import type { EndpointIndex } from "./snapshot.ts";
@@ -184,7 +185,7 @@ export class EndpointTable {
     const key = nameKey(namespace, name);
     const slices = this.#slices.get(key);
     if (slices === undefined) return this.#legacy.get(key)?.spec.slices ?? [];
-    return [...slices].sort(([a], [b]) => compareText(a, b)).map(([, slice]) => slice.spec);
+    return sortEntries(slices).map(([, slice]) => slice.spec);
   }
 
   #trackedPods(inputs: Set<string>): PodLookup {

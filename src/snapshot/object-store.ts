@@ -1,6 +1,7 @@
 import type { Kind, MeshObject, ObjectOf } from "../api/kinds.ts";
 import { refOf } from "../api/object.ts";
 import type { ObjectRef } from "../lib/message.ts";
+import { compareText } from "../lib/text-order.ts";
 import type { ObjectChange } from "../sources/source.ts";
 import { createPersistentMap, draftMap, type MapDraft, type PersistentMap } from "./persistent-map.ts";
 
@@ -67,10 +68,4 @@ export function listObjects<K extends Kind>(maps: ObjectMaps, kind: K): readonly
 
 export function findObject<K extends Kind>(maps: ObjectMaps, kind: K, key: string): ObjectOf<K> | undefined {
   return maps.get(kind)?.get(key) as ObjectOf<K> | undefined;
-}
-
-/** Orders text by UTF-16 units, the same everywhere (localeCompare is not). */
-export function compareText(a: string, b: string): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
 }

@@ -3,6 +3,7 @@ import type { Kind, MeshObject } from "../api/kinds.ts";
 import type { MeshConfig } from "../api/mesh-config/schema.ts";
 import type { Labels } from "../api/object.ts";
 import type { VirtualService } from "../api/virtual-service/schema.ts";
+import { sortEntries } from "../lib/text-order.ts";
 import type { SelectorPairs } from "./snapshot.ts";
 
 // Kinds of which no selector is ever held against the labels of a proxy.
@@ -60,9 +61,7 @@ export function listTrafficParts({ spec }: DestinationRule): readonly TrafficPar
 /** Only the labels that a selector asks for with this very value; to every selector the rest reads as absent. */
 export function filterLabels(labels: Labels, pairs: ReadonlySet<string>): Labels {
   return Object.fromEntries(
-    Object.entries(labels)
-      .filter(([name, value]) => pairs.has(`${name}=${value}`))
-      .sort(([a], [b]) => (a < b ? -1 : 1)),
+    sortEntries(Object.entries(labels).filter(([name, value]) => pairs.has(`${name}=${value}`))),
   );
 }
 

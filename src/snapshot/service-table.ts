@@ -1,13 +1,14 @@
 import type { KubeService } from "../api/kubernetes/types.ts";
 import type { ServiceEntry } from "../api/service-entry/schema.ts";
 import { objectKey } from "../lib/message.ts";
+import { compareText } from "../lib/text-order.ts";
 import { compareServices, type Service, serviceKey } from "../model/service.ts";
 import { allocateAddresses, wantsAddress } from "../registry/address-allocation.ts";
 import { convertKubeService, type ServiceDefaults } from "../registry/kube-services.ts";
 import { resolveAliases } from "../registry/service-aliases.ts";
 import { convertServiceEntry } from "../registry/service-entries.ts";
 import { isDeepEqual, keepIfEqual } from "./is-deep-equal.ts";
-import { compareText, type ObjectDelta } from "./object-store.ts";
+import type { ObjectDelta } from "./object-store.ts";
 import { createPersistentMap, draftMap, type PersistentMap } from "./persistent-map.ts";
 import type { ServiceIndex } from "./snapshot.ts";
 

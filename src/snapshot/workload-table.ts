@@ -2,11 +2,12 @@ import type { MeshObject } from "../api/kinds.ts";
 import type { KubeNode, Pod } from "../api/kubernetes/types.ts";
 import type { WorkloadEntry } from "../api/workload-entry/schema.ts";
 import { objectKey } from "../lib/message.ts";
+import { compareText } from "../lib/text-order.ts";
 import type { Workload } from "../model/workload.ts";
 import { convertWorkloadEntry } from "../registry/workload-entries.ts";
 import { convertPod, deriveLocality } from "../registry/workloads.ts";
 import { isDeepEqual, keepIfEqual } from "./is-deep-equal.ts";
-import { compareText, nameKey, type ObjectDelta } from "./object-store.ts";
+import { nameKey, type ObjectDelta } from "./object-store.ts";
 import { createPersistentMap, draftMap, type PersistentMap } from "./persistent-map.ts";
 import type { WorkloadIndex } from "./snapshot.ts";
 

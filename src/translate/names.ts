@@ -3,6 +3,7 @@
  * EnvoyFilters and other control planes of the same mesh refer to them (Istio: pkg/model BuildSubsetKey and
  * BuildDNSSrvSubsetKey, networking/core getListenerName, model/gateway.go GatewayRDSRouteName).
  */
+import { joinHostPort, parseUnixPath } from "../lib/host-port.ts";
 
 export const blackHoleCluster = "BlackHoleCluster";
 export const passthroughCluster = "PassthroughCluster";
@@ -96,7 +97,8 @@ export function buildServiceRouteName(hostname: string, port: number): string {
 /** Parses a route name that a sidecar asks for; undefined where it is none of Istio's forms. */
 export function parseOutboundRouteName(name: string): OutboundRouteName | undefined {
   if (name === httpProxyRoute) return { kind: "httpProxy" };
-  if (name.startsWith("unix://")) return { kind: "socket", path: name.slice("unix://".length) };
+  const path = parseUnixPath(name);
+  if (path !== undefined) return { kind: "socket", path };
   if (/^\d{1,5}$/.test(name)) return { kind: "port", port: Number(name) };
   const at = name.lastIndexOf(":");
   const port = name.slice(at + 1);
@@ -148,7 +150,7 @@ export function parseGatewayRoutePort(name: string): number | undefined {
 
 /** `xds.istio.io/grpc/lds/inbound/<ip>:<port>`: the listener of a proxyless gRPC server. */
 export function buildGrpcInboundListenerName(address: string, port: number): string {
-  return `${grpcInboundPrefix}${address.includes(":") ? `[${address}]` : address}:${port}`;
+  return `${grpcInboundPrefix}${joinHostPort(address, port)}`;
 }
 
 /** Splits `host:port` as gRPC clients name listeners; undefined where there is no port. */

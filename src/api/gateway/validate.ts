@@ -1,3 +1,4 @@
+import { isUnixAddress } from "../../lib/host-port.ts";
 import { isTls, isUnsupported, parseProtocol } from "../../lib/protocol.ts";
 import { createFindings, type Finding, type Findings, type Path } from "../findings.ts";
 import {
@@ -58,7 +59,7 @@ function checkServer(server: Server, path: Path, findings: Findings): void {
 }
 
 function checkServerBind(server: Server, path: Path, findings: Findings): void {
-  const bindsSocket = (server.bind ?? "").startsWith("unix://");
+  const bindsSocket = isUnixAddress(server.bind ?? "");
   if (!(bindsSocket && server.port.number === 0)) checkPort(server.port.number, [...path, "port", "number"], findings);
   if (bindsSocket && server.port.number !== 0) {
     findings.error([...path, "port", "number"], "must be 0 for a Unix socket", "port");

@@ -1,3 +1,4 @@
+import { isUnixAddress } from "../../lib/host-port.ts";
 import { createFindings, type Finding, type Findings, type Path } from "../findings.ts";
 import {
   checkExportTo,
@@ -93,7 +94,7 @@ function checkEndpoint(endpoint: ServiceEntryEndpoint, { index, spec, findings }
       findings.error([...path, "ports", name], `"${name}" is not a port of the service entry`, "port");
   }
   const address = endpoint.address ?? "";
-  const isSocket = address.startsWith("unix://");
+  const isSocket = isUnixAddress(address);
   if (isSocket && spec.resolution !== "STATIC") {
     findings.error([...path, "address"], "a Unix socket needs resolution STATIC", "address");
   }

@@ -1,3 +1,4 @@
+import { isUnixAddress } from "../../lib/host-port.ts";
 import { checkConnectionPool } from "../destination-rule/validate.ts";
 import { createFindings, type Finding, type Findings, type Path } from "../findings.ts";
 import { checkServerTls } from "../gateway/validate.ts";
@@ -59,7 +60,7 @@ function checkIngressTls(tls: NonNullable<IngressListener["tls"]>, path: Path, f
 }
 
 function checkDefaultEndpoint(endpoint: string, path: Path, findings: Findings): void {
-  if (endpoint === "" || endpoint.startsWith("unix://")) return;
+  if (endpoint === "" || isUnixAddress(endpoint)) return;
   const port = endpointPattern.exec(endpoint)?.[2];
   if (port === undefined) {
     findings.error(path, "must be 127.0.0.1:PORT, 0.0.0.0:PORT, [::1]:PORT, [::]:PORT or unix:///path", "address");
@@ -68,7 +69,7 @@ function checkDefaultEndpoint(endpoint: string, path: Path, findings: Findings):
 
 function checkBind(bind: string | undefined, path: Path, findings: Findings): void {
   const value = bind ?? "";
-  if (value !== "" && !value.startsWith("unix://") && !isAddress(value)) {
+  if (value !== "" && !isUnixAddress(value) && !isAddress(value)) {
     findings.error(path, `"${value}" is not an IP address or unix:// path`, "address");
   }
 }
@@ -83,7 +84,7 @@ function checkEgress(listeners: readonly EgressListener[], findings: Findings): 
     if (listener.hosts.length === 0) findings.error([...path, "hosts"], "at least one host is required", "required");
     for (const [at, host] of listener.hosts.entries()) checkEgressHost(host, [...path, "hosts", at], findings);
     checkBind(listener.bind, [...path, "bind"], findings);
-    const isSocket = (listener.bind ?? "").startsWith("unix://");
+    const isSocket = isUnixAddress(listener.bind ?? "");
     if (listener.port !== undefined && !isSocket)
       checkPort(listener.port.number, [...path, "port", "number"], findings);
     if (listener.port === undefined && (listener.bind ?? "") !== "") {

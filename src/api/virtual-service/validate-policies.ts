@@ -1,5 +1,7 @@
 /** Checks of retries, faults and CORS of an HTTP route. */
+
 import { parseDuration } from "../../lib/duration.ts";
+import { parseGrpcStatus } from "../../lib/grpc-status.ts";
 import type { Findings, Path } from "../findings.ts";
 import { checkDuration, checkHeaderName, checkNotNegative, checkPercent } from "../rules.ts";
 import { checkStringMatch } from "./route-parts.ts";
@@ -47,27 +49,6 @@ export function checkRetries(retries: HttpRetry, path: Path, findings: Findings)
   }
 }
 
-/** Codes of gRPC by name; a number from 0 to 16 is fine as well. */
-const grpcCodes: ReadonlySet<string> = new Set([
-  "OK",
-  "CANCELLED",
-  "UNKNOWN",
-  "INVALID_ARGUMENT",
-  "DEADLINE_EXCEEDED",
-  "NOT_FOUND",
-  "ALREADY_EXISTS",
-  "PERMISSION_DENIED",
-  "RESOURCE_EXHAUSTED",
-  "FAILED_PRECONDITION",
-  "ABORTED",
-  "OUT_OF_RANGE",
-  "UNIMPLEMENTED",
-  "INTERNAL",
-  "UNAVAILABLE",
-  "DATA_LOSS",
-  "UNAUTHENTICATED",
-]);
-
 export function checkFault(fault: HttpFault, path: Path, findings: Findings): void {
   const { delay, abort } = fault;
   if (delay === undefined && abort === undefined) findings.error(path, "one of delay, abort is required", "required");
@@ -92,7 +73,7 @@ function checkAbort(abort: NonNullable<HttpFault["abort"]>, path: Path, findings
   if (httpStatus !== undefined && (httpStatus < 200 || httpStatus > 599)) {
     findings.error([...path, "httpStatus"], "must be an HTTP status from 200 to 599", "out-of-range");
   }
-  if (grpcStatus !== undefined && !grpcCodes.has(grpcStatus) && !/^([0-9]|1[0-6])$/.test(grpcStatus)) {
+  if (grpcStatus !== undefined && parseGrpcStatus(grpcStatus) === undefined) {
     findings.error([...path, "grpcStatus"], `"${grpcStatus}" is not a gRPC status`, "enum");
   }
   if (abort.http2Error !== undefined) findings.error([...path, "http2Error"], "is not supported", "unsupported");

@@ -1,3 +1,4 @@
+import { isUnixAddress } from "../../lib/host-port.ts";
 import { createFindings, type Finding, type Findings, type Path } from "../findings.ts";
 import { checkLabels, checkPort, isAddress, isDnsName } from "../rules.ts";
 import type { WorkloadEntrySpec } from "./schema.ts";
@@ -13,7 +14,7 @@ export function validateWorkloadEntry(spec: WorkloadEntrySpec): readonly Finding
 export function checkWorkload(workload: WorkloadEntrySpec, path: Path, findings: Findings): void {
   const address = workload.address ?? "";
   const at = [...path, "address"];
-  if (address.startsWith("unix://")) {
+  if (isUnixAddress(address)) {
     if (!address.startsWith("unix:///") && !address.startsWith("unix://@")) {
       findings.error(at, "must be unix:///path or unix://@name", "address");
     }

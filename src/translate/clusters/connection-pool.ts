@@ -1,4 +1,5 @@
 /** Limits of connections to a cluster (Istio: networking/core/cluster_traffic_policy.go, applyConnectionPool). */
+
 import { duration, u32 } from "@meltemi/protos";
 import type {
   CircuitBreakers_Thresholds,
@@ -9,6 +10,7 @@ import type { Duration } from "@meltemi/protos/google/protobuf";
 import type { TcpKeepalive } from "../../api/destination-rule/schema.ts";
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import { parseDuration } from "../../lib/duration.ts";
+import { toOptionalDuration } from "../durations.ts";
 import type { EffectivePolicy } from "./traffic-policy.ts";
 
 // Istio sets no limits of its own: Envoy's (1024 and 3 retries) were met in production while pods came and went.
@@ -29,20 +31,14 @@ export function buildConnectionLimits(policy: EffectivePolicy | undefined, mesh:
     ...buildRetryBudget(policy?.retryBudget),
   };
   return {
-    connect_timeout: convertDuration(tcp?.connectTimeout) ?? buildMeshConnectTimeout(mesh),
+    connect_timeout: toOptionalDuration(tcp?.connectTimeout) ?? buildMeshConnectTimeout(mesh),
     circuit_breakers: { thresholds: [thresholds] },
     ...buildKeepalive([mesh.tcpKeepalive, tcp?.tcpKeepalive]),
   };
 }
 
 export function buildMeshConnectTimeout(mesh: MeshConfig): Duration {
-  return convertDuration(mesh.connectTimeout) ?? duration(10 * millisecondsPerSecond);
-}
-
-/** A duration as written in an object; undefined where there is none or it is malformed (validation says so). */
-export function convertDuration(text: string | undefined): Duration | undefined {
-  const ms = text === undefined ? undefined : parseDuration(text);
-  return ms === undefined ? undefined : duration(ms);
+  return toOptionalDuration(mesh.connectTimeout) ?? duration(10 * millisecondsPerSecond);
 }
 
 /** Istio reads zero and less as "not set". */

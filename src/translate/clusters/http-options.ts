@@ -1,4 +1,5 @@
 /** Which HTTP a cluster speaks, and its limits (Istio: cluster_builder.go setUpstreamProtocol, applyH2Upgrade). */
+
 import { packAny, u32 } from "@meltemi/protos";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type {
@@ -9,7 +10,8 @@ import type {
 import type { HttpProtocolOptions } from "@meltemi/protos/envoy/extensions/upstreams/http/v3";
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import { isHttp, isHttp2, isUnsupported, type Protocol } from "../../lib/protocol.ts";
-import { convertDuration, positive } from "./connection-pool.ts";
+import { toOptionalDuration } from "../durations.ts";
+import { positive } from "./connection-pool.ts";
 import type { EffectivePolicy } from "./traffic-policy.ts";
 
 const optionsType = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -87,8 +89,8 @@ function buildVersion(traffic: HttpTraffic): HttpProtocolOptions {
 function buildHttp2Options(policy: EffectivePolicy | undefined): Http2ProtocolOptions {
   const http = policy?.connectionPool?.http;
   const streams = positive(http?.maxConcurrentStreams);
-  const interval = convertDuration(http?.http2KeepAlive?.interval);
-  const timeout = convertDuration(http?.http2KeepAlive?.timeout);
+  const interval = toOptionalDuration(http?.http2KeepAlive?.interval);
+  const timeout = toOptionalDuration(http?.http2KeepAlive?.timeout);
   const keepalive = {
     ...(interval === undefined ? {} : { interval }),
     ...(timeout === undefined ? {} : { timeout }),
@@ -102,8 +104,8 @@ function buildHttp2Options(policy: EffectivePolicy | undefined): Http2ProtocolOp
 
 function buildCommonOptions(policy: EffectivePolicy | undefined): HttpProtocolOptions {
   const { tcp, http } = policy?.connectionPool ?? {};
-  const idleTimeout = convertDuration(http?.idleTimeout ?? tcp?.idleTimeout);
-  const maxDuration = convertDuration(tcp?.maxConnectionDuration);
+  const idleTimeout = toOptionalDuration(http?.idleTimeout ?? tcp?.idleTimeout);
+  const maxDuration = toOptionalDuration(tcp?.maxConnectionDuration);
   const maxRequests = positive(http?.maxRequestsPerConnection);
   const isSet =
     idleTimeout !== undefined ||

@@ -4,13 +4,14 @@ import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { ConnectionPool } from "../../api/destination-rule/schema.ts";
 import { refOf } from "../../api/object.ts";
 import type { IngressListener } from "../../api/sidecar/schema.ts";
+import { isUnixAddress } from "../../lib/host-port.ts";
 import type { ObjectRef } from "../../lib/message.ts";
 import { type Protocol, parseProtocol } from "../../lib/protocol.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
 import type { Service } from "../../model/service.ts";
+import { buildAddress, loopbackOf } from "../address.ts";
 import type { Built } from "../built.ts";
 import type { MergedDestinationRule } from "../destination-rules.ts";
-import { buildAddress } from "../endpoints/lb-endpoint.ts";
 import { buildInboundClusterName } from "../names.ts";
 import type { WorkloadView } from "../scope.ts";
 import { buildConnectionLimits } from "./connection-pool.ts";
@@ -67,7 +68,7 @@ function planTargets(view: WorkloadView): readonly InboundInput[] {
     return {
       view,
       clusterPort: targetPort,
-      destination: goesToLocalhost(view) ? { address: localhostOf(view), port: targetPort } : undefined,
+      destination: goesToLocalhost(view) ? { address: loopbackOf(view.scope.key), port: targetPort } : undefined,
       port: portOf(first),
       service: first.service,
       services: listServicesOfPort(targets, first.target.port),
@@ -175,8 +176,8 @@ function portOf({ target, portName, protocol }: Target): InboundInput["port"] {
  * passing through, which needs redirected traffic: without, it is the same port of localhost.
  */
 function parseDefaultEndpoint(view: WorkloadView, text: string, listenPort: number): Destination | "malformed" {
-  if (text === "") return goesToLocalhost(view) ? { address: localhostOf(view), port: listenPort } : undefined;
-  if (text.startsWith("unix://")) return { address: text, port: 0 };
+  if (text === "") return goesToLocalhost(view) ? { address: loopbackOf(view.scope.key), port: listenPort } : undefined;
+  if (isUnixAddress(text)) return { address: text, port: 0 };
   const [, bracketed, plain, port] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
   const host = bracketed ?? plain;
   if (host === undefined || port === undefined) return "malformed";
@@ -202,10 +203,6 @@ function resolveEndpointHost(view: WorkloadView, host: string): string | undefin
 
 function goesToLocalhost({ scope }: WorkloadView): boolean {
   return scope.key.interceptionMode === "NONE" || scope.snapshot.mesh.inboundTrafficPolicy.mode === "LOCALHOST";
-}
-
-function localhostOf({ scope }: WorkloadView): string {
-  return scope.key.ipFamilies.v4 || !scope.key.ipFamilies.v6 ? "127.0.0.1" : "::1";
 }
 
 function statNameOf({ view, service, port, clusterPort }: InboundInput, name: string): string {

@@ -1,8 +1,9 @@
 /** How a cluster chooses an endpoint (Istio: cluster_traffic_policy.go, applyLoadBalancer). */
+
 import { u64 } from "@meltemi/protos";
 import type { Cluster, Cluster_LbPolicy, Cluster_SlowStartConfig } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { ConsistentHash, LoadBalancer } from "../../api/destination-rule/schema.ts";
-import { convertDuration } from "./connection-pool.ts";
+import { toOptionalDuration } from "../durations.ts";
 
 const defaultRingSize = 1024;
 const defaultWarmupPercent = 10;
@@ -43,13 +44,13 @@ function buildSlowStart(settings: LoadBalancer | undefined): Cluster_SlowStartCo
     const { warmup } = settings;
     const percent = warmup.minimumPercent ?? defaultWarmupPercent;
     return {
-      slow_start_window: convertDuration(warmup.duration),
+      slow_start_window: toOptionalDuration(warmup.duration),
       // Envoy wants a runtime key; Istio gives one that nobody can set.
       aggression: { default_value: warmup.aggression ?? 1, runtime_key: "(" },
       min_weight_percent: percent === 0 ? {} : { value: percent },
     };
   }
-  const window = convertDuration(settings?.warmupDurationSecs);
+  const window = toOptionalDuration(settings?.warmupDurationSecs);
   return window === undefined ? undefined : { slow_start_window: window };
 }
 

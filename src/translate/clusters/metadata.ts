@@ -1,7 +1,9 @@
 /** What telemetry and EnvoyFilters read of a cluster: filter_metadata "istio" (Istio: networking/util, row C15). */
+
 import { type Json, struct } from "@meltemi/protos";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { ObjectRef } from "../../lib/message.ts";
+import { formatConfigPath } from "../config-path.ts";
 
 export interface ClusterMetadata {
   readonly services: readonly { readonly hostname: string; readonly name: string; readonly namespace: string }[];
@@ -25,7 +27,7 @@ export function buildClusterMetadata(metadata: ClusterMetadata): Pick<Cluster, "
       filter_metadata: {
         istio: struct({
           services,
-          config: rule === undefined ? undefined : formatRulePath(rule),
+          config: rule === undefined ? undefined : formatConfigPath(rule),
           subset: subset === "" ? undefined : subset,
           external: external ? true : undefined,
           alpn_override: keepsAlpn ? "false" : undefined,
@@ -33,8 +35,4 @@ export function buildClusterMetadata(metadata: ClusterMetadata): Pick<Cluster, "
       },
     },
   };
-}
-
-function formatRulePath({ namespace, name }: ObjectRef): string {
-  return `/apis/networking.istio.io/v1/namespaces/${namespace}/destination-rule/${name}`;
 }

@@ -1,7 +1,8 @@
 import { u32 } from "@meltemi/protos";
 import type { OutlierDetection as WireOutlierDetection } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { OutlierDetection } from "../../api/destination-rule/schema.ts";
-import { convertDuration, positive } from "./connection-pool.ts";
+import { toOptionalDuration } from "../durations.ts";
+import { positive } from "./connection-pool.ts";
 
 const always = 100;
 
@@ -12,8 +13,8 @@ const always = 100;
 export function buildOutlierDetection(settings: OutlierDetection): WireOutlierDetection {
   const { consecutive5xxErrors, consecutiveGatewayErrors } = settings;
   const maxEjectionPercent = positive(settings.maxEjectionPercent);
-  const interval = convertDuration(settings.interval);
-  const baseEjectionTime = convertDuration(settings.baseEjectionTime);
+  const interval = toOptionalDuration(settings.interval);
+  const baseEjectionTime = toOptionalDuration(settings.baseEjectionTime);
   return {
     enforcing_success_rate: u32(0),
     ...(consecutive5xxErrors === undefined

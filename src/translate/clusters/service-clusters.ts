@@ -1,4 +1,5 @@
 /** The clusters of one service: one for each port, and one for each subset of it (Istio: core/cluster.go). */
+
 import { duration, packAny, struct, u32 } from "@meltemi/protos";
 import type {
   Cluster,
@@ -16,13 +17,14 @@ import type { Snapshot } from "../../snapshot/snapshot.ts";
 import type { Built } from "../built.ts";
 import { hasExtension } from "../capabilities.ts";
 import type { MergedDestinationRule } from "../destination-rules.ts";
+import { toOptionalDuration } from "../durations.ts";
 import { findLocalityRule, weighsLocalities } from "../endpoints/locality-setting.ts";
 import { buildEndpoints, keepsSessions } from "../endpoints/service-endpoints.ts";
 import { buildDnsSrvClusterName, buildOutboundClusterName } from "../names.ts";
 import type { ScopeKey } from "../scope.ts";
 import { proxyProtocolSocketName, tlsSocketName } from "../security/transport-socket.ts";
 import { buildTransport, type ClusterTls, decideClusterTls, originatesTls } from "./cluster-tls.ts";
-import { buildConnectionLimits, convertDuration } from "./connection-pool.ts";
+import { buildConnectionLimits } from "./connection-pool.ts";
 import { isDnsDiscovery, selectDiscovery, selectPolicyDiscovery } from "./discovery.ts";
 import { buildHttpOptions, type HttpTraffic, packHttpOptions, selectUpstreamHttp } from "./http-options.ts";
 import { buildLoadBalancing, isPassthroughBalancer, providedByCluster } from "./load-balancer.ts";
@@ -234,7 +236,7 @@ function listInlineEndpoints(input: ClusterInput, type: Cluster_DiscoveryType): 
 }
 
 function buildDnsOptions({ snapshot, key }: ClusterInput): Omit<Cluster, "type"> {
-  const refreshRate = convertDuration(snapshot.mesh.dnsRefreshRate);
+  const refreshRate = toOptionalDuration(snapshot.mesh.dnsRefreshRate);
   const resolver = {
     name: caresResolver,
     typed_config: packAny("envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig", {

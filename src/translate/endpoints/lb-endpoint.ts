@@ -1,11 +1,12 @@
 /** One endpoint as Envoy reads it (Istio: xds/endpoints/endpoint_builder.go buildEnvoyLbEndpoint). */
+
 import { struct, u32 } from "@meltemi/protos";
-import type { Address, HealthStatus } from "@meltemi/protos/envoy/config/core/v3";
+import type { HealthStatus } from "@meltemi/protos/envoy/config/core/v3";
 import type { LbEndpoint } from "@meltemi/protos/envoy/config/endpoint/v3";
 import { memoByIdentity } from "../../lib/memo.ts";
 import type { Endpoint } from "../../model/endpoint.ts";
+import { buildAddress } from "../address.ts";
 
-const unixPrefix = "unix://";
 const drainingLabel = "istio.io/draining";
 const nameLabels = ["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"] as const;
 const revisionLabels = ["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"] as const;
@@ -35,12 +36,6 @@ export const buildLbEndpoint: (endpoint: Endpoint, takesMtls: boolean) => LbEndp
   },
   2,
 );
-
-/** An IP address or host name with a port, or a Unix socket ("unix:///path", whatever the port). */
-export function buildAddress(address: string, port: number): Address {
-  if (address.startsWith(unixPrefix)) return { pipe: { path: address.slice(unixPrefix.length) } };
-  return { socket_address: { address, port_value: port } };
-}
 
 export function weightOf(endpoint: Endpoint): number {
   return endpoint.weight === 0 ? 1 : endpoint.weight;

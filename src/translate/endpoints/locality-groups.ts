@@ -1,7 +1,9 @@
 /** Endpoints of a cluster by locality: grouping, and the weights and priorities that rules give the groups. */
+
 import { u32 } from "@meltemi/protos";
 import type { Locality as WireLocality } from "@meltemi/protos/envoy/config/core/v3";
 import type { LbEndpoint, LocalityLbEndpoints } from "@meltemi/protos/envoy/config/endpoint/v3";
+import { sortEntries } from "../../lib/text-order.ts";
 import { type Endpoint, formatLocality, type Locality } from "../../model/endpoint.ts";
 import { weightOf } from "./lb-endpoint.ts";
 
@@ -28,9 +30,7 @@ export function groupByLocality(members: readonly Member[]): readonly LocalityGr
     if (group === undefined) groups.set(label, [member]);
     else group.push(member);
   }
-  return [...groups.entries()]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, group]) => createGroup(group[0]?.endpoint.locality, group));
+  return sortEntries(groups).map(([, group]) => createGroup(group[0]?.endpoint.locality, group));
 }
 
 export function sumWeights(members: readonly Member[]): number {

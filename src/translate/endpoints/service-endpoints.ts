@@ -1,7 +1,9 @@
 /** The endpoints of one port and subset of a service, as one caller sees them (Istio: xds/endpoints/endpoint_builder.go). */
+
 import { isIP } from "node:net";
 import type { LocalityLbEndpoints } from "@meltemi/protos/envoy/config/endpoint/v3";
 import { labelsMatch } from "../../api/object.ts";
+import { isUnixAddress } from "../../lib/host-port.ts";
 import { hostIsWithin } from "../../lib/hostname.ts";
 import { type Endpoint, unknownLocality } from "../../model/endpoint.ts";
 import type { Service, ServicePort } from "../../model/service.ts";
@@ -92,7 +94,7 @@ function isUnusable({ health }: Endpoint): boolean {
 
 /** EDS takes no names; an endpoint without a port is a Unix socket. */
 function isDirectAddress({ address, port }: Endpoint): boolean {
-  return port === 0 || address.startsWith("unix://") || isIP(address) !== 0;
+  return port === 0 || isUnixAddress(address) || isIP(address) !== 0;
 }
 
 /** Services that must not leave the cluster: those of the platform, and those that the mesh says (row C157). */

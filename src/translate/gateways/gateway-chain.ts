@@ -4,12 +4,11 @@ import type { Filter, FilterChain } from "@meltemi/protos/envoy/config/listener/
 import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import type { DownstreamTlsContext } from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
-import { memoByIdentity } from "../../lib/memo.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
 import { withSources } from "../built.ts";
 import { type ChainPlan, isMatchAll } from "../listeners/chain-plan.ts";
 import { buildMatch } from "../listeners/outbound-listener.ts";
-import type { FilterFacts } from "../network-filters/filter-facts.ts";
+import { type FilterFacts, formatFacts } from "../network-filters/filter-facts.ts";
 import { buildHttpConnectionManager, buildStatPrefix } from "../network-filters/http-connection-manager.ts";
 import { buildMetadataExchangeFilters } from "../network-filters/metadata-exchange.ts";
 import { buildTcpFilters } from "../network-filters/tcp-proxy.ts";
@@ -33,7 +32,6 @@ type Topology = NonNullable<MeshConfig["defaultConfig"]["gatewayTopology"]>;
 const handshakeTimeout = duration(15_000);
 
 const keptChains = createSlotMemo<FilterChain>();
-const formatFacts = memoByIdentity(({ mesh: _owner, ...facts }: FilterFacts): string => JSON.stringify(facts));
 
 /** The chain of a plan in the listener of that name; the same object for equal plans. */
 export function buildGatewayChain(plan: GatewayChainPlan, listener: string, facts: FilterFacts): FilterChain {

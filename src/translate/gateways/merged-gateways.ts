@@ -1,7 +1,7 @@
 /** The merged Gateways of a scope, made once while the Gateways and the ports of their services stay the same. */
 import type { Message } from "../../lib/message.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
-import { wildcardOf } from "../listeners/addresses.ts";
+import { wildcardOf } from "../address.ts";
 import type { ScopeView } from "../scope.ts";
 import { type MergedGateways, type MergedListener, mergeServers } from "./merge-servers.ts";
 import { derivePortMap } from "./server-ports.ts";

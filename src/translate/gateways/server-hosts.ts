@@ -2,7 +2,9 @@
  * Hosts of a gateway's server: "host" for virtual services of every namespace, "namespace/host" for those of one. Rules:
  * Istio model/gateway.go sanitizeServerHostNamespace, pkg/config/host Names.
  */
+
 import { hostIsWithin, isWildcardHost } from "../../lib/hostname.ts";
+import { compareText } from "../../lib/text-order.ts";
 
 /** One host of a server. */
 export interface ServerHost {
@@ -88,8 +90,7 @@ export function compareHostNames(a: string, b: string): number {
   const [wildA, wildB] = [isWildcardHost(a), isWildcardHost(b)];
   if (wildA !== wildB) return wildA ? 1 : -1;
   if (a.length !== b.length) return b.length - a.length;
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
+  return compareText(a, b);
 }
 
 function parseServerHost(text: string, gatewayNamespace: string): ServerHost {

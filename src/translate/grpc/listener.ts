@@ -1,4 +1,5 @@
 /** Listeners of gRPC processes that read xDS themselves (Istio: networking/grpcgen/lds.go, rows X70-X72). */
+
 import { bool, packAny } from "@meltemi/protos";
 import type { FilterChain, Listener } from "@meltemi/protos/envoy/config/listener/v3";
 import type {
@@ -8,6 +9,7 @@ import type {
 import { evaluateMtls, modeOfPort } from "../../model/mtls.ts";
 import { unspecifiedAddress } from "../../model/service.ts";
 import { tlsModeLabel } from "../../model/workload-labels.ts";
+import { buildAddress } from "../address.ts";
 import type { Built } from "../built.ts";
 import { buildOutboundClusterName, parseGrpcInboundListenerName } from "../names.ts";
 import type { ScopeView, WorkloadView } from "../scope.ts";
@@ -42,7 +44,7 @@ export function buildClientListener(view: ScopeView, name: string): Built<Listen
   const address = service.addresses[0] ?? unspecifiedAddress;
   const message: Listener = {
     name,
-    address: { socket_address: { address, port_value: port.number } },
+    address: buildAddress(address, port.number),
     api_listener: { api_listener: packAny(managerType, manager) },
   };
   return { name, message, sources: [service.object] };
@@ -55,7 +57,7 @@ export function buildServerListener(view: WorkloadView, name: string): Built<Lis
   if (place === undefined || found === undefined) return undefined;
   const message: Listener = {
     name,
-    address: { socket_address: { address: place.address, port_value: place.port } },
+    address: buildAddress(place.address, place.port),
     filter_chains: [takesMutualTls(view, place.port) ? mutualTlsChain : plainChain],
   };
   return { name, message, sources: [found.service.object] };

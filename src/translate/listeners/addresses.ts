@@ -1,24 +1,11 @@
 /** Addresses that listeners are bound to. */
+
 import { isIP } from "node:net";
 import { u32 } from "@meltemi/protos";
-import type { Address, CidrRange } from "@meltemi/protos/envoy/config/core/v3";
+import type { CidrRange } from "@meltemi/protos/envoy/config/core/v3";
 import { type Service, unspecifiedAddress } from "../../model/service.ts";
+import { type IpKey, wildcardOf } from "../address.ts";
 import { type DomainScope, listClientAddresses } from "../routes/host-domains.ts";
-import type { ScopeKey } from "../scope.ts";
-
-export const unixPrefix = "unix://";
-const unspecifiedAddressV6 = "::";
-
-type IpKey = Pick<ScopeKey, "ipFamilies">;
-
-/** All addresses of the host: IPv4's where the proxy has IPv4. */
-export function wildcardOf({ ipFamilies }: IpKey): string {
-  return ipFamilies.v4 || !ipFamilies.v6 ? unspecifiedAddress : unspecifiedAddressV6;
-}
-
-export function loopbackOf(key: IpKey): string {
-  return wildcardOf(key) === unspecifiedAddress ? "127.0.0.1" : "::1";
-}
 
 /** Where clients of a service connect to. */
 export interface ListenAddresses {
@@ -41,12 +28,6 @@ export function listListenAddresses(service: Service, key: DomainScope & IpKey):
 function isUsable(address: string, { ipFamilies: { v4, v6 } }: IpKey): boolean {
   const family = isIP(address.split("/", 1)[0] ?? "");
   return family === 6 ? v6 : family === 4 && (v4 || !v6);
-}
-
-/** An address and port, or a Unix socket ("unix://path"), which has no port. */
-export function buildAddress(bind: string, port: number): Address {
-  if (bind.startsWith(unixPrefix)) return { pipe: { path: bind.slice(unixPrefix.length) } };
-  return { socket_address: { address: bind, port_value: port } };
 }
 
 /** Parses an address or a block; undefined where it is neither, and for the block of all addresses. */

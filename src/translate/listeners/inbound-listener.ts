@@ -1,10 +1,11 @@
 /** Inbound listeners as wire objects (Istio: networking/core/listener_inbound.go). */
-import { bool, duration, u32 } from "@meltemi/protos";
+import { bool, u32 } from "@meltemi/protos";
 import type { Filter, FilterChain, FilterChainMatch, Listener } from "@meltemi/protos/envoy/config/listener/v3";
 import type { DownstreamTlsContext } from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
-import { parseDuration } from "../../lib/duration.ts";
 import { isHttp2 } from "../../lib/protocol.ts";
+import { buildAddress } from "../address.ts";
 import { withSources } from "../built.ts";
+import { toDuration } from "../durations.ts";
 import {
   blackHoleCluster,
   buildListenerName,
@@ -21,7 +22,6 @@ import { configMetadata } from "../routes/config-metadata.ts";
 import { buildDownstreamTlsContext, buildInboundTlsContext } from "../security/downstream.ts";
 import { buildDownstreamTlsSocket } from "../security/transport-socket.ts";
 import { buildListenerAccessLogs } from "../telemetry/access-log.ts";
-import { buildAddress } from "./addresses.ts";
 import { type InboundMatch, listInboundMatches, listOwnTlsMatches } from "./inbound-matches.ts";
 import { buildInboundRoutes } from "./inbound-route.ts";
 import type { InboundTarget } from "./inbound-targets.ts";
@@ -57,7 +57,7 @@ export function buildInboundListener(plan: InboundListenerPlan, facts: FilterFac
     ...(plan.isTransparent ? { transparent: bool(true) } : {}),
     filter_chains: chains,
     ...(filters.length === 0 ? {} : { listener_filters: filters }),
-    listener_filters_timeout: duration(parseDuration(facts.mesh.protocolDetectionTimeout) ?? 0),
+    listener_filters_timeout: toDuration(facts.mesh.protocolDetectionTimeout),
     continue_on_listener_filters_timeout: true,
     ...(logs.length === 0 ? {} : { access_log: logs }),
     max_connections_to_accept_per_socket_event: u32(1),

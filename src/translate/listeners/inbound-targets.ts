@@ -8,12 +8,12 @@ import type { IngressListener } from "../../api/sidecar/schema.ts";
 import type { ObjectRef } from "../../lib/message.ts";
 import { type Protocol, parseProtocol } from "../../lib/protocol.ts";
 import { type MtlsMode, type MtlsModes, modeOfPort } from "../../model/mtls.ts";
+import { wildcardOf } from "../address.ts";
 import type { PartSource } from "../built.ts";
 import { expandStatName } from "../clusters/stat-name.ts";
 import { buildInboundClusterName } from "../names.ts";
 import type { WorkloadView } from "../scope.ts";
 import type { ServerTlsSettings } from "../security/downstream.ts";
-import { wildcardOf } from "./addresses.ts";
 import { canListen } from "./reserved-ports.ts";
 
 /** One port and everything that decides about its chains, as plain data. */

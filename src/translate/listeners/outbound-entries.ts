@@ -3,14 +3,18 @@
  * buildSidecarOutboundListeners). HTTP services share a port, TCP services have their own address, and where both meet
  * the proxy finds out by the first bytes.
  */
+
 import { isIP } from "node:net";
+import { isUnixAddress } from "../../lib/host-port.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
 import type { ObjectRef } from "../../lib/message.ts";
 import { isTcp, isUnsupported, type Protocol } from "../../lib/protocol.ts";
+import { sortEntries } from "../../lib/text-order.ts";
 import type { Service } from "../../model/service.ts";
+import { loopbackOf, wildcardOf } from "../address.ts";
 import { buildListenerName } from "../names.ts";
 import type { EgressListener, ScopeView } from "../scope.ts";
-import { listListenAddresses, loopbackOf, unixPrefix, wildcardOf } from "./addresses.ts";
+import { listListenAddresses } from "./addresses.ts";
 import { appendChains, type ChainPlan } from "./chain-plan.ts";
 import { classifyProtocol, resolveConflict } from "./listener-conflicts.ts";
 import { canListen } from "./reserved-ports.ts";
@@ -62,7 +66,7 @@ export const planOutboundEntries: (view: ScopeView) => readonly OutboundEntry[] 
 function planEntries(view: ScopeView): readonly OutboundEntry[] {
   const table: EntryTable = new Map();
   for (const egress of view.egressListeners) addEgress({ view, egress, table, ...deriveBinding(view, egress) });
-  return [...table].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry);
+  return sortEntries(table).map(([, entry]) => entry);
 }
 
 /**
@@ -71,7 +75,7 @@ function planEntries(view: ScopeView): readonly OutboundEntry[] {
  */
 function deriveBinding(view: ScopeView, egress: EgressListener): Pick<EgressContext, "bind" | "bindsToPort"> {
   const { key } = view;
-  const isSocket = egress.bind?.startsWith(unixPrefix) === true;
+  const isSocket = isUnixAddress(egress.bind ?? "");
   const bindsToPort = key.interceptionMode === "NONE" || egress.captureMode === "NONE" || isSocket;
   if (egress.bind !== undefined && egress.bind !== "") return { bind: egress.bind, bindsToPort };
   return { bind: bindsToPort ? loopbackOf(key) : undefined, bindsToPort };

@@ -8,14 +8,15 @@ import type {
   ListenerFilter,
 } from "@meltemi/protos/envoy/config/listener/v3";
 import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
-import { parseDuration } from "../../lib/duration.ts";
+import { buildAddress } from "../address.ts";
 import { withSources } from "../built.ts";
+import { toDuration } from "../durations.ts";
 import { buildListenerName, passthroughChain } from "../names.ts";
 import type { FilterFacts } from "../network-filters/filter-facts.ts";
 import { buildHttpConnectionManagerFilter, buildStatPrefix } from "../network-filters/http-connection-manager.ts";
 import { buildTcpFilters, plainTarget } from "../network-filters/tcp-proxy.ts";
 import { configMetadata } from "../routes/config-metadata.ts";
-import { buildAddress, parseCidrRange } from "./addresses.ts";
+import { parseCidrRange } from "./addresses.ts";
 import { type ChainMatch, type ChainPlan, isMatchAll } from "./chain-plan.ts";
 import { httpInspector, tlsInspector } from "./listener-filters.ts";
 
@@ -49,7 +50,7 @@ export function buildOutboundListener(plan: OutboundListenerPlan, facts: FilterF
     ...placeChains(chains, last, () => buildFallthrough(plan.fallthrough, facts)),
     ...(filters.length === 0 ? {} : { listener_filters: filters }),
     // Waiting costs servers that speak first: only where somebody has set a limit is there one.
-    listener_filters_timeout: duration(sniffs ? (parseDuration(facts.mesh.protocolDetectionTimeout) ?? 0) : 0),
+    listener_filters_timeout: toDuration(sniffs ? facts.mesh.protocolDetectionTimeout : "0"),
     continue_on_listener_filters_timeout: true,
   };
 }

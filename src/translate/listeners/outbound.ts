@@ -5,11 +5,11 @@ import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/fil
 import { refOf } from "../../api/object.ts";
 import type { ObjectRef } from "../../lib/message.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
+import { loopbackOf } from "../address.ts";
 import type { Built } from "../built.ts";
 import { httpProxyRoute } from "../names.ts";
 import { deriveFilterFacts, type FilterFacts } from "../network-filters/filter-facts.ts";
 import type { ListenerKey, ScopeView } from "../scope.ts";
-import { loopbackOf } from "./addresses.ts";
 import { findEgressCluster } from "./egress-cluster.ts";
 import type { ListenerBuilder } from "./listener-memo.ts";
 import { buildOnce, formatSharedFacts } from "./listener-memo.ts";

@@ -1,8 +1,8 @@
 /** Ports that a listener cannot have (Istio: model/context.go, CanBindToPort). */
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import { isHttp, type Protocol } from "../../lib/protocol.ts";
+import { wildcardOf } from "../address.ts";
 import type { ScopeKey } from "../scope.ts";
-import { wildcardOf } from "./addresses.ts";
 
 /** Listeners of the proxy's bootstrap on all addresses: its health and its metrics. */
 const bootstrapPorts: ReadonlySet<number> = new Set([15021, 15090]);

@@ -1,6 +1,7 @@
 /** The listener that all redirected outbound traffic comes to (Istio: networking/core, buildVirtualOutboundListener). */
 import { bool, u32 } from "@meltemi/protos";
 import type { FilterChain, Listener } from "@meltemi/protos/envoy/config/listener/v3";
+import { buildAddress, wildcardOf } from "../address.ts";
 import {
   blackHoleCluster,
   virtualOutboundBlackholeChain,
@@ -11,7 +12,6 @@ import type { FilterFacts } from "../network-filters/filter-facts.ts";
 import { buildDroppingFilter } from "../network-filters/tcp-proxy.ts";
 import type { ScopeKey } from "../scope.ts";
 import { buildListenerAccessLogs } from "../telemetry/access-log.ts";
-import { buildAddress, wildcardOf } from "./addresses.ts";
 import { buildFallthroughFilters } from "./outbound-listener.ts";
 
 export interface VirtualOutboundPlan {

@@ -78,3 +78,8 @@ export function supports(facts: ProxyFacts, extension: ListenerExtension): boole
 const listLacking = memoByIdentity((capabilities: Capabilities): readonly string[] =>
   listenerExtensions.filter((name) => !hasExtension(capabilities, name)),
 );
+
+/** All facts of one mesh as text: what is built from equal facts is equal. */
+export const formatFacts: (facts: FilterFacts) => string = memoByIdentity(
+  ({ mesh: _owner, ...facts }: FilterFacts): string => JSON.stringify(facts),
+);

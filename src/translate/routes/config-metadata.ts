@@ -1,10 +1,9 @@
 import { struct } from "@meltemi/protos";
 import type { Metadata } from "@meltemi/protos/envoy/config/core/v3";
 import type { ObjectRef } from "../../lib/message.ts";
+import { formatConfigPath } from "../config-path.ts";
 
-/** Metadata that names the networking object behind a part (kind in kebab case), as telemetry and istioctl expect it. */
+/** Metadata that names the networking object behind a route. */
 export function configMetadata(ref: ObjectRef): Metadata {
-  const kind = ref.kind.replaceAll(/(?<=[a-z])(?=[A-Z])/g, "-").toLowerCase();
-  const config = `/apis/networking.istio.io/v1/namespaces/${ref.namespace}/${kind}/${ref.name}`;
-  return { filter_metadata: { istio: struct({ config }) } };
+  return { filter_metadata: { istio: struct({ config: formatConfigPath(ref) }) } };
 }

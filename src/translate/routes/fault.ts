@@ -1,31 +1,12 @@
 /** Injected faults of a route. Rules: Istio route.go TranslateFault. */
+
 import type { FaultAbort, HTTPFault } from "@meltemi/protos/envoy/extensions/filters/http/fault/v3";
 import type { HttpFault } from "../../api/virtual-service/schema.ts";
+import { parseGrpcStatus } from "../../lib/grpc-status.ts";
+import { toDuration } from "../durations.ts";
 import { buildPercentage, buildWholePercentage } from "./percentage.ts";
-import { toDuration } from "./spec-durations.ts";
 
 export const faultFilter = "envoy.filters.http.fault";
-
-// Codes by name: grpc.github.io/grpc/core/md_doc_statuscodes.html
-const grpcStatuses: readonly string[] = [
-  "OK",
-  "CANCELLED",
-  "UNKNOWN",
-  "INVALID_ARGUMENT",
-  "DEADLINE_EXCEEDED",
-  "NOT_FOUND",
-  "ALREADY_EXISTS",
-  "PERMISSION_DENIED",
-  "RESOURCE_EXHAUSTED",
-  "FAILED_PRECONDITION",
-  "ABORTED",
-  "OUT_OF_RANGE",
-  "UNIMPLEMENTED",
-  "INTERNAL",
-  "UNAVAILABLE",
-  "DATA_LOSS",
-  "UNAUTHENTICATED",
-];
 
 /** The filter's configuration for a route; undefined where nothing that Envoy can do is asked for. */
 export function buildFault(fault: HttpFault): HTTPFault | undefined {
@@ -49,10 +30,4 @@ function buildAbort(abort: HttpFault["abort"]): FaultAbort | undefined {
   if (abort.grpcStatus === undefined) return undefined;
   const status = parseGrpcStatus(abort.grpcStatus);
   return status === undefined ? undefined : { grpc_status: status, ...percentage };
-}
-
-function parseGrpcStatus(text: string): number | undefined {
-  if (/^\d{1,2}$/.test(text)) return Number(text);
-  const status = grpcStatuses.indexOf(text);
-  return status < 0 ? undefined : status;
 }

@@ -1,9 +1,9 @@
 /** Consistent hashing of a destination rule as a route's hash policy. Rules: Istio route.go hashForHTTPDestination. */
 import type { RouteAction_HashPolicy } from "@meltemi/protos/envoy/config/route/v3";
+import type { ConsistentHash, TrafficPolicy } from "../../api/destination-rule/schema.ts";
 import type { Destination } from "../../api/virtual-service/schema.ts";
 import type { MergedDestinationRule } from "../destination-rules.ts";
-import { toDuration } from "./spec-durations.ts";
-import type { ConsistentHash, TrafficPolicy } from "./spec-types.ts";
+import { toDuration } from "../durations.ts";
 
 /** Hashing for a service that no virtual service routes to: the port's own setting before the general one. */
 export function findServiceHash(rule: MergedDestinationRule | undefined, port: number): ConsistentHash | undefined {

@@ -1,6 +1,8 @@
 /** Header changes of routes and destinations. Rules: Istio route.go TranslateHeadersOperations. */
+
 import type { HeaderValueOption } from "@meltemi/protos/envoy/config/core/v3";
 import type { HeaderChanges } from "../../api/virtual-service/schema.ts";
+import { sortEntries } from "../../lib/text-order.ts";
 
 /** The fields that routes, weighted clusters and virtual hosts have in common. */
 export interface HeaderFields {
@@ -70,9 +72,7 @@ function listRemoved(headers: Headers | undefined): readonly string[] {
 }
 
 function listSorted(headers: Headers["set"]): readonly (readonly [string, string])[] {
-  return Object.entries(headers ?? {})
-    .filter(([name]) => !isInternalHeader(name))
-    .sort(([a], [b]) => (a < b ? -1 : 1));
+  return sortEntries(Object.entries(headers ?? {}).filter(([name]) => !isInternalHeader(name)));
 }
 
 function isInternalHeader(name: string): boolean {

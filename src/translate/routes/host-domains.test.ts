@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { joinHostPort, listClientAddresses, listServiceDomains, listShortForms } from "./host-domains.ts";
+import { listClientAddresses, listServiceDomains, listShortForms } from "./host-domains.ts";
 import { createTestMesh, kubePort, kubeService, setObjects, testKey } from "./test-mesh.ts";
 
 describe("listShortForms", () => {
@@ -66,9 +66,4 @@ describe("listClientAddresses", () => {
     expect(service && listClientAddresses(testKey, service)).toEqual([]);
     expect(service && listClientAddresses({ ...testKey, dnsCapture: true }, service)).toEqual(["240.240.0.1"]);
   });
-});
-
-it("puts brackets around IPv6 addresses", () => {
-  expect(joinHostPort("fd00::1", 80)).toBe("[fd00::1]:80");
-  expect(joinHostPort("a.example", 80)).toBe("a.example:80");
 });

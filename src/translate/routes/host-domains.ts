@@ -3,6 +3,7 @@
  * pilot/pkg/networking/core/httproute.go (generateVirtualHostDomains, GenerateAltVirtualHosts).
  */
 
+import { bracketAddress, joinHostPort } from "../../lib/host-port.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
 import { type Service, unspecifiedAddress } from "../../model/service.ts";
 import type { ScopeKey } from "../scope.ts";
@@ -93,11 +94,6 @@ export function listShortForms(hostname: string, dnsDomain: string): readonly st
   return [absolute, qualified, withLabel];
 }
 
-/** `host:port`, with brackets around an IPv6 address. */
-export function joinHostPort(host: string, port: number): string {
-  return `${bracketAddress(host)}:${port}`;
-}
-
 /**
  * Addresses (also CIDR blocks) that clients of the scope call a service by; empty where it has none. They are of the
  * families that the proxy has; a proxy with both takes that of the first address. A service without any of these keeps
@@ -136,8 +132,4 @@ function listSharedDomainForms(hostname: string, dnsDomain: string): readonly st
 
 function withPort(name: string, port: number | undefined): readonly string[] {
   return port === undefined ? [bracketAddress(name)] : [bracketAddress(name), joinHostPort(name, port)];
-}
-
-function bracketAddress(host: string): string {
-  return host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
 }

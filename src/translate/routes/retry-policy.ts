@@ -7,8 +7,8 @@ import type {
 } from "@meltemi/protos/envoy/config/route/v3";
 import type { HttpRetry } from "../../api/virtual-service/schema.ts";
 import { hasExtension } from "../capabilities.ts";
+import { toDuration } from "../durations.ts";
 import type { Capabilities } from "../scope.ts";
-import { toDuration } from "./spec-durations.ts";
 
 const defaultConditions = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
 const defaultAttempts = 2;

@@ -6,15 +6,15 @@ import type {
   WeightedCluster_ClusterWeight,
 } from "@meltemi/protos/envoy/config/route/v3";
 import type { FractionalPercent } from "@meltemi/protos/envoy/type/v3";
+import type { ConsistentHash } from "../../api/destination-rule/schema.ts";
 import type { HttpRoute, HttpRouteDestination } from "../../api/virtual-service/schema.ts";
+import { toDuration } from "../durations.ts";
 import { listHashPolicies } from "./hash-policy.ts";
 import { buildHeaderFields, findHostOverride, type HeaderFields } from "./header-operations.ts";
 import { buildPercentage, buildWholePercentage } from "./percentage.ts";
 import { buildRetryPolicy } from "./retry-policy.ts";
 import type { RouteFacts } from "./route-facts.ts";
 import type { RouteSemantics } from "./route-semantics.ts";
-import { toDuration } from "./spec-durations.ts";
-import type { ConsistentHash } from "./spec-types.ts";
 
 /** The clusters that a rule's destinations turned out to mean, in the order of the rule. */
 export interface ResolvedRule {

@@ -2,10 +2,12 @@
  * Match conditions of an HTTP route. Only what the proxy has to look at is here: ports, gateways and sources are known
  * when the route is built (request-source.ts). Rules: Istio route.go TranslateRouteMatch.
  */
+
 import { bool } from "@meltemi/protos";
 import type { HeaderMatcher, QueryParameterMatcher, RouteMatch } from "@meltemi/protos/envoy/config/route/v3";
 import type { MetadataMatcher } from "@meltemi/protos/envoy/type/matcher/v3";
 import type { HttpMatch, StringMatch } from "../../api/virtual-service/schema.ts";
+import { compareText, sortEntries } from "../../lib/text-order.ts";
 import { buildClaimMatcher, parseClaimHeader } from "./jwt-claims.ts";
 import type { RouteSemantics } from "./route-semantics.ts";
 import { buildStringMatcher, isPresenceMatch } from "./string-match.ts";
@@ -15,7 +17,9 @@ export function buildRouteMatch(match: HttpMatch | undefined, semantics: RouteSe
   if (match === undefined) return { prefix: "/" };
   const headers = [...listHeaderMatchers(match), ...listPseudoHeaderMatchers(match)];
   const metadata = listClaimMatchers(match);
-  const parameters = listSorted(match.queryParams).map(([name, value]) => buildQueryMatcher(name, value));
+  const parameters = sortEntries(Object.entries(match.queryParams ?? {})).map(([name, value]) =>
+    buildQueryMatcher(name, value),
+  );
   return {
     ...buildPathMatch(match.uri, semantics),
     case_sensitive: bool(match.ignoreUriCase !== true),
@@ -42,8 +46,10 @@ function buildPathMatch(uri: StringMatch | undefined, semantics: RouteSemantics)
 }
 
 function listHeaderMatchers(match: HttpMatch): readonly HeaderMatcher[] {
-  const wanted = listSorted(match.headers).map(([name, value]) => buildHeaderMatcher(name, value));
-  const unwanted = listSorted(match.withoutHeaders).map(([name, value]) => ({
+  const wanted = sortEntries(Object.entries(match.headers ?? {})).map(([name, value]) =>
+    buildHeaderMatcher(name, value),
+  );
+  const unwanted = sortEntries(Object.entries(match.withoutHeaders ?? {})).map(([name, value]) => ({
     ...buildHeaderMatcher(name, value),
     invert_match: true,
     // A request without the header has to pass; the flag is not allowed beside present_match.
@@ -67,7 +73,7 @@ function listPseudoHeaderMatchers(match: HttpMatch): readonly HeaderMatcher[] {
 
 function listClaimMatchers(match: HttpMatch): readonly MetadataMatcher[] {
   const claimsOf = (headers: HttpMatch["headers"], invert: boolean): readonly MetadataMatcher[] =>
-    listSorted(headers).flatMap(([name, value]) => {
+    sortEntries(Object.entries(headers ?? {})).flatMap(([name, value]) => {
       const claims = parseClaimHeader(name);
       return claims === undefined ? [] : [buildClaimMatcher(claims, value, invert)];
     });
@@ -80,13 +86,4 @@ function buildHeaderMatcher(name: string, match: StringMatch): HeaderMatcher {
 
 function buildQueryMatcher(name: string, match: StringMatch): QueryParameterMatcher {
   return isPresenceMatch(match) ? { name, present_match: true } : { name, string_match: buildStringMatcher(match) };
-}
-
-function listSorted(matches: HttpMatch["headers"]): readonly (readonly [string, StringMatch])[] {
-  return Object.entries(matches ?? {}).sort(([a], [b]) => compareText(a, b));
-}
-
-function compareText(a: string, b: string): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
 }

@@ -2,18 +2,21 @@
  * Virtual hosts of a sidecar's egress port: those of virtual services first, then the services that none routes. Rules:
  * Istio httproute.go BuildSidecarOutboundVirtualHosts, route.go BuildSidecarVirtualHostWrapper.
  */
+
 import type { Route, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import { refOf } from "../../api/object.ts";
+import { joinHostPort } from "../../lib/host-port.ts";
 import { hostIsWithin, isWildcardHost } from "../../lib/hostname.ts";
 import { isHttp, isUnsupported } from "../../lib/protocol.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
+import { compareText } from "../../lib/text-order.ts";
 import type { Service, ServicePort } from "../../model/service.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 import type { PartSource } from "../built.ts";
 import type { EgressListener, ScopeView } from "../scope.ts";
 import { destinationsOfPort } from "./destinations.ts";
 import { findServiceHash } from "./hash-policy.ts";
-import { type DomainList, joinHostPort, listHostDomains, listServiceDomains } from "./host-domains.ts";
+import { type DomainList, listHostDomains, listServiceDomains } from "./host-domains.ts";
 import { meshGateways } from "./request-source.ts";
 import { type RouteFacts, routeFactsOf } from "./route-facts.ts";
 import { routeSemanticsOf } from "./route-semantics.ts";
@@ -261,7 +264,5 @@ function hasPort(service: Service | undefined, port: number): boolean {
 }
 
 function compareNames(a: VirtualHost, b: VirtualHost): number {
-  const [left, right] = [a.name ?? "", b.name ?? ""];
-  if (left === right) return 0;
-  return left < right ? -1 : 1;
+  return compareText(a.name ?? "", b.name ?? "");
 }

@@ -1,14 +1,14 @@
 /** Virtual hosts and the route of a service that nobody routes. */
 import type { Route, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
+import type { ConsistentHash } from "../../api/destination-rule/schema.ts";
+import { joinHostPort } from "../../lib/host-port.ts";
 import type { Service } from "../../model/service.ts";
 import { type PartSource, withSources } from "../built.ts";
 import { buildOutboundClusterName, buildVirtualHostName } from "../names.ts";
 import { listHashPolicies } from "./hash-policy.ts";
-import { joinHostPort } from "./host-domains.ts";
 import { buildRetryPolicy } from "./retry-policy.ts";
 import { buildTimeouts } from "./route-action.ts";
 import type { RouteFacts } from "./route-facts.ts";
-import type { ConsistentHash } from "./spec-types.ts";
 
 export interface VirtualHostPlan {
   /** Host as it was written or registered; the name adds the port. */

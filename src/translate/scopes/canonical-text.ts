@@ -1,3 +1,5 @@
+import { sortEntries } from "../../lib/text-order.ts";
+
 /**
  * One text for a plain value, the same for equal values: object fields in order of their names, sets sorted, absent and
  * undefined fields alike. Every field counts, so that a key cannot forget one.
@@ -10,8 +12,6 @@ export function canonicalText(value: unknown): string {
       .join()}}`;
   if (Array.isArray(value)) return `[${value.map((item) => canonicalText(item)).join()}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
-  const fields = Object.entries(value)
-    .filter(([, field]) => field !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
+  const fields = sortEntries(Object.entries(value).filter(([, field]) => field !== undefined));
   return `{${fields.map(([name, field]) => `${JSON.stringify(name)}:${canonicalText(field)}`).join()}}`;
 }

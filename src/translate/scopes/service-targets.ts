@@ -1,5 +1,6 @@
 import { type Labels, labelsMatch } from "../../api/object.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
+import { compareText, sortEntries } from "../../lib/text-order.ts";
 import type { Proxy as MeshProxy } from "../../model/proxy.ts";
 import { type Service, type ServicePort, serviceKey } from "../../model/service.ts";
 import { findWorkloadPort, type ServiceTarget, type Workload } from "../../model/workload.ts";
@@ -57,7 +58,7 @@ const indexSelectors = memoByIdentity(
     const index = new Map<string, Map<string, Service[]>>();
     for (const service of all) {
       if (service.registry !== "Kubernetes" || service.resolution === "alias") continue;
-      const first = Object.entries(service.selector ?? {}).sort(([a], [b]) => (a < b ? -1 : 1))[0];
+      const first = sortEntries(Object.entries(service.selector ?? {}))[0];
       if (first === undefined) continue;
       const ofNamespace = index.get(service.namespace) ?? new Map<string, Service[]>();
       index.set(service.namespace, ofNamespace);
@@ -107,7 +108,5 @@ function isNamedPort(value: unknown): value is { readonly name: string; readonly
 }
 
 function compareTargets(a: ServiceTarget, b: ServiceTarget): number {
-  if (a.targetPort !== b.targetPort) return a.targetPort - b.targetPort;
-  if (a.hostname !== b.hostname) return a.hostname < b.hostname ? -1 : 1;
-  return a.port - b.port;
+  return a.targetPort - b.targetPort || compareText(a.hostname, b.hostname) || a.port - b.port;
 }

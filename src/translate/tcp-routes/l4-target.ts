@@ -2,13 +2,15 @@
  * Where connections of one rule go, as data: listeners make a TCP proxy of it. Rules: Istio core/networkfilter.go
  * (buildOutboundNetworkFilters).
  */
+
+import type { TrafficPolicy } from "../../api/destination-rule/schema.ts";
 import type { RouteDestination } from "../../api/virtual-service/schema.ts";
+import { joinHostPort } from "../../lib/host-port.ts";
 import type { ObjectRef } from "../../lib/message.ts";
 import type { Service } from "../../model/service.ts";
 import { expandStatName } from "../clusters/stat-name.ts";
 import { buildOutboundClusterName } from "../names.ts";
 import { buildDestinationCluster, destinationsOfView } from "../routes/destinations.ts";
-import type { TrafficPolicy } from "../routes/spec-types.ts";
 import type { ScopeView } from "../scope.ts";
 
 /** An HTTP tunnel that the connections are sent through. */
@@ -96,8 +98,7 @@ function hashesSourceIp(policy: TrafficPolicy | undefined): boolean {
 function readTunnel(policy: TrafficPolicy | undefined): L4Tunnel | undefined {
   const tunnel = policy?.tunnel;
   if (tunnel === undefined) return undefined;
-  const host = tunnel.targetHost.includes(":") ? `[${tunnel.targetHost}]` : tunnel.targetHost;
-  return { hostname: `${host}:${tunnel.targetPort}`, usesPost: tunnel.protocol === "POST" };
+  return { hostname: joinHostPort(tunnel.targetHost, tunnel.targetPort), usesPost: tunnel.protocol === "POST" };
 }
 
 interface StatPrefixParts {

@@ -6,6 +6,7 @@
 import type { HttpConnectionManager_Tracing } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import type { CustomTag } from "@meltemi/protos/envoy/type/tracing/v3";
 import type { ProxyConfig } from "../../api/mesh-config/schema.ts";
+import { compareText } from "../../lib/text-order.ts";
 import type { FilterFacts, WorkloadIdentity } from "../network-filters/filter-facts.ts";
 
 /** Share of requests, in percent, that are traced where nobody says otherwise (Istio: PILOT_TRACE_SAMPLING). */
@@ -76,6 +77,5 @@ function convertNamed({ name, defaultValue = "" }: { readonly name: string; read
 
 /** By name, so that the order in which somebody wrote a map does not change bytes. */
 function compareTags({ tag: a = "" }: CustomTag, { tag: b = "" }: CustomTag): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
+  return compareText(a, b);
 }
