@@ -54,8 +54,18 @@ module.exports = {
       from: { path: pure, pathNot: "\\.test\\.ts$" },
       to: { dependencyTypes: ["core"], pathNot: "^(node:)?(util|url|buffer|net|crypto)$" },
     },
-    { name: "src-never-imports-tests", severity: "error", from: { path: "^src/", pathNot: "\\.test\\.ts$" }, to: { path: "^(test|tools)/" } },
-    { name: "packages-stand-alone", severity: "error", from: { path: "^packages/" }, to: { path: "^(src|test|tools)/" } },
+    {
+      name: "src-never-imports-tests",
+      severity: "error",
+      from: { path: "^src/", pathNot: "\\.test\\.ts$" },
+      to: { path: "^(test|tools)/" },
+    },
+    {
+      name: "packages-stand-alone",
+      severity: "error",
+      from: { path: "^packages/" },
+      to: { path: "^(src|test|tools)/" },
+    },
   ],
   options: {
     doNotFollow: { path: "node_modules" },

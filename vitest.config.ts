@@ -5,7 +5,13 @@ export default defineConfig({
     // Two cores: tests that start Envoys or many connections must not starve each other.
     maxWorkers: 2,
     reporters: ["default", "./test/support/closing-reporter.ts"],
-    include: ["src/**/*.test.ts", "packages/*/src/**/*.test.ts", "packages/*/build/**/*.test.ts", "tools/**/*.test.ts", "test/**/*.test.ts"],
+    include: [
+      "src/**/*.test.ts",
+      "packages/*/src/**/*.test.ts",
+      "packages/*/build/**/*.test.ts",
+      "tools/**/*.test.ts",
+      "test/**/*.test.ts",
+    ],
     testTimeout: 30_000,
     hookTimeout: 120_000,
   },

@@ -19,7 +19,9 @@ const least = 40;
 function cruise(): CruiseResult {
   const args = ["depcruise", "src", "packages", "--config", ".dependency-cruiser.cjs", "--output-type", "json"];
   try {
-    return JSON.parse(execFileSync("npx", args, { encoding: "utf8", maxBuffer: 1 << 28, stdio: ["ignore", "pipe", "inherit"] }));
+    return JSON.parse(
+      execFileSync("npx", args, { encoding: "utf8", maxBuffer: 1 << 28, stdio: ["ignore", "pipe", "inherit"] }),
+    );
   } catch (cause) {
     // The cruiser exits with the number of errors and still prints its result.
     const { stdout } = cause as { stdout?: string };
