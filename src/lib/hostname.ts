@@ -41,6 +41,7 @@ export function compareHostSpecificity(a: string, b: string): number {
  * Istio's rule for short names, e.g. "reviews" in namespace "bookinfo" is "reviews.bookinfo.svc.cluster.local".
  */
 export function resolveShortHost(host: string, namespace: string, domain: string): string {
-  if (host.includes(".") || host === "*" || host === "") return host;
+  // An IPv6 address has no dot either.
+  if (host.includes(".") || host.includes(":") || host === "*" || host === "") return host;
   return `${host}.${namespace}.svc.${domain}`;
 }

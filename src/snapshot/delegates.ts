@@ -9,8 +9,8 @@ export function mergeDelegate(root: HttpRoute, delegated: readonly HttpRoute[]):
   return delegated.flatMap((route) => {
     const matches = mergeMatches(root.match ?? [], route.match ?? []);
     if (matches === undefined) return [];
-    const { delegate: _, match: __, ...inherited } = root;
-    const { match: ___, ...own } = route;
+    const { delegate: _, match: __, route: ___, redirect: ____, ...inherited } = root;
+    const { match: _____, ...own } = route;
     const name = joinNames(root.name, route.name);
     return [
       {
@@ -68,7 +68,8 @@ function isConflict(root: HttpMatch, inner: HttpMatch): boolean {
     isMapConflict(root.withoutHeaders, inner.withoutHeaders) ||
     isMapConflict(root.queryParams, inner.queryParams) ||
     (root.ignoreUriCase ?? false) !== (inner.ignoreUriCase ?? false) ||
-    (root.port !== undefined && inner.port !== undefined && root.port !== inner.port)
+    (root.port !== undefined && inner.port !== undefined && root.port !== inner.port) ||
+    isSourceConflict(root, inner)
   );
 }
 
@@ -76,14 +77,25 @@ function isMapConflict(root: HttpMatch["headers"], inner: HttpMatch["headers"]):
   return Object.entries(inner ?? {}).some(([name, match]) => isTextConflict(root?.[name], match));
 }
 
-/** True where `inner` is not known to be within `root`: expressions cannot be compared, so that they always conflict. */
+/** Conditions on the sender: a namespace of the root has to be repeated, labels and gateways may be narrowed. */
+function isSourceConflict(root: HttpMatch, inner: HttpMatch): boolean {
+  if (root.sourceNamespace && inner.sourceNamespace !== root.sourceNamespace) return true;
+  const labels = Object.entries(inner.sourceLabels ?? {});
+  if (labels.some(([name, value]) => (root.sourceLabels?.[name] ?? value) !== value)) return true;
+  const [outer = [], own = []] = [root.gateways, inner.gateways];
+  return outer.length > 0 && (own.length > outer.length || own.some((gateway) => !outer.includes(gateway)));
+}
+
+/**
+ * True where `inner` is not known to be within `root`: expressions, and matches that only ask for presence, cannot be
+ * compared, so that they always conflict.
+ */
 function isTextConflict(root: StringMatch | undefined, inner: StringMatch | undefined): boolean {
   if (root === undefined || inner === undefined) return false;
-  if (root.regex !== undefined || inner.regex !== undefined) return true;
-  if (root.exact !== undefined) return inner.exact !== root.exact;
-  // An empty match only asks for presence, and everything that compares a value is within it.
-  if (root.prefix === undefined) return false;
-  return !(inner.exact ?? inner.prefix ?? "").startsWith(root.prefix);
+  if (root.regex || inner.regex) return true;
+  if (root.exact) return inner.exact !== root.exact;
+  const value = inner.exact || inner.prefix;
+  return !root.prefix || !value || !value.startsWith(root.prefix);
 }
 
 function joinNames(root: string | undefined, inner: string | undefined): string {

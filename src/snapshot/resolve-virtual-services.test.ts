@@ -85,7 +85,15 @@ describe("a delegate", () => {
     ["[{headers: {h: {exact: a}}}]", "{headers: {h: {exact: b}}}", false],
     ["[{headers: {h: {exact: a}}}]", "{headers: {i: {exact: b}}}", true],
     ["[{queryParams: {q: {exact: a}}}]", "{queryParams: {q: {exact: b}}}", false],
+    ["[{headers: {h: {}}}]", "{headers: {h: {exact: b}}}", false],
+    ["[{headers: {h: {prefix: b}}}]", "{headers: {h: {}}}", false],
     ["[{port: 80}]", "{port: 81}", false],
+    ["[{sourceNamespace: a}]", "{uri: {prefix: /x}}", false],
+    ["[{sourceNamespace: a}]", "{sourceNamespace: a}", true],
+    ["[{sourceLabels: {l: a}}]", "{sourceLabels: {l: b}}", false],
+    ["[{sourceLabels: {l: a}}]", "{sourceLabels: {m: b}}", true],
+    ["[{gateways: [g, mesh]}]", "{gateways: [mesh]}", true],
+    ["[{gateways: [ns/g]}]", "{gateways: [mesh]}", false],
     ["[{uri: {prefix: /a}}, {uri: {prefix: /b}}]", "{uri: {prefix: /b/c}}", true],
   ])("under %s with the match %s counts: %s", (match, inner, counts) => {
     const delegate = rule("d", `http: [{match: [${inner}], ${to("b")}}]`, "other");

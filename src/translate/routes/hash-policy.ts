@@ -35,8 +35,14 @@ export function findDestinationHash(
 export function listHashPolicies(hash: ConsistentHash | undefined): readonly RouteAction_HashPolicy[] {
   if (hash?.httpHeaderName !== undefined) return [{ header: { header_name: hash.httpHeaderName } }];
   if (hash?.httpCookie !== undefined) {
-    const { name, path, ttl } = hash.httpCookie;
-    return [{ cookie: { name, ...(path ? { path } : {}), ...(ttl === undefined ? {} : { ttl: toDuration(ttl) }) } }];
+    const { name, path, ttl, attributes = [] } = hash.httpCookie;
+    const cookie = {
+      name,
+      ...(path ? { path } : {}),
+      ...(ttl === undefined ? {} : { ttl: toDuration(ttl) }),
+      ...(attributes.length === 0 ? {} : { attributes }),
+    };
+    return [{ cookie }];
   }
   if (hash?.useSourceIp !== undefined) return [{ connection_properties: { source_ip: hash.useSourceIp } }];
   if (hash?.httpQueryParameterName !== undefined) return [{ query_parameter: { name: hash.httpQueryParameterName } }];

@@ -292,6 +292,10 @@ describe("consistent hashing", () => {
       },
       subsets: [
         { name: "cookie", trafficPolicy: hash({ httpCookie: { name: "user", path: "/", ttl: "3600s" } }) },
+        {
+          name: "strict",
+          trafficPolicy: hash({ httpCookie: { name: "c", attributes: [{ name: "SameSite", value: "Strict" }] } }),
+        },
         { name: "ip", trafficPolicy: hash({ useSourceIp: true }) },
         { name: "plain" },
       ],
@@ -305,6 +309,9 @@ describe("consistent hashing", () => {
     expect(policyOf({})).toEqual(header);
     expect(policyOf({ port: { number: 9080 } })).toEqual([{ query_parameter: { name: "port" } }]);
     expect(policyOf({ subset: "cookie" })).toEqual([{ cookie: { name: "user", path: "/", ttl: "3600s" } }]);
+    expect(policyOf({ subset: "strict" })).toEqual([
+      { cookie: { name: "c", attributes: [{ name: "SameSite", value: "Strict" }] } },
+    ]);
     expect(policyOf({ subset: "ip" })).toEqual([{ connection_properties: { source_ip: true } }]);
     expect(policyOf({ subset: "plain" })).toEqual(header);
   });

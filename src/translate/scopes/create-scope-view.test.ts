@@ -231,4 +231,23 @@ spec: {selector: {${selector}}, servers: [{port: {number: 80, name: http, protoc
     expect(both.gateways.map(({ meta }) => meta.name)).toEqual(["one", "two"]);
     expect(view(current, "gw", { labels: { istio: "in" } }).gateways).toEqual([]);
   });
+
+  it("has rules private to its namespace first, then those exported to it, then those of everyone", () => {
+    const bound = (name: string, namespace: string, exportTo: string): string =>
+      rule(
+        name,
+        namespace,
+        `hosts: [a.example], gateways: [ns/one], exportTo: [${exportTo}], http: [{route: [{destination: {host: a}}]}]`,
+      );
+    const rules =
+      bound("v1", "ns", "'*'") + bound("v2", "ns", "gw, x") + bound("v3", "gw", "'.'") + bound("v4", "ns", "'.'");
+    const { current } = buildMesh(rules + bound("v5", "gw", "x, gw"));
+    const scope = view(current, "gw", { type: "router", labels: { istio: "in" } });
+    expect(scope.listGatewayVirtualServices("ns/one").map(({ object }) => object.meta.name)).toEqual([
+      "v3",
+      "v5",
+      "v2",
+      "v1",
+    ]);
+  });
 });

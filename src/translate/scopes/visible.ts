@@ -54,19 +54,24 @@ export const indexByHostname: (services: readonly Service[]) => ReadonlyMap<stri
     services.length === 0 ? noServices : new Map(services.map((service) => [service.hostname, service])),
 );
 
-/** Virtual services of one gateway that are visible from a namespace; the list itself where all are. */
+/**
+ * Virtual services of one gateway that are visible from a namespace; the list itself where all are visible to everyone.
+ * Those that are private to the namespace come first, then those exported to it, then those of everyone, each in the
+ * order given: of several for a host the first counts (Istio: push_context.go VirtualServicesForGateway).
+ */
 export const listVisibleRules: (
   rules: readonly ResolvedVirtualService[],
   namespace: string,
 ) => readonly ResolvedVirtualService[] = memoByKey((rules: readonly ResolvedVirtualService[], namespace) => {
-  const isVisible = (rule: ResolvedVirtualService): boolean =>
-    isVisibleFrom(rule.exportTo, rule.object.meta.namespace, namespace);
-  if (rules.every(isVisible)) return rules;
-  const ofEveryone = splitRules(rules);
-  const visible = rules.filter(isVisible);
-  return visible.length === ofEveryone.length ? ofEveryone : visible;
+  const { everyone, special } = splitRules(rules);
+  const visible = special.filter(({ exportTo, object }) => isVisibleFrom(exportTo, object.meta.namespace, namespace));
+  if (visible.length === 0) return everyone;
+  const isPrivate = ({ object }: ResolvedVirtualService): boolean => object.meta.namespace === namespace;
+  return [...visible.filter(isPrivate), ...visible.filter((rule) => !isPrivate(rule)), ...everyone];
 });
 
-const splitRules = memoByIdentity((rules: readonly ResolvedVirtualService[]) =>
-  rules.filter((rule) => rule.exportTo.has("*")),
-);
+const splitRules = memoByIdentity((rules: readonly ResolvedVirtualService[]) => {
+  const isForEveryone = ({ exportTo }: ResolvedVirtualService): boolean => exportTo.has("*");
+  if (rules.every(isForEveryone)) return { everyone: rules, special: [] };
+  return { everyone: rules.filter(isForEveryone), special: rules.filter((rule) => !isForEveryone(rule)) };
+});
