@@ -103,6 +103,44 @@ describe("the merging of destination rules", () => {
     expect(found?.spec.subsets).toHaveLength(1);
   });
 
+  const some = "workloadSelector: {matchLabels: {app: x}}, subsets: [{name: s}]";
+  const toAll = "subsets: [{name: a}]";
+  it.each([
+    // What a rule for single workloads and a younger one for all say of exportTo, who asks, and the subsets found.
+    ["a selector and no exportTo: each stands alone", rule("all", "client", toAll), { app: "x" }, ["s"]],
+    ["... also for workloads that are not selected", rule("all", "client", toAll), { app: "y" }, ["a"]],
+    [
+      "a selector and the same audience: the other is taken in",
+      rule("all", "client", `exportTo: ['.'], ${toAll}`),
+      { app: "x" },
+      ["s", "a"],
+    ],
+    [
+      "... and is no longer found by others, as in Istio",
+      rule("all", "client", `exportTo: ['.'], ${toAll}`),
+      { app: "y" },
+      [],
+    ],
+    [
+      "a selector and a wider audience: the other is taken in and stands alone",
+      rule("all", "client", `exportTo: ['.', third], ${toAll}`),
+      { app: "x" },
+      ["s", "a"],
+    ],
+    ["... for others", rule("all", "client", `exportTo: ['.', third], ${toAll}`), { app: "y" }, ["a"]],
+  ])("%s", (_, yaml, labels, expected) => {
+    const found = find(yaml + rule("some", "client", some), { labels });
+    expect((found?.spec.subsets ?? []).map(({ name }) => name)).toEqual(expected);
+  });
+
+  it("takes a rule into one of a narrower audience, and asks only that one's exportTo", () => {
+    const yaml =
+      rule("a1", "svc", "exportTo: [client], subsets: [{name: v1}]") +
+      rule("a2", "svc", "exportTo: [client, third], subsets: [{name: v2}]");
+    expect(find(yaml)?.spec.subsets?.map(({ name }) => name)).toEqual(["v1", "v2"]);
+    expect(find(yaml, { namespace: "third" })).toBeUndefined();
+  });
+
   it("gives the same object as long as its rules stay the same", () => {
     const { services, destinationRules, mesh } = buildMesh(service + rule("s", "svc") + rule("t", "svc")).current;
     const [target] = services.all;

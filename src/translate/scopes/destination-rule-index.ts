@@ -7,7 +7,6 @@ import type { DestinationRule } from "../../api/destination-rule/schema.ts";
 import { type Labels, labelsMatch, refOf } from "../../api/object.ts";
 import { compareHostSpecificity, hostIsWithin, isWildcardHost } from "../../lib/hostname.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
-import { parseExportTo } from "../../model/export-to.ts";
 import type { Service } from "../../model/service.ts";
 import type { MergedDestinationRule } from "../destination-rules.ts";
 
@@ -41,7 +40,6 @@ interface RuleIndex {
   readonly local: ReadonlyMap<string, HostRules>;
   readonly exported: ReadonlyMap<string, HostRules>;
   readonly rootPrivate: HostRules;
-  readonly options: RuleIndexOptions;
 }
 
 /** The rule for a service as a client sees it; undefined where none applies. `rules` have full hosts, oldest first. */
@@ -59,18 +57,17 @@ export function findDestinationRule(
     lookUp(own, service.hostname) ??
     lookUpExported(index, service.namespace, { service, client }) ??
     lookUpExported(index, options.rootNamespace, { service, client });
-  return candidates === undefined ? undefined : selectRule(mergeRules(candidates, options), client);
+  return candidates === undefined ? undefined : selectRule(candidates, client);
 }
 
 function lookUpExported(
   index: RuleIndex,
   namespace: string,
   { service, client }: { readonly service: Service; readonly client: RuleClient },
-): readonly DestinationRule[] | undefined {
-  const visible = lookUp(index.exported.get(namespace), service.hostname)?.filter((rule) => {
-    const exportTo = exportToOf(rule, index.options);
-    return exportTo.has("*") || exportTo.has(client.namespace) || (exportTo.has(".") && client.namespace === namespace);
-  });
+): readonly MergedRule[] | undefined {
+  const visible = lookUp(index.exported.get(namespace), service.hostname)?.filter(
+    ({ exportTo }) => exportTo.size === 0 || exportTo.has("*") || exportTo.has(client.namespace),
+  );
   return visible === undefined || visible.length === 0 ? undefined : visible;
 }
 
@@ -92,28 +89,31 @@ function indexFor(rules: readonly DestinationRule[], options: RuleIndexOptions):
 
 const buildIndex = memoByIdentity(
   (rules: readonly DestinationRule[], rootNamespace: string, defaultExportTo: string): RuleIndex => {
-    const options = { rootNamespace, defaultExportTo: defaultExportTo === "" ? [] : defaultExportTo.split(",") };
+    const isPrivateByDefault = defaultExportTo.split(",").includes(".");
     const local = new Map<string, HostRules>();
     const exported = new Map<string, HostRules>();
     const rootPrivate = createHostRules();
-    for (const rule of rules) {
+    const isSpecial = (rule: DestinationRule): boolean => rule.spec.workloadSelector !== undefined;
+    // Rules for single workloads come first, whatever their age.
+    for (const rule of [...rules.filter(isSpecial), ...rules.filter((other) => !isSpecial(other))]) {
       const { namespace } = rule.meta;
-      const stated = rule.spec.workloadSelector === undefined ? (rule.spec.exportTo ?? []) : ["."];
-      const countsHere = stated.length === 0 || ["*", ".", namespace].some((name) => stated.includes(name));
-      if (countsHere) addRule(local, namespace, rule);
-      const effective = exportToOf(rule, options);
-      const isPrivate = effective.size === 1 && (effective.has(".") || effective.has(namespace));
+      const stated = statedExportTo(rule);
+      if (stated.size === 0 || ["*", ".", namespace].some((name) => stated.has(name))) {
+        addRule(local, namespace, rule);
+      }
+      const isPrivate =
+        stated.size === 0 ? isPrivateByDefault : stated.size === 1 && (stated.has(".") || stated.has(namespace));
       if (!isPrivate) addRule(exported, namespace, rule);
       else if (namespace === rootNamespace) noteRule(rootPrivate, rule);
     }
-    return { local, exported, rootPrivate, options };
+    return { local, exported, rootPrivate };
   },
 );
 
-function exportToOf(rule: DestinationRule, options: RuleIndexOptions): ReadonlySet<string> {
+/** What the rule itself says: the mesh's default stays out of it, for rules are merged by what is written. */
+function statedExportTo({ spec }: DestinationRule): ReadonlySet<string> {
   // A rule for single workloads is about these, which are all in its own namespace.
-  if (rule.spec.workloadSelector !== undefined) return new Set(["."]);
-  return parseExportTo(rule.spec.exportTo ?? [], options.defaultExportTo);
+  return new Set(spec.workloadSelector === undefined ? (spec.exportTo ?? []) : ["."]);
 }
 
 const createHostRules = (): HostRules => ({ exact: new Map(), wildcard: new Map() });
@@ -131,44 +131,41 @@ function noteRule(hosts: HostRules, rule: DestinationRule): void {
   else known.push(rule);
 }
 
-function lookUp(hosts: HostRules | undefined, hostname: string): readonly DestinationRule[] | undefined {
+function lookUp(hosts: HostRules | undefined, hostname: string): readonly MergedRule[] | undefined {
   if (hosts === undefined) return undefined;
   const exact = hosts.exact.get(hostname) ?? hosts.wildcard.get(hostname);
-  if (exact !== undefined) return exact;
+  if (exact !== undefined) return mergeRules(exact);
   const patterns = [...hosts.wildcard.keys()].filter((pattern) => hostIsWithin(hostname, pattern));
   const best = patterns.sort(compareHostSpecificity)[0];
-  return best === undefined ? undefined : hosts.wildcard.get(best);
+  const rules = best === undefined ? undefined : hosts.wildcard.get(best);
+  return rules === undefined ? undefined : mergeRules(rules);
 }
 
-function mergeRules(rules: readonly DestinationRule[], options: RuleIndexOptions): readonly MergedRule[] {
+function mergeRules(rules: readonly DestinationRule[]): readonly MergedRule[] {
   const [first, ...others] = rules;
-  if (first === undefined) return [];
-  return mergeGroup(first, options.defaultExportTo.join(), ...others);
+  return first === undefined ? [] : mergeGroup(first, ...others);
 }
 
-// By identity, so that a rule that did not change is the same object in the next snapshot.
+/**
+ * Merges a rule into those before it that are exported to the same or fewer namespaces. Istio's outcome to the letter:
+ * what the last one of these says decides whether the rule also stands alone, so that one with a wider audience, or one
+ * without a selector after one with, may be found by nobody but the readers of the rule that took it in. By identity,
+ * so that a rule that did not change is the same object in the next snapshot.
+ */
 const mergeGroup = memoByIdentity(
-  (first: DestinationRule, defaultExportTo: string, ...others: readonly DestinationRule[]): readonly MergedRule[] => {
-    const options = { rootNamespace: "", defaultExportTo: defaultExportTo === "" ? [] : defaultExportTo.split(",") };
-    const merged: MergedRule[] = [];
-    for (const rule of [first, ...others]) {
-      const incoming = convertRule(rule, options);
+  (first: DestinationRule, ...others: readonly DestinationRule[]): readonly MergedRule[] => {
+    const merged: MergedRule[] = [convertRule(first)];
+    for (const rule of others) {
+      const incoming = convertRule(rule);
       let standsAlone = true;
       for (const [index, known] of merged.entries()) {
-        if (
-          !isSameSet(known.exportTo, incoming.exportTo) &&
-          known.selector === undefined &&
-          incoming.selector === undefined
-        )
-          continue;
-        if (
-          known.selector !== undefined &&
-          incoming.selector !== undefined &&
-          !isSameLabels(known.selector, incoming.selector)
-        )
-          continue;
-        // Same workloads on both sides: one rule. Otherwise the special rule stays on its own, but lends its subsets.
-        if ((known.selector === undefined) === (incoming.selector === undefined)) standsAlone = false;
+        standsAlone = true;
+        const isEqual = isSameSet(known.exportTo, incoming.exportTo);
+        const isWider = known.exportTo.size > 0 && [...known.exportTo].every((name) => incoming.exportTo.has(name));
+        if (!isEqual && !isWider) continue;
+        const areSelecting = known.selector !== undefined && incoming.selector !== undefined;
+        if (areSelecting && !isSameLabels(known.selector, incoming.selector)) continue;
+        standsAlone = !isEqual && (known.selector === undefined) !== (incoming.selector === undefined);
         merged[index] = mergePair(known, incoming);
       }
       if (standsAlone) merged.push(incoming);
@@ -177,10 +174,10 @@ const mergeGroup = memoByIdentity(
   },
 );
 
-function convertRule(rule: DestinationRule, options: RuleIndexOptions): MergedRule {
+function convertRule(rule: DestinationRule): MergedRule {
   return {
     rule: { namespace: rule.meta.namespace, spec: rule.spec, sources: [refOf(rule)] },
-    exportTo: exportToOf(rule, options),
+    exportTo: statedExportTo(rule),
     selector: rule.spec.workloadSelector === undefined ? undefined : (rule.spec.workloadSelector.matchLabels ?? {}),
   };
 }
