@@ -41,9 +41,3 @@ export const systemClock: Clock = {
 export function formatInstant(epochMs: number): string {
   return new Date(epochMs).toISOString();
 }
-
-/** Parses an RFC 3339 instant to milliseconds since the epoch; undefined where it is none. */
-export function parseInstant(text: string): number | undefined {
-  const ms = Date.parse(text);
-  return Number.isNaN(ms) ? undefined : ms;
-}

@@ -106,9 +106,6 @@ export function parseOutboundRouteName(name: string): OutboundRouteName | undefi
   return { kind: "service", hostname: name.slice(0, at), port: Number(port) };
 }
 
-/** Name of the inline route configuration of an inbound chain; the same text as its cluster. */
-export const buildInboundRouteName = buildInboundClusterName;
-
 /** `inbound|http|9080`, where the port is that of the service. */
 export function buildInboundVirtualHostName(servicePort: number): string {
   return `inbound|http|${servicePort}`;

@@ -1,10 +1,9 @@
 /** The whole control plane in one process over objects that a test holds, and clients for it. */
 import { onTestFinished } from "vitest";
-import { type ControlPlane, startControlPlane } from "../../src/bootstrap/control-plane.ts";
-import { resolveFlags } from "../../src/config/flags.ts";
-import { silentLog } from "../../src/lib/log.ts";
+import type { ControlPlane } from "../../src/bootstrap/control-plane.ts";
 import { createMemorySource, type MemorySource } from "../../src/sources/memory.ts";
 import type { XdsLimits } from "../../src/xds/limits.ts";
+import { startTestControlPlane } from "./control-plane.ts";
 import { XdsClient } from "./xds-client.ts";
 
 export interface RunningMesh {
@@ -18,11 +17,11 @@ export interface RunningMesh {
 export async function startMesh(yaml: string, limits: Partial<XdsLimits> = {}): Promise<RunningMesh> {
   const source = createMemorySource();
   source.apply(yaml);
-  const loopback = { grpcAddr: "127.0.0.1:0", httpAddr: "127.0.0.1:0", monitoringAddr: "127.0.0.1:0" };
-  const { flags } = resolveFlags(loopback, {});
   // Without a quiet time every change goes out on its own: tests can tell which change did what.
-  const quick = { debounceQuietMs: 0, drainMs: 500, ...limits };
-  const controlPlane = await startControlPlane({ flags, log: silentLog, source, limits: quick });
+  const controlPlane = await startTestControlPlane({
+    source,
+    limits: { debounceQuietMs: 0, drainMs: 500, ...limits },
+  });
   const clients: XdsClient[] = [];
   onTestFinished(async () => {
     for (const client of clients) client.close();

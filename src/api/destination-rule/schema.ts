@@ -35,7 +35,6 @@ export type DestinationRule = ApiObject<"DestinationRule", DestinationRuleSpec>;
 
 export type TrafficPolicy = DeepReadonly<Static<typeof trafficPolicySchema>>;
 export type PortTrafficPolicy = NonNullable<TrafficPolicy["portLevelSettings"]>[number];
-export type Subset = DeepReadonly<Static<typeof subsetSchema>>;
 export type LoadBalancer = DeepReadonly<Static<typeof loadBalancerSchema>>;
 export type ConsistentHash = NonNullable<LoadBalancer["consistentHash"]>;
 export type LocalityLbSetting = DeepReadonly<Static<typeof localityLbSettingSchema>>;

@@ -95,4 +95,3 @@ export type GatewaySpec = DeepReadonly<Static<typeof gatewaySchema>>;
 export type Gateway = ApiObject<"Gateway", GatewaySpec>;
 export type Server = DeepReadonly<Static<typeof serverSchema>>;
 export type ServerTls = DeepReadonly<Static<typeof serverTlsSchema>>;
-export type GatewayPort = DeepReadonly<Static<typeof portSchema>>;

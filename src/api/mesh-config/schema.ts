@@ -245,9 +245,6 @@ export const meshConfigSchema = record({
 
 export type MeshConfigSpec = DeepReadonly<Static<typeof meshConfigSchema>>;
 export type ProxyConfig = DeepReadonly<Static<typeof proxyConfigSchema>>;
-export type ExtensionProvider = DeepReadonly<Static<typeof extensionProviderSchema>>;
-export type TlsConfig = DeepReadonly<Static<typeof tlsConfigSchema>>;
-export type LabelSelector = DeepReadonly<Static<typeof labelSelectorSchema>>;
 
 /** Fields that always have a value once Istio's defaults are merged in. */
 type DefaultedField =

@@ -29,4 +29,3 @@ export const peerAuthenticationSchema = record({
 
 export type PeerAuthenticationSpec = DeepReadonly<Static<typeof peerAuthenticationSchema>>;
 export type PeerAuthentication = ApiObject<"PeerAuthentication", PeerAuthenticationSpec>;
-export type MutualTlsMode = NonNullable<NonNullable<PeerAuthenticationSpec["mtls"]>["mode"]>;

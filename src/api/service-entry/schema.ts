@@ -54,5 +54,4 @@ export const serviceEntrySchema = record({
 
 export type ServiceEntrySpec = DeepReadonly<Static<typeof serviceEntrySchema>>;
 export type ServiceEntry = ApiObject<"ServiceEntry", ServiceEntrySpec>;
-export type ServiceEntryPort = DeepReadonly<Static<typeof servicePortSchema>>;
 export type ServiceEntryEndpoint = NonNullable<ServiceEntrySpec["endpoints"]>[number];

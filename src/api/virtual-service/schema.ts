@@ -94,7 +94,5 @@ export type HttpRewrite = DeepReadonly<Static<typeof rewriteSchema>>;
 export type DirectResponse = DeepReadonly<Static<typeof directResponseSchema>>;
 export type CorsPolicy = DeepReadonly<Static<typeof corsPolicySchema>>;
 export type HeaderChanges = DeepReadonly<Static<typeof headersSchema>>;
-export type MirrorPolicy = DeepReadonly<Static<typeof mirrorPolicySchema>>;
-export type Delegate = DeepReadonly<Static<typeof delegateSchema>>;
 /** How text is compared; see stringMatch. */
 export type StringMatch = { readonly exact?: string; readonly prefix?: string; readonly regex?: string };
