@@ -13,6 +13,7 @@ import { inboundListeners } from "../translate/listeners/inbound.ts";
 import { outboundListeners } from "../translate/listeners/outbound.ts";
 import { routeConfiguration, routeNames } from "../translate/routes/route-configuration.ts";
 import type { ScopeView } from "../translate/scope.ts";
+import { listScopeMessages } from "../translate/scope-messages.ts";
 import { createScopeView } from "../translate/scopes/create-scope-view.ts";
 import { createWorkloadView } from "../translate/scopes/create-workload-view.ts";
 import { deriveKeys } from "../translate/scopes/derive-keys.ts";
@@ -33,5 +34,6 @@ export const generators: Generators = {
   loadAssignment,
   loadAssignmentNames,
   serviceOfLoadAssignment,
+  messages: listScopeMessages,
   grpc: grpcGenerators,
 };

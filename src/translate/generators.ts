@@ -6,6 +6,7 @@ import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { ClusterLoadAssignment } from "@meltemi/protos/envoy/config/endpoint/v3";
 import type { Listener } from "@meltemi/protos/envoy/config/listener/v3";
 import type { RouteConfiguration } from "@meltemi/protos/envoy/config/route/v3";
+import type { Message } from "../lib/message.ts";
 import type { Proxy as MeshProxy } from "../model/proxy.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
 import type { Built } from "./built.ts";
@@ -39,6 +40,8 @@ export interface Generators {
   loadAssignmentNames(view: ScopeView): readonly string[];
   /** The service (key as serviceKey) whose endpoints a load assignment is made of; undefined for unknown names. */
   serviceOfLoadAssignment(view: ScopeView, clusterName: string): string | undefined;
+  /** What is to be said about objects as the scope sees them: a conflict may exist in one scope only. */
+  messages(view: ScopeView): readonly Message[];
   /** For proxyless gRPC clients, by name; without it they are given nothing. */
   readonly grpc?: GrpcGenerators;
 }

@@ -1,0 +1,65 @@
+import { describe, expect, it } from "vitest";
+import type { MeshObject } from "../api/kinds.ts";
+import { formatObjectRef } from "../lib/message.ts";
+import { gateway, gatewayViewOf, server } from "./gateways/test-gateway.ts";
+import {
+  createTestMesh,
+  kubePort,
+  kubeService,
+  reviews,
+  setObjects,
+  viewOf,
+  virtualService,
+} from "./routes/test-mesh.ts";
+import { listScopeMessages } from "./scope-messages.ts";
+
+describe("for a sidecar", () => {
+  const toReviews = [{ route: [{ destination: { host: "reviews" } }] }];
+  const messagesOf = (...objects: readonly MeshObject[]) =>
+    listScopeMessages(viewOf(setObjects(createTestMesh(), ...objects))).map(({ level, code, object, path, text }) => [
+      level,
+      code,
+      formatObjectRef(object),
+      path,
+      text,
+    ]);
+
+  it("nothing is said where everybody has names of their own", () => {
+    expect(messagesOf(reviews, virtualService("a", { hosts: ["reviews"], http: toReviews }))).toEqual([]);
+  });
+
+  it("says once whose host an older virtual service has, however many routes have it", () => {
+    const tcp = kubeService("tcp", { clusterIP: "10.96.1.14", ports: [kubePort("odd", 9080)] });
+    const rule = (name: string, year: number) =>
+      virtualService(name, { hosts: ["reviews"], http: toReviews }, { creationTimestamp: `${year}-01-01T00:00:00Z` });
+    expect(messagesOf(reviews, tcp, rule("young", 2026), rule("old", 2025))).toEqual([
+      [
+        "warning",
+        "duplicate-host",
+        "VirtualService bookinfo/young",
+        "spec.hosts",
+        "has no effect on reviews.bookinfo.svc.cluster.local:9080: an older object has this host and port",
+      ],
+    ]);
+  });
+
+  it("names the address that two services share", () => {
+    const twin = kubeService("twin", { clusterIP: "10.96.1.13", ports: [kubePort("http", 9080)] });
+    expect(messagesOf(reviews, twin)).toEqual([
+      [
+        "warning",
+        "duplicate-domain",
+        "Service bookinfo/twin",
+        "",
+        'does not lead "10.96.1.13" to twin.bookinfo.svc.cluster.local:9080: another host has this name or address',
+      ],
+    ]);
+  });
+});
+
+it("for a router, says what is wrong with Gateways", () => {
+  const view = gatewayViewOf([gateway("gw", [server("HTTP 81 http", ["*"])])], { key: { privileged: false } });
+  expect(listScopeMessages(view).map(({ code, path }) => [code, path])).toEqual([
+    ["gateway-privileged-port", "spec.servers[0].port.number"],
+  ]);
+});
