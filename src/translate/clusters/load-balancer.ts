@@ -6,6 +6,8 @@ import type { ConsistentHash, LoadBalancer } from "../../api/destination-rule/sc
 import { toOptionalDuration } from "../durations.ts";
 
 const defaultRingSize = 1024;
+// Envoy refuses a cluster with a larger ring, and with it every other of the same response.
+const largestRingSize = 8_388_608;
 const defaultWarmupPercent = 10;
 
 export type LoadBalancing = Pick<
@@ -61,8 +63,12 @@ function buildHashing({ maglev, ringHash, minimumRingSize = 0 }: ConsistentHash)
   }
   if (ringHash !== undefined) {
     const { minimumRingSize: size = 0 } = ringHash;
-    return { lb_policy: "RING_HASH", ...(size === 0 ? {} : { ring_hash_lb_config: { minimum_ring_size: u64(size) } }) };
+    return { lb_policy: "RING_HASH", ...(size === 0 ? {} : { ring_hash_lb_config: buildRing(size) }) };
   }
   const size = minimumRingSize === 0 ? defaultRingSize : minimumRingSize;
-  return { lb_policy: "RING_HASH", ring_hash_lb_config: { minimum_ring_size: u64(size) } };
+  return { lb_policy: "RING_HASH", ring_hash_lb_config: buildRing(size) };
+}
+
+function buildRing(size: number | string): NonNullable<Cluster["ring_hash_lb_config"]> {
+  return { minimum_ring_size: u64(Math.min(Number(size), largestRingSize)) };
 }

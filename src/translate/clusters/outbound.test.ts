@@ -197,6 +197,12 @@ describe("which HTTP a rule makes it speak", () => {
 });
 
 describe("what else a rule makes of it", () => {
+  it("makes no larger ring than Envoy permits", () => {
+    const consistentHash = { useSourceIp: true, ringHash: { minimumRingSize: 9_000_000 } };
+    const cluster = reviewsWith({ trafficPolicy: { loadBalancer: { consistentHash } } });
+    expect(cluster).toMatchObject({ ring_hash_lb_config: { minimum_ring_size: "8388608" } });
+  });
+
   it("ejects endpoints that fail, with the panic threshold of the rule", () => {
     const outlierDetection = { consecutive5xxErrors: 0, consecutiveGatewayErrors: 3, minHealthPercent: 20 };
     expect(reviewsWith({ trafficPolicy: { outlierDetection } })).toMatchObject({

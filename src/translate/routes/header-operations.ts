@@ -3,6 +3,7 @@
 import type { HeaderValueOption } from "@meltemi/protos/envoy/config/core/v3";
 import type { HeaderChanges } from "../../api/virtual-service/schema.ts";
 import { sortEntries } from "../../lib/text-order.ts";
+import { formatHeaderValue } from "./header-value.ts";
 
 /** The fields that routes, weighted clusters and virtual hosts have in common. */
 export interface HeaderFields {
@@ -60,10 +61,12 @@ export function findHostOverride(operations: HeaderChanges | undefined): string 
 
 function listAdded(headers: Headers | undefined): readonly HeaderValueOption[] {
   const set = listSorted(headers?.set).map(([key, value]): HeaderValueOption => {
-    return { header: { key, value }, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" };
+    return { header: { key, value: formatHeaderValue(value) }, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" };
   });
   // Appending is what Envoy does where nothing is said.
-  const added = listSorted(headers?.add).map(([key, value]): HeaderValueOption => ({ header: { key, value } }));
+  const added = listSorted(headers?.add).map(([key, value]): HeaderValueOption => {
+    return { header: { key, value: formatHeaderValue(value) } };
+  });
   return [...set, ...added];
 }
 

@@ -1,0 +1,14 @@
+import { expect, it } from "vitest";
+import { formatHeaderValue } from "./header-value.ts";
+
+it.each([
+  ["plain", "plain"],
+  ["a%b", "a%%b"],
+  ["100%", "100%%"],
+  ["100%%", "100%%"],
+  ["%DOWNSTREAM_REMOTE_ADDRESS%", "%DOWNSTREAM_REMOTE_ADDRESS%"],
+  ["%REQ(x-a?x-b):10%;%RESPONSE_CODE%", "%REQ(x-a?x-b):10%;%RESPONSE_CODE%"],
+  ["%REQ%", "%%REQ%%"],
+  ["%NOT_A_COMMAND%", "%%NOT_A_COMMAND%%"],
+  ["50% of %ROUTE_NAME%", "50%% of %ROUTE_NAME%"],
+])("a header's value %s goes out as %s", (value, expected) => expect(formatHeaderValue(value)).toBe(expected));
