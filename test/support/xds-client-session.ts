@@ -4,6 +4,11 @@ import { nodeOf, type TableType, typeUrls, type XdsRig } from "./xds-client-rig.
 
 const node = nodeOf();
 const barrierRounds = 2;
+/**
+ * The next type in the order of sending where it can be. Clusters and load assignments are not taken away while an answer
+ * to listeners or routes is due, so these must not be asked for there.
+ */
+const barrierTypes: Readonly<Record<TableType, TableType>> = { cds: "eds", eds: "cds", lds: "rds", rds: "eds" };
 
 abstract class Session {
   readonly type: TableType;
@@ -71,9 +76,8 @@ abstract class Session {
     return typeUrls[this.barrierType];
   }
 
-  /** A later type in the order of sending, but for the last. */
   get barrierType(): TableType {
-    return this.type === "rds" ? "eds" : "rds";
+    return barrierTypes[this.type];
   }
 
   protected abstract ackBarrier(response: Received): void;
