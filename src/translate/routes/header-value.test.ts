@@ -9,6 +9,8 @@ it.each([
   ["%DOWNSTREAM_REMOTE_ADDRESS%", "%DOWNSTREAM_REMOTE_ADDRESS%"],
   ["%REQ(x-a?x-b):10%;%RESPONSE_CODE%", "%REQ(x-a?x-b):10%;%RESPONSE_CODE%"],
   ["%REQ%", "%%REQ%%"],
+  ["%ROUTE_NAME:5%", "%%ROUTE_NAME:5%%"],
+  ["%REQ(a?b?c)%", "%%REQ(a?b?c)%%"],
   ["%NOT_A_COMMAND%", "%%NOT_A_COMMAND%%"],
   ["50% of %ROUTE_NAME%", "50%% of %ROUTE_NAME%"],
 ])("a header's value %s goes out as %s", (value, expected) => expect(formatHeaderValue(value)).toBe(expected));

@@ -25,22 +25,30 @@ const plainCommands: ReadonlySet<string> = new Set([
   ...["DOWNSTREAM_PEER_CERT_V_START", "DOWNSTREAM_PEER_CERT_V_END", "START_TIME"],
 ]);
 
-/** Commands that need something in parentheses. */
-const parameterCommands: ReadonlySet<string> = new Set([
-  ...["REQ", "RESP", "TRAILER", "REQ_WITHOUT_QUERY"],
-  ...["DYNAMIC_METADATA", "CLUSTER_METADATA", "UPSTREAM_METADATA", "FILTER_STATE", "ENVIRONMENT"],
+const headerName = /^[^?]+(\?[^?]+)?$/;
+const anything = /./;
+
+/** Commands that need something in parentheses, and what; these may be cut to a length. */
+const parameterCommands: ReadonlyMap<string, RegExp> = new Map([
+  ["REQ", headerName],
+  ["RESP", headerName],
+  ["TRAILER", headerName],
+  ["DYNAMIC_METADATA", anything],
+  ["CLUSTER_METADATA", anything],
+  ["UPSTREAM_METADATA", anything],
+  ["FILTER_STATE", /^[^:]+(:(PLAIN|TYPED|FIELD:[^:]+))?$/],
+  ["ENVIRONMENT", anything],
 ]);
 
-const percent = /%%|%([A-Z][A-Z0-9_]*)(\([^)%]+\))?(?::[0-9]+)?%|%/g;
+const percent = /%%|%([A-Z][A-Z0-9_]*)(?:\(([^)%]+)\)(?::[0-9]+)?)?%|%/g;
 
 /** The value with every percent sign doubled (which stands for itself) that begins no command of Envoy's. */
 export function formatHeaderValue(value: string): string {
   if (!value.includes("%")) return value;
-  return value.replaceAll(percent, (text: string, command?: string, parameter?: string) => {
-    if (text === "%%") return text;
-    const isKnown = command !== undefined && (parameter === undefined ? plainCommands : parameterCommands).has(command);
-    if (isKnown) return text;
-    // A percent sign at the end may begin the next command; what is unknown as a whole is plain text.
-    return text.replaceAll("%", "%%");
+  return value.replaceAll(percent, (text: string, command = "", parameter?: string) => {
+    const isKnown =
+      parameter === undefined ? plainCommands.has(command) : parameterCommands.get(command)?.test(parameter) === true;
+    // Pairs stand for one percent sign already.
+    return text === "%%" || isKnown ? text : text.replaceAll("%", "%%");
   });
 }
