@@ -1,8 +1,9 @@
 import type { KubeService } from "../api/kubernetes/types.ts";
-import { refOf } from "../api/object.ts";
+import { type Labels, refOf } from "../api/object.ts";
 import { parseExportTo } from "../model/export-to.ts";
 import type { Resolution, Service, ServicePort } from "../model/service.ts";
 import { derivePortProtocol } from "./port-protocol.ts";
+import { deriveTrafficDistribution } from "./traffic-distribution.ts";
 
 /** What the conversion of services reads besides the objects. */
 export interface ServiceDefaults {
@@ -11,14 +12,13 @@ export interface ServiceDefaults {
   readonly trustDomain: string;
   /** MeshConfig.defaultServiceExportTo */
   readonly defaultExportTo: readonly string[];
+  /** What annotations of namespaces say of traffic distribution, by namespace. */
+  readonly trafficDistributions: Labels;
 }
 
 const exportToAnnotation = "networking.istio.io/exportTo";
 const canonicalAccountsAnnotation = "alpha.istio.io/canonical-serviceaccounts";
 const kubernetesAccountsAnnotation = "alpha.istio.io/kubernetes-serviceaccounts";
-const trafficDistributionAnnotation = "networking.istio.io/traffic-distribution";
-
-const distributions = ["PreferClose", "PreferSameZone", "PreferSameNode", "Any"] as const;
 
 /** Full host name of a Kubernetes service. */
 export function formatKubeHostname(name: string, namespace: string, domain: string): string {
@@ -31,9 +31,11 @@ export function convertKubeService(object: KubeService, defaults: ServiceDefault
   const isExternalName = spec.type === "ExternalName";
   // An address that was never allocated (objects from files) does not make a service headless: only "None" does.
   const isHeadless = !isExternalName && spec.clusterIP === "None";
-  const trafficDistribution = distributions.find(
-    (name) => name === (meta.annotations[trafficDistributionAnnotation] ?? spec.trafficDistribution),
-  );
+  const trafficDistribution = deriveTrafficDistribution({
+    field: spec.trafficDistribution,
+    annotations: meta.annotations,
+    ofNamespace: defaults.trafficDistributions[meta.namespace],
+  });
   return {
     hostname: formatKubeHostname(meta.name, meta.namespace, defaults.domain),
     name: meta.name,
@@ -61,7 +63,7 @@ export function convertKubeService(object: KubeService, defaults: ServiceDefault
     subjectAltNames: listAccounts(object, defaults.trustDomain),
     publishNotReadyAddresses: spec.publishNotReadyAddresses,
     nodeLocal: spec.internalTrafficPolicy === "Local",
-    ...(trafficDistribution !== undefined && { trafficDistribution }),
+    ...(trafficDistribution !== "Any" && { trafficDistribution }),
     externalAddresses: [...spec.externalIPs, ...spec.loadBalancerAddresses],
     object: refOf(object),
   };

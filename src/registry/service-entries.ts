@@ -8,6 +8,8 @@ import { parseExportTo } from "../model/export-to.ts";
 import type { Resolution, Service, ServicePort } from "../model/service.ts";
 import type { Workload } from "../model/workload.ts";
 import { addPlaceLabels, networkLabel, tlsModeLabel } from "../model/workload-labels.ts";
+import type { ServiceDefaults } from "./kube-services.ts";
+import { deriveTrafficDistribution } from "./traffic-distribution.ts";
 
 const resolutions: { readonly [name: string]: Resolution } = {
   NONE: "passthrough",
@@ -18,8 +20,15 @@ const resolutions: { readonly [name: string]: Resolution } = {
 };
 
 /** Converts a ServiceEntry: one service for each of its hosts (Istio: pilot/pkg/serviceregistry/serviceentry). */
-export function convertServiceEntry(entry: ServiceEntry, defaultExportTo: readonly string[]): readonly Service[] {
+export function convertServiceEntry(
+  entry: ServiceEntry,
+  defaults: Pick<ServiceDefaults, "defaultExportTo" | "trafficDistributions">,
+): readonly Service[] {
   const { meta, spec } = entry;
+  const trafficDistribution = deriveTrafficDistribution({
+    annotations: meta.annotations,
+    ofNamespace: defaults.trafficDistributions[meta.namespace],
+  });
   const shared = {
     namespace: meta.namespace,
     registry: "External" as const,
@@ -28,7 +37,7 @@ export function convertServiceEntry(entry: ServiceEntry, defaultExportTo: readon
     resolution: resolutions[spec.resolution ?? "NONE"] ?? "passthrough",
     isHeadless: false,
     meshExternal: (spec.location ?? "MESH_EXTERNAL") === "MESH_EXTERNAL",
-    exportTo: parseExportTo(spec.exportTo ?? [], defaultExportTo),
+    exportTo: parseExportTo(spec.exportTo ?? [], defaults.defaultExportTo),
     labels: meta.labels,
     selector: spec.workloadSelector?.labels,
     ...(meta.creationTimestamp !== undefined && { creationTimestamp: meta.creationTimestamp }),
@@ -37,6 +46,7 @@ export function convertServiceEntry(entry: ServiceEntry, defaultExportTo: readon
     subjectAltNames: spec.subjectAltNames ?? [],
     publishNotReadyAddresses: false,
     nodeLocal: false,
+    ...(trafficDistribution !== "Any" && { trafficDistribution }),
     externalAddresses: [],
     object: refOf(entry),
   };

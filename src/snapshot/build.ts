@@ -4,6 +4,7 @@ import { defaultMeshConfig } from "../api/mesh-config/defaults.ts";
 import type { MeshConfig } from "../api/mesh-config/schema.ts";
 import type { Message } from "../lib/message.ts";
 import { networkLabel } from "../model/workload-labels.ts";
+import { listTrafficDistributions } from "../registry/traffic-distribution.ts";
 import type { ChangeSet } from "../sources/source.ts";
 import { ConfigTable, type ConfigView } from "./config-table.ts";
 import { EndpointTable } from "./endpoint-table.ts";
@@ -112,6 +113,7 @@ class IncrementalBuilder implements SnapshotBuilder {
       domain: this.#options.domain,
       trustDomain: config.trustDomain,
       defaultExportTo: config.defaultServiceExportTo,
+      trafficDistributions: listTrafficDistributions(listObjects(this.#maps, "Namespace")),
     });
     const systemNamespace = nameKey("", this.#options.systemNamespace ?? "istio-system");
     const endpoints = this.#endpoints.update({

@@ -205,7 +205,7 @@ export class ServiceTable {
 function convertObject(object: KubeService | ServiceEntry | undefined, defaults: ServiceDefaults): readonly Service[] {
   if (object === undefined) return [];
   if (object.kind === "Service") return [convertKubeService(object, defaults)];
-  return convertServiceEntry(object, defaults.defaultExportTo);
+  return convertServiceEntry(object, defaults);
 }
 
 // The version of the object moves with its status, which is nobody's business here.
