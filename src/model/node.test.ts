@@ -103,4 +103,20 @@ describe("parseNode of a poor node", () => {
   ])("reads past metadata of the wrong shape: %j", (node) => {
     expect(parseNode(node)).toMatchObject({ labels: {}, httpProxyPort: undefined, idleTimeoutMs: undefined });
   });
+
+  it.each([
+    ["0s", 0],
+    ["0", 0],
+    ["1h0.5s", 3_600_500],
+    ["250us", 0.25],
+    ["-1s", undefined],
+    ["5", undefined],
+  ])("reads the idle timeout %s as %s ms", (text, expected) => {
+    expect(parseNode({ id, metadata: { IDLE_TIMEOUT: text } })).toMatchObject({ idleTimeoutMs: expected });
+  });
+
+  it("accepts HTTP/1.0 for the text 1 alone, as Istio does", () => {
+    expect(parseNode({ id, metadata: { HTTP10: "1" } })).toMatchObject({ acceptHttp10: true });
+    expect(parseNode({ id, metadata: { HTTP10: "true" } })).toMatchObject({ acceptHttp10: false });
+  });
 });

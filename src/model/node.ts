@@ -97,12 +97,16 @@ function parseMetadata(metadata: { readonly [name: string]: unknown }): FromMeta
     istioVersion: parseIstioVersion(text("ISTIO_VERSION")),
     interceptionMode: interceptionModes.find((mode) => mode === text("INTERCEPTION_MODE")) ?? "REDIRECT",
     httpProxyPort: parsePort(text("HTTP_PROXY_PORT")),
-    acceptHttp10: parseFlag(metadata["HTTP10"]),
+    acceptHttp10: text("HTTP10") === "1",
     privileged: !parseFlag(metadata["UNPRIVILEGED_POD"]),
     dnsCapture: parseFlag(metadata["DNS_CAPTURE"]),
     dnsAutoAllocate: parseFlag(metadata["DNS_AUTO_ALLOCATE"]),
     generator: text("GENERATOR") || undefined,
     idleTimeoutMs: parseMilliseconds(text("IDLE_TIMEOUT")),
+    exactBalance: {
+      inbound: parseFlag(metadata["INBOUND_LISTENER_EXACT_BALANCE"]),
+      outbound: parseFlag(metadata["OUTBOUND_LISTENER_EXACT_BALANCE"]),
+    },
     metadata,
   };
 }
@@ -173,14 +177,23 @@ function parseIstioVersion(text: string): IstioVersion | undefined {
   return { major: Number(match[1]), minor: Number(match[2]), patch: Number(match[3] ?? 0) };
 }
 
-const unitMs: { readonly [unit: string]: number } = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+const unitMs: { readonly [unit: string]: number } = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+};
 
-/** Parses Go's notation of durations ("1h30m", "0.5s") to milliseconds; undefined where it is none or zero. */
+/** Parses Go's notation of durations ("1h30m", "0.5s", "0") to milliseconds; undefined where it is none. */
 function parseMilliseconds(text: string): number | undefined {
-  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) return undefined;
+  if (text === "0") return 0;
+  if (!/^(\d+(\.\d+)?([nuµm]?s|m|h))+$/.test(text)) return undefined;
   let total = 0;
-  for (const [, amount = "0", , unit = ""] of text.matchAll(/(\d+(\.\d+)?)(ms|s|m|h)/g)) {
+  for (const [, amount = "0", , unit = ""] of text.matchAll(/(\d+(\.\d+)?)([nuµm]?s|m|h)/g)) {
     total += Number(amount) * (unitMs[unit] ?? 0);
   }
-  return total > 0 ? total : undefined;
+  return total;
 }

@@ -47,6 +47,8 @@ export interface Proxy {
   /** Names of the extensions the proxy says it has (node.extensions); undefined where it lists none. */
   readonly extensions: ReadonlySet<string> | undefined;
   readonly idleTimeoutMs: number | undefined;
+  /** Whether new connections are spread evenly over the threads of the proxy. */
+  readonly exactBalance: { readonly inbound: boolean; readonly outbound: boolean };
   readonly userAgent: string;
   /** All metadata as it came, for debugging and for rules that match on metadata. */
   readonly metadata: { readonly [name: string]: unknown };

@@ -45,6 +45,7 @@ export interface ScopeKey {
   readonly dnsCapture: boolean;
   readonly dnsAutoAllocate: boolean;
   readonly idleTimeoutMs: number | undefined;
+  readonly exactBalance: { readonly inbound: boolean; readonly outbound: boolean };
   /** Only where a service of the scope keeps traffic on its node. */
   readonly nodeName: string | undefined;
   /** Routers only: ports on which services select this gateway (the port map of the gateway's service). */

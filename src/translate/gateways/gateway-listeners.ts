@@ -6,7 +6,7 @@ import { createSlotMemo } from "../../lib/slot-memo.ts";
 import { buildAddress } from "../address.ts";
 import { type Built, sourcesOf } from "../built.ts";
 import { hasExtension } from "../capabilities.ts";
-import { tlsInspector } from "../listeners/listener-filters.ts";
+import { exactBalance, tlsInspector } from "../listeners/listener-filters.ts";
 import { deriveFilterFacts, type FilterFacts } from "../network-filters/filter-facts.ts";
 import type { ListenerKey, ScopeView } from "../scope.ts";
 import { buildListenerAccessLogs } from "../telemetry/access-log.ts";
@@ -48,12 +48,13 @@ function buildListener(
   const inspects = plans.some(({ tls, match }) => tls !== undefined || (match.serverNames ?? []).length > 0);
   const filters = inspects ? [...leading, tlsInspector] : leading;
   const logs = buildListenerAccessLogs(facts.mesh);
-  return keptListeners({ owner, slot: name }, [...filters, ...chains, logs], () => ({
+  return keptListeners({ owner, slot: name }, [...filters, ...chains, logs, facts.exactBalance.outbound], () => ({
     name,
     message: {
       name,
       address: buildAddress(bind, port),
       traffic_direction: "OUTBOUND",
+      ...(facts.exactBalance.outbound ? exactBalance : {}),
       filter_chains: chains,
       ...(filters.length === 0 ? {} : { listener_filters: filters }),
       ...(logs.length === 0 ? {} : { access_log: logs }),

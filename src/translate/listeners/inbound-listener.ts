@@ -27,7 +27,7 @@ import { buildInboundRoutes } from "./inbound-route.ts";
 import type { InboundTarget } from "./inbound-targets.ts";
 import { listInspectors } from "./inspectors.ts";
 import { classifyProtocol } from "./listener-conflicts.ts";
-import { originalDestination, originalSource } from "./listener-filters.ts";
+import { exactBalance, originalDestination, originalSource } from "./listener-filters.ts";
 
 export interface InboundListenerPlan {
   readonly name: string;
@@ -54,6 +54,7 @@ export function buildInboundListener(plan: InboundListenerPlan, facts: FilterFac
     name: plan.name,
     address: buildAddress(plan.bind, plan.port),
     traffic_direction: "INBOUND",
+    ...(facts.exactBalance.inbound ? exactBalance : {}),
     ...(plan.isTransparent ? { transparent: bool(true) } : {}),
     filter_chains: chains,
     ...(filters.length === 0 ? {} : { listener_filters: filters }),

@@ -114,6 +114,8 @@ function deriveDeclaredTarget({ view, modes, listener, index }: Declared): reado
   const mode = modeOfPort(modes, port);
   const cluster = buildInboundClusterName(port);
   const config = refOf(sidecar);
+  // Istio names a Sidecar of the root namespace as if it stood in the namespace of the workload.
+  const named = { ...config, namespace: key.namespace };
   // Where workloads take mutual TLS, the certificate of the mesh stands in the handshake and no other can.
   const tls = mode === "DISABLE" ? listener.tls : undefined;
   return [
@@ -125,11 +127,11 @@ function deriveDeclaredTarget({ view, modes, listener, index }: Declared): reado
       bind,
       bindsToPort,
       // There is no host behind a declared port; Istio makes a name up of the Sidecar's.
-      hostname: `${sidecar.meta.name}.${sidecar.meta.namespace}`,
+      hostname: `${named.name}.${named.namespace}`,
       cluster,
       statPrefix: cluster,
       ...(tls === undefined ? {} : { tls }),
-      config,
+      config: named,
       sources: [{ object: config, path: `spec.ingress[${index}]` }],
     },
   ];

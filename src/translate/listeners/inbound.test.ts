@@ -66,7 +66,7 @@ metadata: {name: ${name}, namespace: shop}
 spec: ${spec}
 `;
 
-describe("inboundListeners", () => {
+describe("inbound chains of services", () => {
   it("takes both mutual TLS and plain text where no policy speaks", () => {
     const [virtual, ...others] = listenersOf(service);
     expect(others).toEqual([]);
@@ -90,6 +90,59 @@ describe("inboundListeners", () => {
     expect(virtual?.sources).toContainEqual({ kind: "PeerAuthentication", namespace: "shop", name: "web" });
   });
 
+  it("takes the port that is written first where two ports of a service lead to one of the workload", () => {
+    const [virtual] = listenersOf(
+      service.replace(
+        /ports: .*/,
+        "ports: [{name: tcp, port: 90, targetPort: 8080}, {name: http, port: 80, targetPort: 8080}]",
+      ),
+    );
+    expect(chainsOf(virtual, 8080).map(describeChain)).toEqual(["tls istio… tcp+tls", "raw_buffer tcp", "tls tcp"]);
+  });
+
+  it("takes services without a selector by their endpoints only where no selector matches", () => {
+    const other = `
+---
+apiVersion: v1
+kind: Service
+metadata: {name: listed, namespace: shop}
+spec: {clusterIP: 10.96.0.7, ports: [{name: http, port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: listed-1, namespace: shop, labels: {kubernetes.io/service-name: listed}}
+addressType: IPv4
+ports: [{name: http, port: 6060}]
+endpoints: [{addresses: [10.0.0.9]}]
+`;
+    const [selected] = listenersOf(`${service}${other}`);
+    expect(chainsOf(selected, 6060)).toEqual([]);
+    const [listed] = listenersOf(other);
+    expect(chainsOf(listed, 6060).map(describeChain)).toEqual(["tls istio… http+tls", "raw_buffer http"]);
+  });
+
+  it("balances connections where the proxy asks for it", () => {
+    const balanced = { metadata: { INBOUND_LISTENER_EXACT_BALANCE: "true" } };
+    expect(listenersOf(service, balanced)[0]?.message.connection_balance_config).toEqual({ exact_balance: {} });
+    expect(listenersOf(service)[0]?.message.connection_balance_config).toBeUndefined();
+  });
+
+  it("names a Sidecar of the root namespace as one of the workload's namespace", () => {
+    const sidecar = `
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default, namespace: istio-system}
+spec: {ingress: [{port: {number: 7000, protocol: HTTP, name: http}, defaultEndpoint: "127.0.0.1:7001"}]}
+`;
+    const [virtual] = listenersOf(`${service}${sidecar}`);
+    const [chain] = chainsOf(virtual, 7000);
+    expect(JSON.stringify(chain?.metadata)).toContain("/namespaces/shop/sidecar/default");
+    expect(JSON.stringify(managerOf(chain)["route_config"])).toContain('"operation":"default.shop:7000/*"');
+  });
+});
+
+describe("inboundListeners", () => {
   it("sends everything to the application, and repeats what was reset unless it is gRPC", () => {
     const [virtual] = listenersOf(service);
     const http = JSON.stringify(managerOf(chainsOf(virtual, 8080)[1])["route_config"]);

@@ -2,6 +2,9 @@
 import { packAny, u32 } from "@meltemi/protos";
 import type { ListenerFilter } from "@meltemi/protos/envoy/config/listener/v3";
 
+/** Spreads connections evenly over threads; the kernel alone may leave long-lived ones on a few. */
+export const exactBalance = { connection_balance_config: { exact_balance: {} } } as const;
+
 /** Mark of packets that iptables lets go back to the proxy. */
 const originalSrcMark = 1337;
 

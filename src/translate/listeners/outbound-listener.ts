@@ -18,7 +18,7 @@ import { buildTcpFilters, plainTarget } from "../network-filters/tcp-proxy.ts";
 import { configMetadata } from "../routes/config-metadata.ts";
 import { parseCidrRange } from "./addresses.ts";
 import { type ChainMatch, type ChainPlan, isMatchAll } from "./chain-plan.ts";
-import { httpInspector, tlsInspector } from "./listener-filters.ts";
+import { exactBalance, httpInspector, tlsInspector } from "./listener-filters.ts";
 
 export interface OutboundListenerPlan {
   readonly bind: string;
@@ -47,6 +47,7 @@ export function buildOutboundListener(plan: OutboundListenerPlan, facts: FilterF
     address: buildAddress(plan.bind, plan.port),
     traffic_direction: "OUTBOUND",
     ...(plan.bindsToPort ? {} : { bind_to_port: bool(false) }),
+    ...(facts.exactBalance.outbound ? exactBalance : {}),
     ...placeChains(chains, last, () => buildFallthrough(plan.fallthrough, facts)),
     ...(filters.length === 0 ? {} : { listener_filters: filters }),
     // Waiting costs servers that speak first: only where somebody has set a limit is there one.

@@ -59,6 +59,15 @@ describe("listeners for services", () => {
     expect(namesOf(listenersOf(buildMesh(base).current))).toEqual(["0.0.0.0_80", "10.96.0.2_5432", "virtualOutbound"]);
   });
 
+  it("balances connections where the proxy asks for it, but not those of the one for everything", () => {
+    const listeners = listenersOf(buildMesh(base).current, { OUTBOUND_LISTENER_EXACT_BALANCE: "true" });
+    expect(listeners.map(({ message }) => message.connection_balance_config)).toEqual([
+      { exact_balance: {} },
+      { exact_balance: {} },
+      undefined,
+    ]);
+  });
+
   it("lets what is not HTTP past an HTTP chain", () => {
     const { message } = find(listenersOf(buildMesh(base).current), "0.0.0.0_80");
     expect(message.filter_chains?.map(endOf)).toEqual(["80"]);

@@ -5,7 +5,7 @@
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
 import { hasExtension } from "../capabilities.ts";
-import type { Capabilities, ListenerKey } from "../scope.ts";
+import type { Capabilities, ListenerKey, ScopeKey } from "../scope.ts";
 
 /** Whose side of a connection a listener is on. */
 export type ListenerClass = "sidecarInbound" | "sidecarOutbound" | "gateway";
@@ -26,6 +26,8 @@ export interface ProxyFacts {
   readonly lacking: readonly string[];
   /** Milliseconds after which an idle connection is closed, as the proxy asks; Envoy's own default where undefined. */
   readonly idleTimeoutMs: number | undefined;
+  /** Whether new connections are spread evenly over the threads of the proxy (metadata *_LISTENER_EXACT_BALANCE). */
+  readonly exactBalance: ScopeKey["exactBalance"];
 }
 
 /** What HTTP connection managers read besides. */
@@ -59,6 +61,7 @@ export const deriveFilterFacts: (key: ListenerKey, mesh: MeshConfig) => FilterFa
     mesh,
     lacking: listLacking(key.scope.capabilities),
     idleTimeoutMs: key.scope.idleTimeoutMs,
+    exactBalance: key.scope.exactBalance,
     acceptHttp10: key.scope.capabilities.acceptHttp10,
     identity: {
       canonicalService: key.canonicalService,

@@ -27,6 +27,7 @@ function build({
       mesh: { ...defaultMeshConfig, ...mesh },
       lacking: [],
       idleTimeoutMs: undefined,
+      exactBalance: { inbound: false, outbound: false },
       acceptHttp10: false,
       identity: { canonicalService: "", canonicalRevision: "", meshId: "", namespace: "shop", clusterId: "c1" },
       ...facts,

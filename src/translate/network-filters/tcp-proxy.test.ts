@@ -5,7 +5,12 @@ import { defaultMeshConfig } from "../../api/mesh-config/defaults.ts";
 import type { ProxyFacts } from "./filter-facts.ts";
 import { buildDroppingFilter, buildTcpFilters, plainTarget } from "./tcp-proxy.ts";
 
-const facts: ProxyFacts = { mesh: defaultMeshConfig, lacking: [], idleTimeoutMs: undefined };
+const facts: ProxyFacts = {
+  mesh: defaultMeshConfig,
+  lacking: [],
+  idleTimeoutMs: undefined,
+  exactBalance: { inbound: false, outbound: false },
+};
 
 function unpack(filter: Filter | undefined): { readonly typeName: TypeName; readonly message: object } {
   if (filter?.typed_config === undefined) throw new Error("no filter");

@@ -30,6 +30,7 @@ export const testKey: ScopeKey = {
   dnsCapture: false,
   dnsAutoAllocate: false,
   idleTimeoutMs: undefined,
+  exactBalance: { inbound: false, outbound: false },
   nodeName: undefined,
   targets: [],
 };

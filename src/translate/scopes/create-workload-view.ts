@@ -14,9 +14,12 @@ export function createWorkloadView(scope: ScopeView, key: WorkloadKey): Workload
     key,
     targets: targets.sort(
       (a, b) =>
-        a.target.targetPort - b.target.targetPort ||
-        compareServices(a.service, b.service) ||
-        a.target.port - b.target.port,
+        a.target.targetPort - b.target.targetPort || compareServices(a.service, b.service) || placeOf(a) - placeOf(b),
     ),
   };
+}
+
+/** Of several ports of a service that lead to one of the workload, the first that is written counts. */
+function placeOf({ target, service }: WorkloadView["targets"][number]): number {
+  return service.ports.findIndex(({ number }) => number === target.port);
 }

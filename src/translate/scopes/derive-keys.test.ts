@@ -85,16 +85,18 @@ describe("the keys of a proxy", () => {
     expect(listener.ownHeadlessAddresses).toEqual(["10.0.0.1"]);
   });
 
-  it("find what the workload serves by selector and by address, without UDP", () => {
+  it("find what the workload serves by selector, without UDP, and by address where no selector matches", () => {
     const { scope, workload } = deriveKeys(current, proxyOf(node));
     expect(workload.targets).toEqual([
       { hostname: "a.ns.svc.cluster.local", namespace: "ns", port: 80, targetPort: 8080 },
-      { hostname: "head.ns.svc.cluster.local", namespace: "ns", port: 90, targetPort: 9000 },
     ]);
     const view = createWorkloadView(createScopeView(current, scope), workload);
     expect(view.targets.map(({ service, portName, protocol }) => [service.name, portName, protocol])).toEqual([
       ["a", "http", "HTTP"],
-      ["head", "tcp", "TCP"],
+    ]);
+    const unselected = deriveKeys(current, proxyOf({ ...node, id: node.id?.replace("10.0.0.1", "10.0.0.5") ?? "" }));
+    expect(unselected.workload.targets).toEqual([
+      { hostname: "head.ns.svc.cluster.local", namespace: "ns", port: 90, targetPort: 9000 },
     ]);
   });
 

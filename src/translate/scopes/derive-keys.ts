@@ -127,6 +127,7 @@ function deriveScopeFields(subject: Subject): Omit<ScopeKey, "id"> {
     dnsCapture: proxy.dnsCapture,
     dnsAutoAllocate: proxy.dnsAutoAllocate,
     idleTimeoutMs: proxy.idleTimeoutMs,
+    exactBalance: proxy.exactBalance,
     nodeName: hasNodeBoundService(snapshot.services.all, proxy.namespace) ? nodeName : undefined,
     targets: isRouter ? subject.targets : [],
   };

@@ -15,7 +15,8 @@ export interface TargetsInput {
 
 /**
  * Ports on which a workload serves services of its namespace: those whose selector matches it, ready or not, and those
- * that have its address among their endpoints. Sorted by target port, host, port (Istio: GetProxyServiceTargets).
+ * that have its address among their endpoints, of Kubernetes only where no selector matches. Sorted by target port, host,
+ * port (Istio: GetProxyServiceTargets).
  */
 export function deriveServiceTargets(snapshot: Snapshot, input: TargetsInput): readonly ServiceTarget[] {
   const targets = new Map<string, ServiceTarget>();
@@ -31,8 +32,10 @@ export function deriveServiceTargets(snapshot: Snapshot, input: TargetsInput): r
       if (targetPort !== undefined) add(service, port, targetPort);
     }
   }
+  const isSelected = targets.size > 0;
   for (const address of input.proxy.addresses) {
-    for (const service of listServicesAt(snapshot, address, input.proxy.namespace)) {
+    const listed = listServicesAt(snapshot, address, input.proxy.namespace);
+    for (const service of listed.filter(({ registry }) => !isSelected || registry !== "Kubernetes")) {
       for (const endpoint of snapshot.endpoints.list(service.hostname, service.namespace)) {
         if (endpoint.address !== address) continue;
         const port = service.ports.find((candidate) => candidate.name === endpoint.servicePortName);

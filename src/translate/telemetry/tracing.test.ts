@@ -10,6 +10,7 @@ const facts = (tracing: Tracing, enableTracing = true): FilterFacts => ({
   mesh: { ...defaultMeshConfig, enableTracing, defaultConfig: { tracing } },
   lacking: [],
   idleTimeoutMs: undefined,
+  exactBalance: { inbound: false, outbound: false },
   acceptHttp10: false,
   identity: { canonicalService: "web", canonicalRevision: "", meshId: "", namespace: "shop", clusterId: "c1" },
 });
