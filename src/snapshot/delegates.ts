@@ -95,7 +95,7 @@ function isTextConflict(root: StringMatch | undefined, inner: StringMatch | unde
   if (root.regex || inner.regex) return true;
   if (root.exact) return inner.exact !== root.exact;
   const value = inner.exact || inner.prefix;
-  return !root.prefix || !value || !value.startsWith(root.prefix);
+  return !root.prefix || !value?.startsWith(root.prefix);
 }
 
 function joinNames(root: string | undefined, inner: string | undefined): string {

@@ -6,14 +6,14 @@ import { createSlotMemo } from "../../lib/slot-memo.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 import { type PartSource, withSources } from "../built.ts";
 import { buildBlackholeVirtualHostName } from "../names.ts";
-import { destinationsOfView } from "../routes/destinations.ts";
+import { destinationsNear } from "../routes/destinations.ts";
 import { routeFactsOf } from "../routes/route-facts.ts";
 import { indexVirtualServices } from "../routes/view-index.ts";
 import { buildVirtualHost } from "../routes/virtual-host.ts";
 import { buildVirtualServiceRoutes, sortCatchAllLast } from "../routes/virtual-service-routes.ts";
 import type { ScopeView } from "../scope.ts";
 import type { MergedServer } from "./merge-servers.ts";
-import { compareHostNames, intersectHosts } from "./server-hosts.ts";
+import { compareHostNames, formatServerHost, intersectHosts } from "./server-hosts.ts";
 
 /** A host while virtual services add their routes to it. */
 interface HostDraft {
@@ -69,9 +69,9 @@ function collectHosts(view: ScopeView, servers: readonly MergedServer[]): Readon
       const origins = originsOf(virtualService);
       for (const host of hosts) addRoutes(draftOf(drafts, host, server), routes, origins);
     }
-    // A redirect needs no virtual service: there is nothing to route.
+    // A redirect needs no virtual service: there is nothing to route. Istio takes the hosts with their namespaces here.
     if (server.server.tls?.httpsRedirect !== true) continue;
-    for (const host of server.serverNames) draftOf(drafts, host, server).requiresTls = true;
+    for (const host of server.hosts) draftOf(drafts, formatServerHost(host), server).requiresTls = true;
   }
   return drafts;
 }
@@ -91,18 +91,21 @@ function buildRoutes(
   virtualService: ResolvedVirtualService,
   { gateway, server }: MergedServer,
 ): readonly Route[] {
-  const { snapshot, key, services } = view;
+  const { snapshot, key } = view;
   const port = server.port.number;
   const isTls = server.tls !== undefined;
   const slot = `${key.id} ${gateway} ${port} ${isTls}`;
-  return keptRoutes({ owner: virtualService, slot }, [services, snapshot.destinationRules, snapshot.mesh], () =>
-    buildVirtualServiceRoutes(virtualService, {
-      view,
-      gateways: new Set([gateway]),
-      port,
-      isTls,
-      findDestination: destinationsOfView(view),
-    }),
+  return keptRoutes(
+    { owner: virtualService, slot },
+    [snapshot.services.all, snapshot.destinationRules, snapshot.mesh],
+    () =>
+      buildVirtualServiceRoutes(virtualService, {
+        view,
+        gateways: new Set([gateway]),
+        port,
+        isTls,
+        findDestination: destinationsNear(view, virtualService.object.meta.namespace),
+      }),
   );
 }
 

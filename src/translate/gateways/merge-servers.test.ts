@@ -92,6 +92,15 @@ it("takes nothing of a refused server", () => {
   expect(listeners[0]?.servers.map((merged) => merged.server.port.name)).toEqual(["b", "c"]);
 });
 
+it("keeps servers of one protocol together", () => {
+  const { listeners } = merge(
+    server("HTTPS 1 a", ["a.com"], simple),
+    server("TLS 1 b", ["b.com"], passthrough),
+    server("HTTPS 1 c", ["c.com"], simple),
+  );
+  expect(listeners[0]?.servers.map((merged) => merged.server.port.name)).toEqual(["a", "c", "b"]);
+});
+
 it("merges Gateways in their order and lets an older one keep the port", () => {
   const older = gateway("old", [server("TCP 80 tcp", ["*"])]);
   const { listeners, messages } = mergeServers([older, gateway("new", [server("HTTP 80 http", ["*"])])], options);

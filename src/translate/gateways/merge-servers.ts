@@ -40,7 +40,7 @@ export interface MergedListener {
   readonly bind: string;
   /** Port of the proxy itself. */
   readonly port: number;
-  /** Oldest Gateway first. Either all are plain HTTP, or one is plain TCP, or all start with TLS. */
+  /** Oldest Gateway first, but servers of one protocol together. Either all are plain HTTP, or one is plain TCP, or all start with TLS. */
   readonly servers: readonly MergedServer[];
 }
 
@@ -81,8 +81,15 @@ export function mergeServers(gateways: readonly Gateway[], options: MergeOptions
       addServer(state, describeServer(gateway, server, index), options);
     }
   }
-  const listeners = [...state.listeners].map(([name, { bind, port, servers }]) => ({ name, bind, port, servers }));
+  const listeners = [...state.listeners].map(([name, { bind, port, servers }]) => {
+    return { name, bind, port, servers: groupByProtocol(servers) };
+  });
   return { listeners, serversByRoute: state.serversByRoute, messages: state.messages };
+}
+
+/** Istio keeps servers of a port by their protocol as it is written; filter chains stand in this order. */
+function groupByProtocol(servers: readonly MergedServer[]): readonly MergedServer[] {
+  return [...Map.groupBy(servers, ({ server }) => server.port.protocol).values()].flat();
 }
 
 function describeServer(gateway: Gateway, server: Server, index: number): MergedServer {

@@ -1,5 +1,6 @@
 /** Which cluster a destination means. Rules: Istio route.go GetDestinationCluster. */
 import type { Destination } from "../../api/virtual-service/schema.ts";
+import { isVisibleFrom } from "../../model/export-to.ts";
 import type { Service } from "../../model/service.ts";
 import { buildOutboundClusterName } from "../names.ts";
 import type { ScopeView } from "../scope.ts";
@@ -32,10 +33,23 @@ export function buildDestinationCluster(
   return buildOutboundClusterName(hostname, port, destination.subset ?? "");
 }
 
-/** Looks services up in the whole scope: for gateways and for TCP. */
+/** Looks services up in the whole scope: for TCP. */
 export function destinationsOfView(view: ScopeView): DestinationLookup {
   return (hostname) => {
     const service = view.findService(hostname);
+    return service === undefined ? undefined : describeService(service);
+  };
+}
+
+/**
+ * Looks services up for HTTP rules on gateways: of a hostname that several namespaces have, the service of the rule's
+ * own is meant where the gateway may see it (Istio: gateway.go buildNameToServiceMapForHTTPRoutes).
+ */
+export function destinationsNear(view: ScopeView, namespace: string): DestinationLookup {
+  return (hostname) => {
+    const own = view.snapshot.services.find(hostname, namespace);
+    const isVisible = own !== undefined && isVisibleFrom(own.exportTo, own.namespace, view.key.namespace);
+    const service = isVisible ? own : view.findService(hostname);
     return service === undefined ? undefined : describeService(service);
   };
 }

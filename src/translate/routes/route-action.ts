@@ -108,7 +108,7 @@ function buildPathRewrite(rule: HttpRoute, context: ActionContext): RouteAction 
 function listMirrors(rule: HttpRoute, clusters: readonly string[]): readonly RouteAction_RequestMirrorPolicy[] {
   return listMirrorShares(rule).flatMap((share, index) => {
     const cluster = clusters[index];
-    if (cluster === undefined || share.numerator === undefined) return [];
+    if (cluster === undefined || share === undefined) return [];
     return [
       {
         cluster,
@@ -120,18 +120,22 @@ function listMirrors(rule: HttpRoute, clusters: readonly string[]): readonly Rou
   });
 }
 
-/** Share of requests for each mirror of a rule, in the order of listMirrorDestinations; an explicit 0 is no mirror. */
-function listMirrorShares(rule: HttpRoute): readonly FractionalPercent[] {
-  const everything = buildWholePercentage(100);
-  const own: FractionalPercent[] = [];
+/** Share of requests for each mirror of a rule, in the order of its mirrors; undefined where it is stated as 0. */
+function listMirrorShares(rule: HttpRoute): readonly (FractionalPercent | undefined)[] {
+  const own: (FractionalPercent | undefined)[] = [];
   if (rule.mirror !== undefined) {
-    const whole = rule.mirrorPercent === undefined ? everything : buildWholePercentage(rule.mirrorPercent);
-    own.push(rule.mirrorPercentage === undefined ? whole : buildPercentage(rule.mirrorPercentage));
+    const whole = rule.mirrorPercent ?? 100;
+    const isWhole = rule.mirrorPercentage === undefined && whole > 0;
+    own.push(isWhole ? buildWholePercentage(whole) : findMirrorShare(rule.mirrorPercentage));
   }
   const others = (rule.mirrors ?? []).map(({ percentage }) => {
-    return percentage === undefined ? everything : buildPercentage(percentage);
+    return percentage === undefined ? buildWholePercentage(100) : findMirrorShare(percentage);
   });
   return [...own, ...others];
+}
+
+function findMirrorShare(percentage: HttpRoute["mirrorPercentage"]): FractionalPercent | undefined {
+  return percentage !== undefined && (percentage.value ?? 0) > 0 ? buildPercentage(percentage) : undefined;
 }
 
 function quoteRegex(text: string): string {

@@ -133,7 +133,7 @@ function listGroups(virtualService: ResolvedVirtualService, context: PortContext
 /** True where a host of the virtual service is, or overlaps, a service of the port. */
 function hasHostOnPort(virtualService: ResolvedVirtualService, context: PortContext): boolean {
   return virtualService.hosts.some((host) => {
-    if (context.hasService(host)) return true;
+    if (context.hasService(host.toLowerCase())) return true;
     if (!isWildcardHost(host)) return context.wideHosts.some((wide) => hostIsWithin(host, wide));
     return (context.wildcardServices.get(host) ?? []).some((service) => hasPort(service, context.port));
   });
@@ -147,7 +147,7 @@ function separateHosts(
   const hosts: string[] = [];
   const services = new Set<Service>();
   const exact = virtualService.hosts.filter((host) => !isWildcardHost(host));
-  for (const host of exact) {
+  for (const host of exact.map((name) => name.toLowerCase())) {
     const service = context.byHostname.get(host);
     if (service !== undefined && hasPort(service, context.port)) services.add(service);
     else hosts.push(host);
@@ -157,7 +157,7 @@ function separateHosts(
     const isGateway = routeSemanticsOf(virtualService) === "gateway";
     const covered = (context.wildcardServices.get(host) ?? []).filter((service) => hasPort(service, context.port));
     if (isGateway || covered.length === 0) {
-      hosts.push(host);
+      hosts.push(host.toLowerCase());
       continue;
     }
     for (const service of covered) if (findMostSpecific(service.hostname) === virtualService) services.add(service);

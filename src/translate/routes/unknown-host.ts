@@ -18,13 +18,13 @@ const dynamicDnsCluster = "AllowAnyDynamicDNSCluster";
 
 const kept = createSlotMemo<VirtualHost>();
 // There are only a few kinds of this host, and all scopes share them.
-const shared = {};
+const owner = {};
 
 /** The same object for all scopes whose policy is the same. */
 export function findUnknownHost(view: ScopeView, facts: RouteFacts): VirtualHost {
-  const route = planRoute(view);
+  const route = planRoute(view, facts);
   const slot = JSON.stringify([route, facts.includesAttemptCount]);
-  return kept({ owner: shared, slot }, [], () => ({
+  return kept({ owner, slot }, [], () => ({
     name: route.name,
     domains: ["*"],
     routes: [route],
@@ -32,22 +32,25 @@ export function findUnknownHost(view: ScopeView, facts: RouteFacts): VirtualHost
   }));
 }
 
-function planRoute(view: ScopeView): Route {
+function planRoute(view: ScopeView, facts: RouteFacts): Route {
   const match = { prefix: "/" };
   if (view.outboundTrafficPolicy === "REGISTRY_ONLY") {
     return { name: blockAllVirtualHost, match, direct_response: { status: blockedStatus } };
   }
   const { policy, namespace } = findPolicy(view);
-  const timeouts = buildTimeouts(undefined);
+  const shared = {
+    ...buildTimeouts(undefined),
+    ...(facts.appendsForwardedHost ? { append_x_forwarded_host: true } : {}),
+  };
   if (policy?.mode === "ALLOW_ANY_DYNAMIC_DNS") {
-    return { name: dynamicDnsVirtualHost, match, route: { cluster: dynamicDnsCluster, ...timeouts } };
+    return { name: dynamicDnsVirtualHost, match, route: { cluster: dynamicDnsCluster, ...shared } };
   }
   const proxy = policy?.egressProxy;
   if (proxy === undefined)
-    return { name: allowAnyVirtualHost, match, route: { cluster: passthroughCluster, ...timeouts } };
+    return { name: allowAnyVirtualHost, match, route: { cluster: passthroughCluster, ...shared } };
   const host = resolveShortHost(proxy.host, namespace, view.snapshot.domain);
   const cluster = buildDestinationCluster({ ...proxy, host }, { port: 0, findDestination: () => undefined });
-  return { name: allowAnyVirtualHost, match, route: { cluster, ...timeouts } };
+  return { name: allowAnyVirtualHost, match, route: { cluster, ...shared } };
 }
 
 /** The policy that applies, with the namespace that its short names mean. */

@@ -192,6 +192,11 @@ describe("destinations", () => {
     expect(mirrorsOf({ mirror })).toEqual([policy(third, { numerator: 100 })]);
     expect(mirrorsOf({ mirror, mirrorPercent: 10 })).toEqual([policy(third, { numerator: 10 })]);
     expect(mirrorsOf({ mirror, mirrorPercentage: { value: 0 } })).toBeUndefined();
+    expect(mirrorsOf({ mirror, mirrorPercent: 0 })).toBeUndefined();
+    // Stated, although less than a millionth.
+    expect(mirrorsOf({ mirror, mirrorPercentage: { value: 0.00001 } })).toEqual([
+      policy(third, { denominator: "MILLION" }),
+    ]);
     expect(
       mirrorsOf({ mirrors: [{ destination: mirror, percentage: { value: 0 } }, { destination: { host: "ratings" } }] }),
     ).toEqual([policy("outbound|9080||ratings.bookinfo.svc.cluster.local", { numerator: 100 })]);

@@ -122,6 +122,14 @@ describe("matchTcpRoutes", () => {
     const own = { destinationSubnets: ["11.0.0.0/8", "10.0.0.0/8"] };
     expect(plan(matchTcpRoutes, [rules({ tcp })])).toHaveLength(2);
     expect(plan(matchTcpRoutes, [rules({ tcp })], { request: own })).toHaveLength(1);
+    const further = [
+      ...tcp,
+      { match: [{ destinationSubnets: ["9.0.0.0/8", "12.0.0.0/8", "10.0.0.0/8"] }], route: [to("v2")] },
+    ];
+    expect(chains(plan(matchTcpRoutes, [rules({ tcp: further })], { request: own }))).toEqual([
+      [["10.0.0.0/8", "11.0.0.0/8"], [`outbound|27017|v1|${dbHost}`]],
+      [["10.0.0.0/8", "12.0.0.0/8", "9.0.0.0/8"], [`outbound|27017|v2|${dbHost}`]],
+    ]);
   });
 
   it("ignores addresses on a socket", () => {

@@ -48,6 +48,7 @@ export interface L4Request {
 export function matchTcpRoutes(view: ScopeView, request: L4Request): readonly L4RoutePlan[] {
   const { port, destinationSubnets } = request;
   const plans: L4RoutePlan[] = [];
+  let isOwnTaken = false;
   for (const { virtualService, rule, path } of listTcpRules(request)) {
     const subnets = listRuleSubnets(rule, sourceOf(view, port));
     if (subnets === undefined) continue;
@@ -56,13 +57,14 @@ export function matchTcpRoutes(view: ScopeView, request: L4Request): readonly L4
     if (target === undefined) continue;
     const sources = [{ object: ref, path }];
     if (subnets.length === 0) {
+      if (isOwnTaken) return plans;
       return [...plans, { sniHosts: [], destinationSubnets, target, configRef: ref, sources }];
     }
     // Istio names no virtual service in the metadata of these chains.
     plans.push({ sniHosts: [], destinationSubnets: subnets, target, configRef: undefined, sources });
-    if (isSameSet(subnets, destinationSubnets)) return plans;
+    isOwnTaken ||= isSameSet(subnets, destinationSubnets);
   }
-  return [...plans, planDefault(view, request, [])];
+  return isOwnTaken ? plans : [...plans, planDefault(view, request, [])];
 }
 
 /**
@@ -128,14 +130,14 @@ function listTcpRules({ service, virtualServices }: L4Request): readonly TcpRule
   );
 }
 
-/** Subnets of the matches that apply: none where one takes any address, undefined where no match applies. */
+/** Subnets of the matches that apply, sorted as Istio sends them: none where one takes any address, undefined where no match applies. */
 function listRuleSubnets(rule: TcpRoute, source: RequestSource): readonly string[] | undefined {
   const matches = rule.match ?? [];
   if (matches.length === 0) return [];
   const applying = matches.filter((match) => matchesL4Source(match, source));
   if (applying.length === 0) return undefined;
   const takesAny = applying.some((match) => (match.destinationSubnets?.length ?? 0) === 0 || source.port === 0);
-  return takesAny ? [] : applying.flatMap((match) => match.destinationSubnets ?? []);
+  return takesAny ? [] : applying.flatMap((match) => match.destinationSubnets ?? []).sort();
 }
 
 interface TlsMatchOfRule {
