@@ -95,7 +95,7 @@ export class XdsStream<V extends Variant = Variant> {
   }
 
   /** The next response that was not taken yet; fails after `timeoutMs`. */
-  async next(timeoutMs = 5000): Promise<Received> {
+  async next(timeoutMs = 20_000): Promise<Received> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const response = this.received[this.#taken];
