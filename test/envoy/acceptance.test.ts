@@ -1,7 +1,7 @@
 /** Every golden case, taken by a real Envoy without a refusal, in both forms of xDS. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { stringify } from "yaml";
 import type { ControlPlane } from "../../src/bootstrap/control-plane.ts";
 import { createMemorySource } from "../../src/sources/memory.ts";
@@ -9,6 +9,9 @@ import { startTestControlPlane } from "../support/control-plane.ts";
 import { type ProxyDescription, readCaseFile } from "../support/translated-mesh.ts";
 import { checkAcceptance } from "./acceptance.ts";
 import type { NodeJson } from "./isolated-envoy.ts";
+
+// Longer than a check takes to give up, so that it always ends its Envoy.
+vi.setConfig({ testTimeout: 60_000 });
 
 const golden = join(import.meta.dirname, "../golden");
 const cases = readdirSync(golden, { withFileTypes: true })

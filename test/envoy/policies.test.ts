@@ -2,12 +2,15 @@
  * Every setting of rules, routes and gateways beside each other in one mesh, each on a service of its own: whatever
  * validation lets through, a real Envoy must take. What settings do is the matter of other tests.
  */
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import type { ControlPlane } from "../../src/bootstrap/control-plane.ts";
 import { createMemorySource } from "../../src/sources/memory.ts";
 import { startTestControlPlane } from "../support/control-plane.ts";
 import { checkAcceptance } from "./acceptance.ts";
 import { gatewayTlsSettings, httpRoutes, outboundProtocols, resolutions, trafficPolicies } from "./settings.ts";
+
+// Longer than a check takes to give up, so that it always ends its Envoy.
+vi.setConfig({ testTimeout: 60_000 });
 
 let controlPlane: ControlPlane;
 
