@@ -27,6 +27,8 @@ export interface TlsSituation {
   readonly sni: string;
   readonly http2: boolean;
   readonly exchangesMetadata: boolean;
+  /** True where each request says which host to connect to. */
+  readonly forwardsDynamically: boolean;
 }
 
 /** "auto": endpoints decide one by one; "fixed": one socket for all. "refused": must not be sent in plain text instead. */
@@ -81,7 +83,7 @@ function buildRuleTls(situation: TlsSituation, tls: ClientTls): ClusterTls {
     tlsDefaults: situation.mesh.tlsDefaults ?? {},
   });
   if (context === undefined) return { kind: "refused" };
-  return { kind: "fixed", socket: buildUpstreamTlsSocket(context), ...buildNameOptions(tls) };
+  return { kind: "fixed", socket: buildUpstreamTlsSocket(context), ...buildNameOptions(situation, tls) };
 }
 
 function buildMutualSocket(situation: TlsSituation, tls: ClientTls): TransportSocket {
@@ -108,9 +110,18 @@ function ignoresCredential(
   return isSecret && proxyType === "sidecar" && !ruleSelectsWorkloads;
 }
 
-/** Without a server name the one of each request is sent, and checked too unless the rule says what to check. */
-function buildNameOptions(tls: ClientTls): { readonly httpOptions?: UpstreamHttpProtocolOptions } {
-  if ((tls.sni ?? "") !== "") return {};
-  const checksName = (tls.subjectAltNames ?? []).length === 0 && tls.insecureSkipVerify !== true;
-  return { httpOptions: { auto_sni: true, ...(checksName ? { auto_san_validation: true } : {}) } };
+/**
+ * Without a server name the one of each request is sent, and checked too unless the rule says what to check. Where each
+ * request names its host, that is always checked: Envoy insists.
+ */
+function buildNameOptions(
+  { forwardsDynamically }: TlsSituation,
+  { sni = "", subjectAltNames = [], insecureSkipVerify = false }: ClientTls,
+): { readonly httpOptions?: UpstreamHttpProtocolOptions } {
+  const sendsName = sni === "";
+  const checksName = !insecureSkipVerify && (forwardsDynamically || (sendsName && subjectAltNames.length === 0));
+  if (!sendsName && !checksName) return {};
+  return {
+    httpOptions: { ...(sendsName ? { auto_sni: true } : {}), ...(checksName ? { auto_san_validation: true } : {}) },
+  };
 }

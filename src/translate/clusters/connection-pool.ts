@@ -51,10 +51,12 @@ function buildRetryBudget(budget: EffectivePolicy["retryBudget"]): {
 } {
   if (budget === undefined) return {};
   const percent = budget.percent ?? defaultBudgetPercent;
+  const interval = toOptionalDuration(budget.budgetInterval);
   return {
     retry_budget: {
       budget_percent: percent === 0 ? {} : { value: percent },
       min_retry_concurrency: u32(positive(budget.minRetryConcurrency) ?? defaultBudgetConcurrency),
+      ...(interval === undefined ? {} : { budget_interval: interval }),
     },
   };
 }
@@ -64,7 +66,7 @@ function buildKeepalive(settings: readonly (TcpKeepalive | undefined)[]): Connec
   const given = settings.filter((setting) => setting !== undefined);
   if (given.length === 0) return {};
   const merged: TcpKeepalive = Object.assign({}, ...given);
-  const probes = positive(merged.probes);
+  const probes = given.map((setting) => positive(setting.probes)).findLast((count) => count !== undefined);
   return {
     upstream_connection_options: {
       tcp_keepalive: {

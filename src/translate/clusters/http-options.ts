@@ -55,6 +55,7 @@ export function buildHttpOptions(
   const options: HttpProtocolOptions = {
     ...buildCommonOptions(traffic.policy),
     ...buildVersion(traffic),
+    ...buildErrorMatcher(traffic.policy?.outlierDetection?.outlierDetectionHttpErrorCodes ?? []),
     ...(upstreamTls === undefined ? {} : { upstream_http_protocol_options: upstreamTls }),
   };
   if (Object.keys(options).length === 0) return undefined;
@@ -84,6 +85,17 @@ function buildVersion(traffic: HttpTraffic): HttpProtocolOptions {
     case "default":
       return {};
   }
+}
+
+/** Which statuses count as errors of a host, instead of those from 500 to 599 (Istio 1.31). */
+function buildErrorMatcher(codes: readonly number[]): Pick<HttpProtocolOptions, "outlier_detection"> {
+  const rules = codes.map((code) => ({
+    http_response_headers_match: { headers: [{ name: ":status", string_match: { exact: String(code) } }] },
+  }));
+  const [first] = rules;
+  if (first === undefined) return {};
+  // Envoy wants at least two rules in a list of alternatives.
+  return { outlier_detection: { error_matcher: rules.length === 1 ? first : { or_match: { rules } } } };
 }
 
 function buildHttp2Options(policy: EffectivePolicy | undefined): Http2ProtocolOptions {

@@ -136,3 +136,11 @@ it("sends to localhost where the mesh says so", () => {
 it("gives routers none", () => {
   expect(clustersOf(reviewsObjects, { key: { proxyType: "router" } })).toEqual([]);
 });
+
+it("takes the mesh's limits where neither a Sidecar nor the rule says any", () => {
+  const mesh = { defaultTrafficPolicy: { connectionPool: { tcp: { maxConnections: 7 } } } };
+  const limits = (count: number) => ({ circuit_breakers: { thresholds: [{ max_connections: count }] } });
+  expect(clustersOf(reviewsObjects, { mesh })).toMatchObject([limits(7), limits(7)]);
+  const rule = reviewsRule({ trafficPolicy: { connectionPool: { tcp: { maxConnections: 9 } } } });
+  expect(clustersOf([...reviewsObjects, rule], { mesh })).toMatchObject([limits(9), limits(7)]);
+});

@@ -2,6 +2,7 @@
 import { duration } from "@meltemi/protos";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { ConnectionPool } from "../../api/destination-rule/schema.ts";
+import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import { refOf } from "../../api/object.ts";
 import type { IngressListener } from "../../api/sidecar/schema.ts";
 import { isUnixAddress } from "../../lib/host-port.ts";
@@ -113,7 +114,7 @@ function buildInboundCluster(input: InboundInput, rule: MergedDestinationRule | 
   const { view, clusterPort, destination, port } = input;
   const { snapshot, key } = view.scope;
   const name = buildInboundClusterName(clusterPort);
-  const policy = selectInboundPolicy(input, rule?.spec.trafficPolicy);
+  const policy = selectInboundPolicy(input, rule?.spec.trafficPolicy, snapshot.mesh);
   const traffic = { protocol: port.protocol, policy, mesh: snapshot.mesh, detectsProtocol: true, mayUpgrade: false };
   const isLocal = destination?.address === "127.0.0.1" || destination?.address === "::1";
   const message: Cluster = {
@@ -146,13 +147,17 @@ function buildDestination(name: string, destination: Destination): Cluster {
   };
 }
 
-/** Limits that a Sidecar sets come before those of the service's rule; nothing else of a rule counts on this side. */
+/**
+ * Limits that a Sidecar sets come before those of the service's rule, and these before the mesh's; nothing else of a rule
+ * counts on this side.
+ */
 function selectInboundPolicy(
   { port, pool }: InboundInput,
   policy: Parameters<typeof selectPortPolicy>[0],
+  mesh: MeshConfig,
 ): EffectivePolicy {
   const { connectionPool, retryBudget } = selectPortPolicy(policy, port.number).policy ?? {};
-  const limits = pool ?? connectionPool;
+  const limits = pool ?? connectionPool ?? mesh.defaultTrafficPolicy?.connectionPool;
   return {
     ...(limits === undefined ? {} : { connectionPool: limits }),
     ...(retryBudget === undefined ? {} : { retryBudget }),

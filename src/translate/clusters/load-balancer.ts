@@ -22,7 +22,13 @@ export function isPassthroughBalancer(settings: LoadBalancer | undefined): boole
 
 /** Fields of the balancer; the caller has handled PASSTHROUGH, where there is nothing to choose. */
 export function buildLoadBalancing(settings: LoadBalancer | undefined): LoadBalancing {
-  if (settings?.consistentHash !== undefined) return buildHashing(settings.consistentHash);
+  if (settings?.consistentHash !== undefined) {
+    const hashing = buildHashing(settings.consistentHash);
+    const slowStart = buildSlowStart(settings);
+    // Istio leaves the configuration of the default balancer in place where hashing has none of its own; Envoy skips it.
+    if (slowStart === undefined || "maglev_lb_config" in hashing || "ring_hash_lb_config" in hashing) return hashing;
+    return { ...hashing, least_request_lb_config: { slow_start_config: slowStart } };
+  }
   switch (settings?.simple) {
     case "RANDOM":
       return { lb_policy: "RANDOM" };

@@ -25,7 +25,7 @@ import type { ScopeKey } from "../scope.ts";
 import { proxyProtocolSocketName, tlsSocketName } from "../security/transport-socket.ts";
 import { buildTransport, type ClusterTls, decideClusterTls, originatesTls } from "./cluster-tls.ts";
 import { buildConnectionLimits } from "./connection-pool.ts";
-import { isDnsDiscovery, selectDiscovery, selectPolicyDiscovery } from "./discovery.ts";
+import { isDnsDiscovery, selectDiscovery, selectDiscoveryStages } from "./discovery.ts";
 import { buildHttpOptions, type HttpTraffic, packHttpOptions, selectUpstreamHttp } from "./http-options.ts";
 import { buildLoadBalancing, isPassthroughBalancer, providedByCluster } from "./load-balancer.ts";
 import { buildClusterMetadata } from "./metadata.ts";
@@ -176,24 +176,25 @@ function buildCluster(input: ClusterInput): Cluster | undefined {
 
 /** Discovery type and what goes with it; undefined for names to look up of which there are none. */
 function buildDiscovery(input: ClusterInput): Cluster | undefined {
-  const { service, port, key, policy, name } = input;
+  const { service, port, key, rule, name, subset } = input;
   if (service.resolution === "dynamicDns" && isWildcardHost(service.hostname)) return buildDynamicForward(input);
-  const plainType = selectDiscovery(service, key.proxyType);
-  const type = selectPolicyDiscovery(service, key.proxyType, policy);
-  switch (type) {
+  const stages = selectDiscoveryStages(service, key.proxyType, { rule: rule?.spec, port: port.number, subset });
+  const { built, final: type } = stages;
+  switch (built) {
     case "STRICT_DNS":
     case "LOGICAL_DNS": {
-      const endpoints = listInlineEndpoints(input, type);
+      const endpoints = listInlineEndpoints(input, built);
       if (endpoints.length === 0) return undefined;
-      return { ...buildDnsOptions(input), type, load_assignment: { cluster_name: name, endpoints } };
+      const assignment = type === built ? { load_assignment: { cluster_name: name, endpoints } } : {};
+      return { ...buildDnsOptions(input), type, ...assignment };
     }
     case "ORIGINAL_DST": {
-      const override = plainType === "ORIGINAL_DST" ? port.targetPort : undefined;
+      const override = service.resolution === "passthrough" ? port.targetPort : undefined;
       const isOverridden = service.registry === "External" && typeof override === "number" && override > 0;
       return isOverridden ? { type, original_dst_lb_config: { upstream_port_override: u32(override) } } : { type };
     }
     default:
-      return { type, eds_cluster_config: buildEdsConfig(name) };
+      return type === "EDS" ? { type, eds_cluster_config: buildEdsConfig(name) } : { type };
   }
 }
 
@@ -253,14 +254,14 @@ function buildDnsOptions({ snapshot, key }: ClusterInput): Omit<Cluster, "type">
   };
 }
 
-function buildCommonLb({ snapshot, service, policy, subset }: ClusterInput): Cluster_CommonLbConfig {
+function buildCommonLb({ snapshot, service, policy, subset, form }: ClusterInput): Cluster_CommonLbConfig {
   const { minHealthPercent = 0 } = policy?.outlierDetection ?? {};
   const spreads = service.trafficDistribution !== undefined && service.trafficDistribution !== "Any";
   return {
     // Zero turns panic off: endpoints that are not ready are sent too and must not be used whatever their number.
     healthy_panic_threshold: minHealthPercent > 0 && !spreads ? { value: minHealthPercent } : {},
     ...(weighsLocalities(findLocalityRule(service, policy, snapshot.mesh)) ? { locality_weighted_lb_config: {} } : {}),
-    ...(subset === "" && keepsSessions(service)
+    ...(subset === "" && form === "outbound" && keepsSessions(service)
       ? { override_host_status: { statuses: ["HEALTHY", "DRAINING", "UNKNOWN", "DEGRADED"] } }
       : {}),
   };
@@ -279,6 +280,7 @@ function decideTls(input: ClusterInput, traffic: HttpTraffic): ClusterTls {
     sni: buildDnsSrvClusterName(service.hostname, port.number, subset),
     http2: selectUpstreamHttp(traffic) === "http2",
     exchangesMetadata: hasExtension(key.capabilities, metadataExchangeFilter),
+    forwardsDynamically: service.resolution === "dynamicDns" && isWildcardHost(service.hostname),
   });
   // Nobody asked for mutual TLS that comes by itself: a proxy that cannot do TLS goes without.
   return tls.kind === "auto" && !hasExtension(key.capabilities, tlsSocketName) ? { kind: "plain" } : tls;

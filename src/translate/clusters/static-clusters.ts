@@ -12,6 +12,7 @@ import { packHttpOptions } from "./http-options.ts";
 import { providedByCluster } from "./load-balancer.ts";
 import { buildClusterFilters } from "./service-clusters.ts";
 import { formatStatName } from "./stat-name.ts";
+import { applyMeshPolicy } from "./traffic-policy.ts";
 
 const idleTimeoutMs = 300_000;
 // The rules that redirect traffic leave these sources alone: what comes from here must not come back to the proxy.
@@ -65,7 +66,7 @@ function buildOriginalDestination(mesh: MeshConfig): Cluster {
     ...providedByCluster,
     // Both directions share the name in statistics, as in Istio.
     alt_stat_name: formatStatName(passthroughCluster),
-    ...buildConnectionLimits(undefined, mesh),
+    ...buildConnectionLimits(applyMeshPolicy(undefined, mesh), mesh),
     ...packHttpOptions({
       common_http_protocol_options: { idle_timeout: duration(idleTimeoutMs) },
       use_downstream_protocol_config: { http_protocol_options: {}, http2_protocol_options: {} },
