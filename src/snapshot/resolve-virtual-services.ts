@@ -58,7 +58,7 @@ export function isDelegate(object: VirtualService): boolean {
 }
 
 /** Resolves one virtual service; `delegates` are by "namespace/name". */
-export function resolveVirtualService(
+function resolveVirtualService(
   object: VirtualService,
   delegates: ReadonlyMap<string, VirtualService>,
   context: VirtualServiceContext,

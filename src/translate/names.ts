@@ -3,7 +3,7 @@
  * EnvoyFilters and other control planes of the same mesh refer to them (Istio: pkg/model BuildSubsetKey and
  * BuildDNSSrvSubsetKey, networking/core getListenerName, model/gateway.go GatewayRDSRouteName).
  */
-import { joinHostPort, parseUnixPath } from "../lib/host-port.ts";
+import { parseUnixPath } from "../lib/host-port.ts";
 
 export const blackHoleCluster = "BlackHoleCluster";
 export const passthroughCluster = "PassthroughCluster";
@@ -69,14 +69,6 @@ export function buildListenerName(bind: string, port: number): string {
   return `${bind}_${port}`;
 }
 
-/** Parses `bind_port`; undefined for listeners that are not named after an address. */
-export function parseListenerName(name: string): { readonly bind: string; readonly port: number } | undefined {
-  const at = name.lastIndexOf("_");
-  const port = name.slice(at + 1);
-  if (at <= 0 || !/^\d{1,5}$/.test(port)) return undefined;
-  return { bind: name.slice(0, at), port: Number(port) };
-}
-
 /** What the name of an outbound route configuration of a sidecar says. */
 export type OutboundRouteName =
   | { readonly kind: "port"; readonly port: number }
@@ -139,17 +131,6 @@ export function buildGatewayHttpsRouteName(port: number, server: GatewayServerNa
   return bind === "" ? name : `${name}.${bind}`;
 }
 
-/** The port in a gateway's route name (`http.80…`, `https.443…`); undefined for other names. */
-export function parseGatewayRoutePort(name: string): number | undefined {
-  const match = /^https?\.(\d{1,5})(?:\.|$)/.exec(name);
-  return match?.[1] === undefined ? undefined : Number(match[1]);
-}
-
-/** `xds.istio.io/grpc/lds/inbound/<ip>:<port>`: the listener of a proxyless gRPC server. */
-export function buildGrpcInboundListenerName(address: string, port: number): string {
-  return `${grpcInboundPrefix}${joinHostPort(address, port)}`;
-}
-
 /** Splits `host:port` as gRPC clients name listeners; undefined where there is no port. */
 export function parseHostPort(name: string): { readonly hostname: string; readonly port: number } | undefined {
   const match = /^(?:\[(.+)\]|(.+)):(\d{1,5})$/.exec(name);
@@ -157,7 +138,7 @@ export function parseHostPort(name: string): { readonly hostname: string; readon
   return hostname === undefined ? undefined : { hostname, port: Number(match?.[3]) };
 }
 
-/** Address and port of a proxyless gRPC server's listener; undefined for other names. */
+/** Address and port of a proxyless gRPC server's listener (`xds.istio.io/grpc/lds/inbound/<ip>:<port>`); undefined for other names. */
 export function parseGrpcInboundListenerName(
   name: string,
 ): { readonly address: string; readonly port: number } | undefined {

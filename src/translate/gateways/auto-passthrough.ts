@@ -9,25 +9,10 @@ import type { ScopeView } from "../scope.ts";
 import { type L4Target, planTarget } from "../tcp-routes/l4-target.ts";
 import type { GatewayChainPlan } from "./gateway-chain.ts";
 import type { MergedServer } from "./merge-servers.ts";
-import { canBind, mergedGatewaysOf } from "./merged-gateways.ts";
 
 // Only what the mesh's proxies offer. With plain text endpoints left out of the clusters, nobody outside of the mesh
 // comes through, although the gateway itself never opens a connection.
 const meshProtocols = ["istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2"];
-
-/** Hosts behind all AUTO_PASSTHROUGH servers of a gateway, without namespaces: services within them need clusters. */
-export function listAutoPassthroughHosts(view: ScopeView): readonly string[] {
-  const servers = mergedGatewaysOf(view)
-    .listeners.filter((listener) => canBind(view, listener))
-    .flatMap((listener) => listener.servers.filter(({ kind }) => kind === "autoPassthrough"));
-  return [...new Set(servers.flatMap(({ serverNames }) => serverNames))].sort();
-}
-
-/** True where AUTO_PASSTHROUGH servers with these hosts forward to the service. */
-export function takesAutoPassthrough(service: Service, hosts: readonly string[]): boolean {
-  if (service.meshExternal || service.resolution === "alias") return false;
-  return hosts.some((host) => hostIsWithin(service.hostname, host));
-}
 
 /** A chain for each port of each service behind the server, and for each subset of these. */
 export function planAutoPassthrough(view: ScopeView, server: MergedServer): readonly GatewayChainPlan[] {
@@ -55,6 +40,12 @@ export function planAutoPassthrough(view: ScopeView, server: MergedServer): read
           })),
         );
     });
+}
+
+/** True where AUTO_PASSTHROUGH servers with these hosts forward to the service. */
+function takesAutoPassthrough(service: Service, hosts: readonly string[]): boolean {
+  if (service.meshExternal || service.resolution === "alias") return false;
+  return hosts.some((host) => hostIsWithin(service.hostname, host));
 }
 
 /** As the rule has it for other clients, but no tunnel: what comes in is passed on as it is. */

@@ -4,7 +4,6 @@ import type { Server } from "../../api/gateway/schema.ts";
 import type { MeshObject } from "../../api/kinds.ts";
 import { defaultMeshConfig } from "../../api/mesh-config/defaults.ts";
 import { createTestMesh, destinationRule, kubePort, kubeService, reviews, setObjects } from "../routes/test-mesh.ts";
-import { listAutoPassthroughHosts } from "./auto-passthrough.ts";
 import { buildGatewayListeners, listGatewayMessages } from "./gateway-listeners.ts";
 import {
   type GatewayViewOptions,
@@ -267,14 +266,10 @@ describe("AUTO_PASSTHROUGH", () => {
     ).toEqual([]);
   });
 
-  it("has no chain for other services, and names its hosts for the clusters", () => {
+  it("has no chain for other services", () => {
     const view = gatewayViewOf([db, reviews, gateway("gw", [auto("ns/db.bookinfo.svc.cluster.local", "a.com")])]);
     const [built] = buildGatewayListeners(view, listenerKeyOf(view));
     expect(built?.message.filter_chains).toHaveLength(1);
-    expect(listAutoPassthroughHosts(view)).toEqual(["a.com", "db.bookinfo.svc.cluster.local"]);
-    expect(listAutoPassthroughHosts(gatewayViewOf([gateway("gw", [server("TLS 443 p", ["*"], passthrough)])]))).toEqual(
-      [],
-    );
   });
 });
 

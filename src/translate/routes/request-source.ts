@@ -7,7 +7,7 @@ import type { HttpMatch, L4Match } from "../../api/virtual-service/schema.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 
 /** The gateway name of traffic between sidecars. */
-export const meshGateway = "mesh";
+const meshGateway = "mesh";
 export const meshGateways: ReadonlySet<string> = new Set([meshGateway]);
 
 /** Where requests or connections come from. */

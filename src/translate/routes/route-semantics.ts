@@ -7,7 +7,7 @@ import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 export type RouteSemantics = "istio" | "ingress" | "gateway";
 
 /** Istio: pkg/config/constants InternalRouteSemantics. */
-export const routeSemanticsAnnotation = "internal.istio.io/route-semantics";
+const routeSemanticsAnnotation = "internal.istio.io/route-semantics";
 
 export function routeSemanticsOf(virtualService: ResolvedVirtualService): RouteSemantics {
   const semantics = virtualService.object.meta.annotations[routeSemanticsAnnotation];

@@ -64,7 +64,7 @@ export function buildVirtualServiceRoutes(
 }
 
 /** True where no request passes the route by. */
-export function isCatchAllRoute(route: Route): boolean {
+function isCatchAllRoute(route: Route): boolean {
   return route.match !== undefined && isCatchAllMatch(route.match);
 }
 

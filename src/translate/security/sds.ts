@@ -55,6 +55,6 @@ export function buildCredentialRoots(credentialName: string): SdsSecretConfig {
 }
 
 /** `kubernetes://name`, where the name does not say another kind of credential itself. */
-export function buildCredentialResourceName(credentialName: string): string {
+function buildCredentialResourceName(credentialName: string): string {
   return credentialName.includes("://") ? credentialName : `${kubernetesPrefix}${credentialName}`;
 }
