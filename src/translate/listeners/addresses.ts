@@ -15,10 +15,14 @@ export interface ListenAddresses {
   readonly blocks: readonly string[];
 }
 
-/** Addresses of a service of those families that the proxy has (Istio: model.Service.GetAddressForProxy). */
+/**
+ * Addresses of a service of those families that the proxy has (Istio: model.Service.GetAddressForProxy). Where the first
+ * is a block, single ones are matched as the blocks are.
+ */
 export function listListenAddresses(service: Service, key: DomainScope & IpKey): ListenAddresses {
   const usable = listClientAddresses(key, service).filter((address) => isUsable(address, key));
   if (usable.length === 0) return { hosts: [wildcardOf(key)], blocks: [] };
+  if (usable[0]?.includes("/")) return { hosts: [], blocks: usable };
   return {
     hosts: usable.filter((address) => !address.includes("/")),
     blocks: usable.filter((address) => address.includes("/")),

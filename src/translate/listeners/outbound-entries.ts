@@ -84,9 +84,9 @@ function deriveBinding(view: ScopeView, egress: EgressListener): Pick<EgressCont
 function addEgress(context: EgressContext): void {
   const { egress, table } = context;
   if (egress.port !== undefined) {
-    // Without a bind of its own a declared port takes traffic to all addresses, whatever the protocol.
-    const bind = context.bind ?? wildcardOf(context.view.key);
-    for (const service of egress.services) addService(context, { service, port: egress.port, bind, isEndpoint: false });
+    for (const service of egress.services) {
+      addService(context, { service, port: egress.port, bind: context.bind, isEndpoint: false });
+    }
     return;
   }
   for (const entry of table.values()) entry.isLocked = true;

@@ -104,6 +104,40 @@ spec: {hosts: [any.example], ports: [{number: 15001, name: tcp, protocol: TCP}],
     expect(namesOf(listenersOf(buildMesh(entry).current))).toEqual(["virtualOutbound"]);
   });
 
+  it("puts TCP of a port that a Sidecar declares at the service's address, and HTTP at all", () => {
+    const sidecar = `
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default, namespace: shop}
+spec:
+  egress:
+    - {port: {number: 5432, protocol: TCP, name: tcp}, hosts: ["./*"]}
+    - {port: {number: 80, protocol: HTTP, name: http}, hosts: ["./*"]}
+`;
+    const listeners = listenersOf(buildMesh(`${base}---${sidecar}`).current);
+    expect(namesOf(listeners)).toEqual(["0.0.0.0_80", "10.96.0.2_5432", "virtualOutbound"]);
+  });
+
+  it("tells TLS by name where the first address is a block, and takes single ones behind it for blocks", () => {
+    const entry = `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: pay, namespace: shop}
+spec:
+  hosts: [pay.example]
+  addresses: [10.70.0.0/24, 10.71.0.9]
+  ports: [{number: 443, name: tls, protocol: TLS}]
+  resolution: NONE
+`;
+    const [everywhere, others] = listenersOf(buildMesh(entry).current);
+    expect([everywhere?.name, others?.name]).toEqual(["0.0.0.0_443", "virtualOutbound"]);
+    const match = everywhere?.message.filter_chains?.[0]?.filter_chain_match;
+    expect(match?.prefix_ranges?.map(({ address_prefix }) => address_prefix)).toEqual(["10.70.0.0", "10.71.0.9"]);
+    expect(match?.server_names).toEqual(["pay.example"]);
+    const bound = find(listenersOf(buildMesh(entry).current, { INTERCEPTION_MODE: "NONE" }), "127.0.0.1_443");
+    expect(bound.message.filter_chains?.[0]?.filter_chain_match).toEqual({ server_names: ["pay.example"] });
+  });
+
   it("has one chain for addresses that an entry or a rule names twice", () => {
     const entry = `
 apiVersion: networking.istio.io/v1
@@ -261,18 +295,12 @@ spec:
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: more, namespace: shop}
-spec: {hosts: [more.example], ports: [{number: 5432, name: tcp, protocol: TCP}], resolution: NONE}
+spec: {hosts: [more.example], addresses: [10.96.0.2], ports: [{number: 5432, name: tcp, protocol: TCP}], resolution: NONE}
 `;
     const listeners = listenersOf(buildMesh(`${base}---${sidecar}`).current);
-    expect(namesOf(listeners)).toEqual([
-      "0.0.0.0_5432",
-      "0.0.0.0_80",
-      "10.96.0.2_5432",
-      "127.0.0.1_80",
-      "virtualOutbound",
-    ]);
+    expect(namesOf(listeners)).toEqual(["0.0.0.0_80", "10.96.0.2_5432", "127.0.0.1_80", "virtualOutbound"]);
     expect(find(listeners, "127.0.0.1_80").message.bind_to_port).toBeUndefined();
-    const declared = find(listeners, "0.0.0.0_5432");
+    const declared = find(listeners, "10.96.0.2_5432");
     expect(declared.message.filter_chains?.map(endOf)).toEqual(["outbound|5432||db.shop.svc.cluster.local"]);
     expect(declared.sources.map(({ kind }) => kind)).toEqual(["Sidecar", "Service"]);
   });

@@ -84,6 +84,34 @@ describe("the services of a scope", () => {
     expect(view(current, "a1").findService(host)?.namespace).toBe("a1");
   });
 
+  it("are those private to the namespace first, then those exported to it, then those of everyone", () => {
+    const { current } = buildMesh(
+      service("a", "ns") + service("b", "other", "ns") + service("c", "ns", ".") + service("d", "other"),
+    );
+    expect(keysOf(view(current))).toEqual(["ns/c", "other/b", "ns/a", "other/d"]);
+    const own = buildMesh(
+      service("a", "ns") +
+        service("b", "other", "ns") +
+        service("c", "ns", ".") +
+        sidecar("s", "ns", "egress: [{hosts: ['*/*']}]"),
+    );
+    expect(view(own.current).egressListeners[0]?.services.map(({ name }) => name)).toEqual(["c", "b", "a"]);
+  });
+
+  it("are also those of the own namespace that it does not see, where one of its rules leads there", () => {
+    const hidden = service("a", "ns") + service("h", "ns", "~") + service("i", "ns", "~");
+    const { current } = buildMesh(
+      hidden + rule("v", "ns", "hosts: [a], http: [{route: [{destination: {host: h, port: {number: 90}}}]}]"),
+    );
+    expect(keysOf(view(current))).toEqual(["ns/a", "ns/h"]);
+    expect(
+      view(current)
+        .findService("h.ns.svc.cluster.local")
+        ?.ports.map(({ number }) => number),
+    ).toEqual([90]);
+    expect(view(current).egressListeners[0]?.services.map(({ name }) => name)).toEqual(["a"]);
+  });
+
   it("are the very same list for all namespaces without special cases", () => {
     const { current } = buildMesh(service("a", "ns") + service("b", "other") + service("c", "third", "."));
     expect(view(current, "ns").services).toBe(view(current, "other").services);
@@ -91,14 +119,10 @@ describe("the services of a scope", () => {
   });
 });
 
-describe("a Sidecar", () => {
-  const mesh =
-    service("a", "ns") +
-    service("b", "ns") +
-    service("a", "other") +
-    service("c", "other", ".") +
-    service("d", "third");
+const mesh =
+  service("a", "ns") + service("b", "ns") + service("a", "other") + service("c", "other", ".") + service("d", "third");
 
+describe("a Sidecar", () => {
   it.each([
     ["egress: [{hosts: ['*/*']}]", ["ns/a", "other/a", "ns/b", "third/d"]],
     ["egress: [{hosts: ['./*']}]", ["ns/a", "ns/b"]],
@@ -132,7 +156,26 @@ describe("a Sidecar", () => {
     expect(scope.findService("d.third.svc.cluster.local")?.ports).toHaveLength(1);
   });
 
-  it("brings the destinations of the virtual services that it imports", () => {
+  it.each([
+    ["['third/*']", ["e.ns.svc.cluster.local"]],
+    ["['third/d.third.svc.cluster.local', 'ns/*']", []],
+    ["['*/*.third.svc.cluster.local']", []],
+  ])("with hosts %s imports of the service in it the aliases %j", (hosts, expected) => {
+    const alias = `
+apiVersion: v1
+kind: Service
+metadata: {name: e, namespace: ns}
+spec: {type: ExternalName, externalName: d.third.svc.cluster.local, ports: [{name: http, port: 80}]}
+---
+`;
+    const scope = view(buildMesh(mesh + alias + sidecar("s", "ns", `egress: [{hosts: ${hosts}}]`)).current);
+    const found = scope.egressListeners[0]?.services.find(({ name }) => name === "d");
+    expect(found?.aliases.map(({ hostname }) => hostname)).toEqual(expected);
+  });
+});
+
+describe("the rules that a Sidecar imports", () => {
+  it("bring their destinations", () => {
     const spec = "egress: [{hosts: ['./*']}]";
     const route = "http: [{route: [{destination: {host: d.third.svc.cluster.local}}]}]";
     const imported = rule("v", "ns", `hosts: [a], ${route}`);
@@ -143,6 +186,24 @@ describe("a Sidecar", () => {
     expect(scope.egressListeners[0]?.services.map(({ name }) => name)).toEqual(["a", "b"]);
   });
 
+  it.each([
+    ["the ports that they name", "destination: {host: d.third.svc.cluster.local, port: {number: 90}}", "", [90]],
+    ["all ports where one names none", "destination: {host: d.third.svc.cluster.local}", "", [80, 90]],
+    [
+      "those for its own clients",
+      "destination: {host: d.third.svc.cluster.local}",
+      "match: [{sourceNamespace: ns}, {sourceNamespace: x}], ",
+      [80, 90],
+    ],
+    ["none for others", "destination: {host: d.third.svc.cluster.local}", "match: [{sourceNamespace: x}], ", undefined],
+  ])("bring of such destinations %s", (_, destination, match, expected) => {
+    const named = rule("v", "ns", `hosts: [a], http: [{${match}route: [{${destination}}]}]`);
+    const scope = view(buildMesh(mesh + sidecar("s", "ns", "egress: [{hosts: ['./*']}]") + named).current);
+    expect(scope.findService("d.third.svc.cluster.local")?.ports.map(({ number }) => number)).toEqual(expected);
+  });
+});
+
+describe("the Sidecar of a workload", () => {
   it("is chosen by selector, then for the namespace, then of the root namespace", () => {
     const selective = sidecar("s1", "ns", "workloadSelector: {labels: {app: x}}, egress: [{hosts: ['~/*']}]");
     const general = sidecar("s2", "ns", "egress: [{hosts: ['./*']}]");

@@ -9,8 +9,8 @@ import type { ResolvedVirtualService, Snapshot } from "../../snapshot/snapshot.t
 import type { MergedDestinationRule } from "../destination-rules.ts";
 import type { EgressListener, ScopeKey, ScopeView } from "../scope.ts";
 import { findDestinationRule } from "./destination-rule-index.ts";
-import { deriveSidecarScope, type SidecarScope } from "./sidecar-scope.ts";
-import { indexByHostname, listVisibleRules, listVisibleServices } from "./visible.ts";
+import { addHiddenDestinations, deriveSidecarScope, type SidecarScope } from "./sidecar-scope.ts";
+import { indexByHostname, listVisibleRules, listVisibleServices, orderByAudience } from "./visible.ts";
 
 const views = createSlotMemo<ScopeView>(Number.POSITIVE_INFINITY);
 
@@ -93,7 +93,10 @@ class LazyScopeView implements ScopeView {
     const visible = listVisibleServices(services.all, namespace);
     if (proxyType === "router") return { egressListeners: noListeners, services: visible };
     const virtualServices = this.listGatewayVirtualServices("mesh");
-    if (this.sidecar === undefined) return deriveDefaultScope(visible, virtualServices);
+    if (this.sidecar === undefined) {
+      const known = deriveDefaultScope(visible, virtualServices);
+      return addHiddenDestinations(known, { index: services, namespace, virtualServices });
+    }
     const candidates = listCandidates(services.all, namespace);
     return deriveSidecarScope(this.sidecar, namespace, { index: services, visible: candidates, virtualServices });
   }
@@ -112,7 +115,10 @@ const deriveDefaultScope = memoByIdentity(
 // A Sidecar names namespaces, so that hosts that stand in several of them are chosen among what it imports.
 const listCandidates: (all: readonly Service[], namespace: string) => readonly Service[] = memoByKey(
   (all: readonly Service[], namespace) =>
-    all.filter((service) => isVisibleFrom(service.exportTo, service.namespace, namespace)),
+    orderByAudience(
+      all.filter((service) => isVisibleFrom(service.exportTo, service.namespace, namespace)),
+      namespace,
+    ),
 );
 
 const listSelectingGateways: (gateways: readonly Gateway[], labels: string) => readonly Gateway[] = memoByKey(

@@ -54,3 +54,22 @@ export function importsRule(hosts: EgressHosts, namespace: string, ruleHosts: re
       ),
   );
 }
+
+/**
+ * True where an alias of an imported service is imported with it: a name of the kind that imports the service, whatever
+ * namespace the alias itself stands in (Istio: matchingAliasService).
+ */
+export function importsAlias(
+  hosts: EgressHosts,
+  service: { readonly namespace: string; readonly hostname: string },
+  alias: { readonly namespace: string; readonly hostname: string },
+): boolean {
+  const own = hosts.imports.filter(({ namespace }) => namespace === service.namespace);
+  const isOwn = own.some(({ host }) => hostIsWithin(service.hostname, host));
+  const wanted = isOwn ? own : hosts.imports.filter(({ namespace }) => namespace === "*");
+  const namespaces = new Set(["*", service.namespace, alias.namespace]);
+  return (
+    wanted.some(({ host }) => hostIsWithin(alias.hostname, host)) &&
+    !hosts.exclusions.some(({ namespace, host }) => namespaces.has(namespace) && hostIsWithin(alias.hostname, host))
+  );
+}

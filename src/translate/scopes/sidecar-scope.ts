@@ -7,12 +7,13 @@ import { refOf } from "../../api/object.ts";
 import type { EgressListener as EgressSpec, Sidecar } from "../../api/sidecar/schema.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
 import { parseProtocol } from "../../lib/protocol.ts";
+import { createSlotMemo, memoByKey } from "../../lib/slot-memo.ts";
 import { isVisibleFrom } from "../../model/export-to.ts";
 import { type Service, serviceKey } from "../../model/service.ts";
 import { keepIfSameElements } from "../../snapshot/is-deep-equal.ts";
 import type { ResolvedVirtualService, ServiceIndex } from "../../snapshot/snapshot.ts";
 import type { EgressListener } from "../scope.ts";
-import { type EgressHosts, importsRule, importsService, parseEgressHosts } from "./egress-hosts.ts";
+import { type EgressHosts, importsAlias, importsRule, importsService, parseEgressHosts } from "./egress-hosts.ts";
 import { narrowService } from "./narrow-service.ts";
 import { chooseByHostname } from "./visible.ts";
 
@@ -79,7 +80,7 @@ function buildListener(source: ScopeSource, spec: EgressSpec, before: EgressList
   const chosen = chooseByHostname(imported, namespace);
   const services = imported.flatMap((service) => {
     if (chosen.get(service.hostname) !== service) return [];
-    return narrowService(service, listenerFilter(spec, hosts)) ?? [];
+    return narrowService(service, listenerFilter(spec, hosts, service)) ?? [];
   });
   const virtualServices = input.virtualServices.filter((rule) =>
     importsRule(hosts, rule.object.meta.namespace, rule.hosts),
@@ -97,11 +98,11 @@ function buildListener(source: ScopeSource, spec: EgressSpec, before: EgressList
 }
 
 // A port of an egress listener is one of the services' ports, except that of a generic HTTP proxy.
-function listenerFilter(spec: EgressSpec, hosts: EgressHosts): Parameters<typeof narrowService>[1] {
+function listenerFilter(spec: EgressSpec, hosts: EgressHosts, service: Service): Parameters<typeof narrowService>[1] {
   const port = listenerPort(spec);
   return {
     port: (number) => port === undefined || number === port,
-    alias: (hostname, namespace) => importsService(hosts, namespace, hostname),
+    alias: (hostname, namespace) => importsAlias(hosts, service, { hostname, namespace }),
   };
 }
 
@@ -118,7 +119,7 @@ function convertPort({ port }: EgressSpec): EgressListener["port"] {
 interface Collected {
   readonly service: Service;
   readonly ports: Set<number>;
-  readonly aliases: Set<string>;
+  readonly aliases: ReadonlySet<string>;
 }
 
 /** The services of all listeners and the destinations of their rules; ports that several listeners import add up. */
@@ -133,19 +134,18 @@ function collectServices(
     const known = collected.get(service.hostname);
     // The first listener that names a host decides of which namespace it is.
     if (known !== undefined && known.service.namespace !== service.namespace) return;
-    const entry = known ?? { service: original, ports: new Set(), aliases: new Set() };
+    const aliases = known?.aliases ?? new Set(service.aliases.map(serviceKey));
+    const entry = known ?? { service: original, ports: new Set(), aliases };
     for (const port of service.ports) entry.ports.add(port.number);
-    for (const alias of service.aliases) entry.aliases.add(serviceKey(alias));
     collected.set(service.hostname, entry);
   };
   for (const [index, listener] of listeners.entries()) {
     for (const service of listener.services) add(service);
     const port = listenerPort(specs[index] ?? importEverything);
-    for (const host of new Set(listener.virtualServices.flatMap((rule) => listDestinationHosts(rule)))) {
+    for (const [host, ports] of listener.virtualServices.flatMap((rule) => listDestinations(rule, namespace))) {
       const service = findDestination(input.index, host, namespace);
-      const kept =
-        service &&
-        narrowService(service, { port: (number) => port === undefined || number === port, alias: () => true });
+      const isWanted = (number: number): boolean => (port === undefined ? ports(number) : number === port);
+      const kept = service && narrowService(service, { port: isWanted, alias: () => true });
       if (kept !== undefined) add(kept);
     }
   }
@@ -175,14 +175,69 @@ function findDestination(index: ServiceIndex, host: string, namespace: string): 
   return chooseByHostname(visible, namespace).get(host);
 }
 
-const listDestinationHosts = memoByIdentity(({ spec }: ResolvedVirtualService): readonly string[] => {
-  const http = (spec.http ?? []).flatMap((route) => [
-    ...(route.route ?? []).map((target) => target.destination.host),
-    ...(route.mirror === undefined ? [] : [route.mirror.host]),
-    ...(route.mirrors ?? []).map((target) => target.destination.host),
-  ]);
-  const l4 = [...(spec.tls ?? []), ...(spec.tcp ?? [])].flatMap((route) =>
-    (route.route ?? []).map((target) => target.destination.host),
-  );
-  return [...new Set([...http, ...l4])];
-});
+/**
+ * Hosts that a virtual service leads clients of a namespace to, each with the ports that it names there: all where one
+ * destination names none. Routes for clients of other namespaces lead nowhere.
+ */
+const listDestinations: (
+  rule: ResolvedVirtualService,
+  namespace: string,
+) => readonly (readonly [host: string, isNamed: (port: number) => boolean])[] = memoByKey(
+  ({ spec }: ResolvedVirtualService, namespace) => {
+    const http = (spec.http ?? []).filter(({ match = [] }) => {
+      const sources = match.flatMap(({ sourceNamespace }) => sourceNamespace || []);
+      return sources.length === 0 || sources.includes(namespace);
+    });
+    const targets = [
+      ...http.flatMap(({ route = [], mirror, mirrors = [] }) => [
+        ...route.map(({ destination }) => destination),
+        ...(mirror === undefined ? [] : [mirror]),
+        ...mirrors.map(({ destination }) => destination),
+      ]),
+      ...[...(spec.tcp ?? []), ...(spec.tls ?? [])].flatMap(({ route = [] }) =>
+        route.map(({ destination }) => destination),
+      ),
+    ];
+    const portsOf = Map.groupBy(targets, ({ host }) => host);
+    return [...portsOf].map(([host, ofHost]) => {
+      const numbers = new Set(ofHost.map(({ port }) => port?.number ?? 0));
+      return [host, (port: number) => numbers.has(0) || numbers.has(port)] as const;
+    });
+  },
+);
+
+interface HiddenInput {
+  readonly index: ServiceIndex;
+  readonly namespace: string;
+  readonly virtualServices: readonly ResolvedVirtualService[];
+}
+
+/**
+ * The scope without a Sidecar, and what its rules lead to beyond: services of the own namespace that are exported to
+ * others only, or to nobody. There are clusters for them, but no listeners and no routes of their own.
+ */
+export function addHiddenDestinations(scope: SidecarScope, input: HiddenInput): SidecarScope {
+  const { index, namespace, virtualServices } = input;
+  if (!hidesServices(index.all, namespace)) return scope;
+  return withHidden({ owner: scope, slot: "" }, [index], () => {
+    const known = new Set(scope.services.map(({ hostname }) => hostname));
+    const hidden = virtualServices
+      .flatMap((rule) => listDestinations(rule, namespace))
+      .flatMap(([host, isNamed]) => {
+        const service = known.has(host) ? undefined : index.find(host, namespace);
+        return (service && narrowService(service, { port: isNamed, alias: () => true })) ?? [];
+      });
+    if (hidden.length === 0) return scope;
+    const unique = new Map(hidden.map((service) => [service.hostname, service]));
+    return { egressListeners: scope.egressListeners, services: [...scope.services, ...unique.values()] };
+  });
+}
+
+const withHidden = createSlotMemo<SidecarScope>();
+
+const hidesServices: (all: readonly Service[], namespace: string) => boolean = memoByKey(
+  (all: readonly Service[], namespace) =>
+    all.some(
+      (service) => service.namespace === namespace && !isVisibleFrom(service.exportTo, service.namespace, namespace),
+    ),
+);

@@ -6,19 +6,36 @@ import type { Service } from "../../model/service.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 
 /**
- * Services visible from a namespace, one for each hostname, in the order given. All namespaces for which nothing special
- * holds get the very same array.
+ * Services visible from a namespace, one for each hostname, in the order of orderByAudience. All namespaces for which
+ * nothing special holds get the very same array.
  */
 export const listVisibleServices: (all: readonly Service[], namespace: string) => readonly Service[] = memoByKey(
   (all: readonly Service[], namespace) => {
     const { everyone, special } = splitServices(all);
     const visible = special.filter((service) => isVisibleFrom(service.exportTo, service.namespace, namespace));
     if (visible.length === 0) return everyone;
-    const chosen = chooseByHostname(visible, namespace);
+    const chosen = chooseByHostname(orderByAudience(visible, namespace), namespace);
     const members = new Set([...everyone, ...chosen.values()]);
-    return all.filter((service) => members.has(service));
+    return orderByAudience(
+      all.filter((service) => members.has(service)),
+      namespace,
+    );
   },
 );
+
+/**
+ * Visible services with those that are private to the namespace first, then those exported to it, then those of everyone,
+ * each in the order given: the first makes a listener what it is (Istio: push_context.go servicesExportedToNamespace).
+ */
+export function orderByAudience(services: readonly Service[], namespace: string): readonly Service[] {
+  const limited = services.filter(({ exportTo }) => !exportTo.has("*"));
+  if (limited.length === 0) return services;
+  return [
+    ...limited.filter((service) => service.namespace === namespace),
+    ...limited.filter((service) => service.namespace !== namespace),
+    ...services.filter(({ exportTo }) => exportTo.has("*")),
+  ];
+}
 
 // Special are those of which the namespace decides: not visible to all, or with a hostname that stands more than once.
 const splitServices = memoByIdentity((all: readonly Service[]) => {
@@ -30,7 +47,7 @@ const splitServices = memoByIdentity((all: readonly Service[]) => {
 
 /**
  * One service for each hostname: that of the namespace itself, else one of Kubernetes, else the oldest (Istio:
- * model/sidecar.go, PILOT_SIDECAR_PICK_BEST_SERVICE_NAMESPACE). `services` are oldest first.
+ * model/sidecar.go, PILOT_SIDECAR_PICK_BEST_SERVICE_NAMESPACE). `services` are in the order of orderByAudience.
  */
 export function chooseByHostname(services: readonly Service[], namespace: string): ReadonlyMap<string, Service> {
   const chosen = new Map<string, Service>();
