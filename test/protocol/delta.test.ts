@@ -4,7 +4,7 @@ import { expect } from "vitest";
 import type { Received } from "../support/xds-client.ts";
 import { cases, startRig } from "../support/xds-client-cases.ts";
 import { arbitraryHistory, playHistory } from "../support/xds-client-histories.ts";
-import { type TableType, typeUrls, XdsRig } from "../support/xds-client-rig.ts";
+import { nodeOf, type TableType, typeUrls, XdsRig } from "../support/xds-client-rig.ts";
 import { type DeltaNames, DeltaSession } from "../support/xds-client-session.ts";
 
 const all: readonly TableType[] = ["cds", "eds", "lds", "rds"];
@@ -275,8 +275,23 @@ cases.add("D-30", "the outer name is the inner one", all, async (type) => {
   expect(sorted(first.names)).toEqual(["a", "b"]);
 });
 
-cases.skip("D-31", "aliases are not offered");
-cases.skip("D-32", "virtual hosts on demand are not offered");
+cases.addNotOffered("D-31", "no resource has aliases", async () => {
+  for (const type of all) {
+    const { first } = await begin(type, { subscribe: ["a", "b"] });
+    expect(first.resources.flatMap(({ aliases }) => aliases)).toEqual([]);
+    expect(first.resources).toHaveLength(2);
+  }
+});
+
+cases.addNotOffered("D-32", "virtual hosts on demand are no type of this server", async () => {
+  const rig = await startWith("cds");
+  const stream = rig.open("delta");
+  const virtualHost = "type.googleapis.com/envoy.config.route.v3.VirtualHost";
+  stream.send({ node: nodeOf(), type_url: virtualHost, resource_names_subscribe: ["a/a.example"] });
+  stream.send({ type_url: typeUrls.cds });
+  // Requests are answered in order, so an answer to the first would have come first.
+  expect((await stream.next()).typeUrl).toBe(typeUrls.cds);
+});
 
 cases.add("D-33", "a change of one service never removes the others", ["eds"] as const, async (type) => {
   const { rig, session } = await begin(type, { subscribe: ["a", "b", "barrier"] });

@@ -139,7 +139,19 @@ cases.add("A-9", "a connection that breaks off frees its stream", variants, asyn
   await vi.waitFor(() => expect(rig.server.debug.listConnections()).toEqual([]));
 });
 
-cases.skip("A-10", "there are no services for single types");
+cases.addNotOffered("A-10", "there are no services for single types", async () => {
+  const rig = await startFilled();
+  const client = rig.connect();
+  for (const [service, method] of [
+    ["cluster.v3.ClusterDiscoveryService", "FetchClusters"],
+    ["endpoint.v3.EndpointDiscoveryService", "FetchEndpoints"],
+    ["listener.v3.ListenerDiscoveryService", "FetchListeners"],
+    ["route.v3.RouteDiscoveryService", "FetchRoutes"],
+  ]) {
+    const call = client.call(`/envoy.service.${service}/${method}`, new Uint8Array());
+    await expect(call).rejects.toMatchObject({ code: 12, details: expect.stringContaining("does not implement") });
+  }
+});
 
 cases.add("A-11", "a thousand requests of a client that does not read harm nobody", variants, async (variant) => {
   const rig = await startBig();

@@ -18,9 +18,9 @@ export const cases = {
       test(`${number} ${title}${suffix}`, () => run(parameter));
     }
   },
-  /** A case that does not apply, with the reason. */
-  skip(number: string, reason: string): void {
-    test(`${number} does not apply: ${reason}`, ({ skip }) => skip(reason));
+  /** A case that does not apply: `run` shows that what it is about is not offered. */
+  addNotOffered(number: string, reason: string, run: () => Promise<void>): void {
+    test(`${number} does not apply: ${reason}`, run);
   },
 };
 

@@ -24,6 +24,8 @@ export interface ReceivedResource {
   readonly name: string;
   /** Delta alone. */
   readonly version: string;
+  /** Delta alone. */
+  readonly aliases: readonly string[];
   readonly typeUrl: string;
   /** Of the encoded message. */
   readonly bytes: Uint8Array;
@@ -174,7 +176,7 @@ function encodeRequest(variant: Variant, message: SotwMessage | DeltaMessage): U
 
 function parseSotw(bytes: Buffer): Received {
   const message = decode("envoy.service.discovery.v3.DiscoveryResponse", bytes);
-  const resources = (message.resources ?? []).map((any) => parseResource(any, "", ""));
+  const resources = (message.resources ?? []).map((any) => parseResource(any, { name: "", version: "", aliases: [] }));
   return {
     typeUrl: message.type_url ?? "",
     version: message.version_info ?? "",
@@ -188,8 +190,8 @@ function parseSotw(bytes: Buffer): Received {
 
 function parseDelta(bytes: Buffer): Received {
   const message = decode("envoy.service.discovery.v3.DeltaDiscoveryResponse", bytes);
-  const resources = (message.resources ?? []).map(({ name, version, resource }) => {
-    return parseResource(resource ?? {}, name ?? "", version ?? "");
+  const resources = (message.resources ?? []).map(({ name, version, aliases, resource }) => {
+    return parseResource(resource ?? {}, { name: name ?? "", version: version ?? "", aliases: aliases ?? [] });
   });
   return {
     typeUrl: message.type_url ?? "",
@@ -207,12 +209,11 @@ type Packed = { readonly type_url?: string | undefined; readonly value?: Uint8Ar
 /** The inner name of a resource must be the outer one: tests compare names, so a difference is an error here. */
 function parseResource(
   { type_url: typeUrl = "", value = new Uint8Array() }: Packed,
-  name: string,
-  version: string,
+  { name, version, aliases }: Pick<ReceivedResource, "name" | "version" | "aliases">,
 ): ReceivedResource {
   const typeName = typeUrl.slice(typeUrl.lastIndexOf("/") + 1) as keyof TypeMap;
   const message = decode(typeName, value) as Readonly<Record<string, unknown>>;
   const inner = String(message["name"] ?? message["cluster_name"] ?? "");
   if (name !== "" && name !== inner) throw new Error(`resource ${inner} is called ${name}`);
-  return { name: inner, version, typeUrl, bytes: value, message };
+  return { name: inner, version, aliases, typeUrl, bytes: value, message };
 }
