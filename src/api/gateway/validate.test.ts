@@ -34,6 +34,11 @@ const servers: readonly (readonly [Server, readonly string[]])[] = [
   [{ ...http, port: { ...http.port, protocol: "HTP" } }, ['error port.protocol: "HTP" is not a known protocol']],
   [{ ...http, bind: "nowhere" }, ['error bind: "nowhere" is not an IP address or unix:// path']],
   [{ ...http, tls: { mode: "SIMPLE" } }, ["error tls: HTTP can have httpsRedirect only: use HTTPS or TLS"]],
+  [{ ...http, tls: { mode: "PASSTHROUGH", httpsRedirect: true } }, []],
+  [
+    { ...http, port: { ...http.port, protocol: "TCP" }, tls: { httpsRedirect: true } },
+    ["error tls: TCP cannot have it: use HTTPS or TLS"],
+  ],
   [{ port: https.port, hosts: ["*"] }, ["error tls: is required for HTTPS"]],
   [
     { ...https, hosts: ["ns/*-x.a.com"] },

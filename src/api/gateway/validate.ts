@@ -1,5 +1,5 @@
 import { isUnixAddress } from "../../lib/host-port.ts";
-import { isTls, isUnsupported, parseProtocol } from "../../lib/protocol.ts";
+import { isHttp, isTls, isUnsupported, parseProtocol } from "../../lib/protocol.ts";
 import { createFindings, type Finding, type Findings, type Path } from "../findings.ts";
 import {
   checkLabels,
@@ -53,9 +53,17 @@ function checkServer(server: Server, path: Path, findings: Findings): void {
     for (const [index, host] of server.hosts.entries()) {
       checkServerName(host.split("/").at(-1) ?? "", [...path, "hosts", index], findings);
     }
-  } else if (Object.keys(tls).some((field) => field !== "httpsRedirect")) {
+  } else if (!isHttp(protocol)) {
+    findings.error([...path, "tls"], `${server.port.protocol} cannot have it: use HTTPS or TLS`, "tls");
+  } else if (endsTls(tls)) {
     findings.error([...path, "tls"], `${server.port.protocol} can have httpsRedirect only: use HTTPS or TLS`, "tls");
   }
+}
+
+/** True for settings that plain HTTP cannot have, as istiod's webhook has it; those of PASSTHROUGH have no effect. */
+function endsTls({ mode = "PASSTHROUGH", serverCertificate, privateKey, caCertificates }: ServerTls): boolean {
+  const isPassedOn = mode === "PASSTHROUGH" || mode === "AUTO_PASSTHROUGH";
+  return !isPassedOn || [serverCertificate, privateKey, caCertificates].some((file) => (file ?? "") !== "");
 }
 
 function checkServerBind(server: Server, path: Path, findings: Findings): void {

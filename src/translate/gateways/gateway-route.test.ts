@@ -88,6 +88,22 @@ describe("virtual hosts", () => {
     expect(prefixesOf(config.virtual_hosts[0])).toEqual(["/80"]);
   });
 
+  it("send to the service of the rule's own namespace where several have the host", () => {
+    const entry = (namespace: string, number: number): MeshObject => ({
+      kind: "ServiceEntry",
+      apiVersion: "networking.istio.io/v1",
+      meta: { name: "out", namespace, labels: {}, annotations: {} },
+      spec: { hosts: ["out.example"], ports: [{ number, name: "http", protocol: "HTTP" }], resolution: "DNS" },
+    });
+    const config = configure("http.80", [
+      gateway("gw", [server("HTTP 80 http", ["*"])]),
+      entry("a", 1),
+      entry("bookinfo", 2),
+      rules("vs", ["a.com"], { http: [httpTo(undefined, "out.example")] }),
+    ]);
+    expect(config.virtual_hosts[0]?.routes?.[0]?.route?.cluster).toBe("outbound|2||out.example");
+  });
+
   it("are lower case, as Envoy compares hosts", () => {
     const config = configure("http.80", [
       gateway("gw", [server("HTTP 80 http", ["*"])]),

@@ -77,7 +77,7 @@ describe("a port's route configuration", () => {
   it("takes the mesh's settings for retries, attempts and unknown hosts", () => {
     const builder = createTestMesh({
       defaultHttpRetryPolicy: { attempts: 0 },
-      defaultConfig: { proxyHeaders: { attemptCount: { disabled: true } } },
+      defaultConfig: { proxyHeaders: { attemptCount: { disabled: true }, xForwardedHost: { enabled: true } } },
       outboundTrafficPolicy: { egressProxy: { host: "out.example", port: { number: 3128 } } },
     });
     const { message } = routeConfiguration(viewOf(setObjects(builder, reviews)), "9080");
@@ -85,6 +85,7 @@ describe("a port's route configuration", () => {
     expect(host).not.toHaveProperty("include_request_attempt_count");
     expect(host?.routes?.[0]?.route).not.toHaveProperty("retry_policy");
     expect(clusterOf(unknown)).toBe("outbound|3128||out.example");
+    expect(unknown?.routes?.[0]?.route?.append_x_forwarded_host).toBe(true);
   });
 
   it("hashes by the rule of a service, the port's setting first", () => {
@@ -149,6 +150,25 @@ describe("virtual services", () => {
     expect(clusterOf(find(message, reviewsHost))).toBe("outbound|9080||exact.example");
     expect(clusterOf(find(message, "ratings.bookinfo.svc.cluster.local:9080"))).toBe("outbound|9080||near.example");
     expect(namesOf(message)).toHaveLength(3);
+  });
+
+  it("serve hosts in lower case, as Envoy compares them", () => {
+    const rule = virtualService("a", {
+      hosts: ["Reviews.bookinfo.svc.cluster.local", "Shop.Example", "*.Shop.Example"],
+      http: toHost("reviews"),
+    });
+    expect(namesOf(configure("80", [reviews, rule]))).toEqual([
+      "*.shop.example:80",
+      "reviews.bookinfo.svc.cluster.local:80",
+      "shop.example:80",
+      "allow_any",
+    ]);
+    expect(namesOf(configure("9080", [reviews, rule]))).toEqual([
+      "*.shop.example:9080",
+      reviewsHost,
+      "shop.example:9080",
+      "allow_any",
+    ]);
   });
 
   it("serve hosts that no service has on port 80, elsewhere only beside a service", () => {
