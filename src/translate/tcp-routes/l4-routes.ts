@@ -180,8 +180,9 @@ function planDefault(view: ScopeView, request: L4Request, sniHosts: readonly str
 /** Server names are needed where the address alone does not tell the service. */
 function listDefaultNames(view: ScopeView, request: L4Request): readonly string[] {
   const { service, destinationSubnets, bindsWildcard } = request;
-  const hasAddress = listClientAddresses(view.key, service).some((address) => !address.includes("/"));
-  if (destinationSubnets.length === 0 && (hasAddress || !bindsWildcard)) return [];
+  const [address] = listClientAddresses(view.key, service);
+  const isBlock = address?.includes("/") === true;
+  if (destinationSubnets.length === 0 && !isBlock && (address !== undefined || !bindsWildcard)) return [];
   const aliases = service.aliases.flatMap(({ hostname }) => [
     hostname,
     ...listShortForms(hostname, view.key.dnsDomain),
