@@ -72,6 +72,11 @@ describe("endpoints of slices", () => {
     ]);
   });
 
+  it("are as many as a member has addresses", () => {
+    const found = list(service + slice("{addresses: [10.0.0.7, 10.0.0.8]}"));
+    expect(found.map(({ address }) => address)).toEqual(["10.0.0.7", "10.0.0.8"]);
+  });
+
   it("wait for a pod that they name, because what is unknown would pass for plain text", () => {
     expect(list(service + slice(ofPod))).toEqual([]);
   });
@@ -143,6 +148,8 @@ spec: {address: 10.1.0.1, labels: {app: a}, serviceAccount: vm, weight: 2${ports
       { address: "10.1.0.1", port: 8080, tlsMode: "istio", workloadName: "vm", weight: 2, health: "UNKNOWN" },
     ]);
     expect(list(service + entry("vm", ", ports: {http: 9000}"))[0]?.port).toBe(9000);
+    expect(list(service + entry("vm", "").replace("10.1.0.1", "vm.example"))).toEqual([]);
+    expect(list(service + entry("vm", "").replace("10.1.0.1", "unix:///run/vm"))).toEqual([]);
     const named = service.replace("targetPort: 8080", "targetPort: web");
     expect(list(named + entry("vm", ""))).toEqual([]);
     expect(list(named + entry("vm", ", ports: {web: 9001}"))[0]?.port).toBe(9001);

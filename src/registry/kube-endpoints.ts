@@ -32,9 +32,8 @@ export function deriveKubeEndpoints(input: KubeEndpointsInput): readonly Endpoin
   const endpoints: Endpoint[] = [];
   for (const slice of input.slices) {
     if (slice.addressType === "FQDN") continue;
-    for (const member of slice.endpoints) {
-      const address = member.addresses[0];
-      if (address === undefined) continue;
+    const places = slice.endpoints.flatMap((member) => member.addresses.map((address) => ({ member, address })));
+    for (const { member, address } of places) {
       const pod = findPod(member, address, input);
       if (pod === undefined && member.targetRef?.kind === "Pod") continue;
       const make = endpointOf(input, member, pod);

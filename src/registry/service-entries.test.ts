@@ -119,3 +119,16 @@ spec: {clusterIP: 10.96.0.1, ports: [{name: http, port: 80}]}
     expect(endpoints.list(host, "ns")).toMatchObject([{ address: "10.0.0.1", servicePortName: "more" }]);
   });
 });
+
+it.each([
+  ["STATIC", []],
+  ["NONE", []],
+  ["DNS", ["vm.example"]],
+  ["DNS_ROUND_ROBIN", ["vm.example"]],
+])("of resolution %s selects of workload entries with a name %j", (resolution, expected) => {
+  const selecting = entry(
+    `hosts: [a.example], ${port}, resolution: ${resolution}, workloadSelector: {labels: {app: a}}`,
+  );
+  const found = list(selecting + workload("vm", "address: vm.example, labels: {app: a}"));
+  expect(found.map(({ address }) => address)).toEqual(expected);
+});

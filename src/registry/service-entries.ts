@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { refOf } from "../api/object.ts";
 import type { ServiceEntry } from "../api/service-entry/schema.ts";
 import { findOwn } from "../lib/find-own.ts";
@@ -150,6 +151,9 @@ function convertListed(index: number, port: EntryPort, input: ServiceEntryEndpoi
 function convertSelected(workload: Workload, port: EntryPort, input: ServiceEntryEndpointsInput): readonly Endpoint[] {
   const address = workload.addresses[0];
   if (address === undefined) return [];
+  // Names and Unix sockets of workload entries are for entries that look names up (Istio: DNSServiceEntryOnly).
+  const { resolution = "NONE" } = input.entry.spec;
+  if (isIP(address) === 0 && resolution !== "DNS" && resolution !== "DNS_ROUND_ROBIN") return [];
   const number = selectPort(address, workload.ports ?? {}, port);
   return [convertWorkloadEndpoint(workload, { address, port: number, servicePortName: port.name }, input.clusterId)];
 }

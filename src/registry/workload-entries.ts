@@ -1,6 +1,6 @@
+import { isIP } from "node:net";
 import { refOf } from "../api/object.ts";
 import type { WorkloadEntry } from "../api/workload-entry/schema.ts";
-import { isUnixAddress } from "../lib/host-port.ts";
 import { type Endpoint, parseLocality } from "../model/endpoint.ts";
 import type { Service } from "../model/service.ts";
 import { findWorkloadPort, type Workload } from "../model/workload.ts";
@@ -34,7 +34,7 @@ export function convertWorkloadEntry(entry: WorkloadEntry, clusterId: string): W
 }
 
 /**
- * Endpoints that selected workload entries give to a Kubernetes service. A numeric target port may be replaced by the
+ * Endpoints that selected workload entries give to a Kubernetes service: only those with an IP address. A numeric target port may be replaced by the
  * entry's port of the service port's name; a named one must be in the entry's map, otherwise the entry does not serve it.
  */
 export function deriveSelectedEndpoints(
@@ -44,15 +44,11 @@ export function deriveSelectedEndpoints(
 ): readonly Endpoint[] {
   return selected.flatMap((workload) => {
     const address = workload.addresses[0];
-    if (address === undefined) return [];
+    if (address === undefined || isIP(address) === 0) return [];
     return service.ports.flatMap((port) => {
       const number = findWorkloadPort(workload, port);
       if (number === undefined) return [];
-      const at = {
-        address,
-        port: isUnixAddress(address) ? 0 : number,
-        servicePortName: port.name,
-      };
+      const at = { address, port: number, servicePortName: port.name };
       return [convertWorkloadEndpoint(workload, at, clusterId)];
     });
   });

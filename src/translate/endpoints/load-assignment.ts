@@ -36,7 +36,7 @@ export function buildLoadAssignment(
   if (service === undefined) return buildEmpty(clusterName, []);
   const rule = view.findDestinationRule(service);
   const sources = [service.object, ...(rule?.sources ?? [])];
-  const port = service.ports.find(({ number }) => number === parsed.port);
+  const port = service.ports.find(({ number, protocol }) => number === parsed.port && protocol !== "UDP");
   if (port === undefined) return buildEmpty(clusterName, sources);
   if (!takesEds(service, mergeRulePolicy(rule?.spec, parsed.port, parsed.subset))) return undefined;
   const { snapshot, key } = view;
