@@ -42,9 +42,9 @@ export function planAutoPassthrough(view: ScopeView, server: MergedServer): read
     });
 }
 
-/** True where AUTO_PASSTHROUGH servers with these hosts forward to the service. */
+/** True where AUTO_PASSTHROUGH servers with these hosts forward to the service; ExternalName is outside of the mesh. */
 function takesAutoPassthrough(service: Service, hosts: readonly string[]): boolean {
-  if (service.meshExternal || service.resolution === "alias") return false;
+  if (service.meshExternal) return false;
   return hosts.some((host) => hostIsWithin(service.hostname, host));
 }
 
