@@ -115,7 +115,7 @@ function buildTls(
   { mesh }: FilterFacts,
 ): DownstreamTlsContext | undefined {
   if (target.tls !== undefined) return buildDownstreamTlsContext(target.tls, traffic, mesh.tlsDefaults);
-  const domains = new Set([mesh.trustDomain, ...mesh.trustDomainAliases]);
+  const domains = new Set([mesh.trustDomain, ...mesh.trustDomainAliases].filter((domain) => domain !== ""));
   return buildInboundTlsContext(traffic, [...domains], mesh.meshMTLS);
 }
 

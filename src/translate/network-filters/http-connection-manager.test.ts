@@ -114,11 +114,13 @@ describe("buildHttpConnectionManager", () => {
           metadataExchangeHeaders: { mode: "IN_MESH" },
           preserveHttp1HeaderCase: true,
           forwardedClientCert: "SANITIZE",
+          xForwardedPort: { enabled: true },
         },
       }),
     });
     expect(manager.server_header_transformation).toBe("PASS_THROUGH");
     expect(manager.generate_request_id).toEqual({});
+    expect(manager.append_x_forwarded_port).toBe(true);
     expect(manager.http_protocol_options?.header_key_format?.stateful_formatter?.name).toContain("preserve_case");
     const [first] = manager.http_filters ?? [];
     const last = manager.http_filters?.at(-1)?.typed_config;

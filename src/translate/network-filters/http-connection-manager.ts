@@ -7,7 +7,7 @@ import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/fil
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import type { Protocol } from "../../lib/protocol.ts";
 import { buildHttpFilters } from "../http-filters/order.ts";
-import { buildAccessLogs } from "../telemetry/access-log.ts";
+import { buildHttpAccessLogs } from "../telemetry/access-log.ts";
 import { deriveProxyHeaders, type ProxyHeaders } from "../telemetry/proxy-headers.ts";
 import { buildTracing } from "../telemetry/tracing.ts";
 import { type FilterFacts, type ListenerClass, supports } from "./filter-facts.ts";
@@ -67,7 +67,7 @@ export function buildHttpConnectionManagerFilter(options: HttpConnectionManagerO
 export function buildHttpConnectionManager(options: HttpConnectionManagerOptions): HttpConnectionManager {
   const { facts, listenerClass, routes } = options;
   const headers = deriveProxyHeaders(facts.mesh, listenerClass);
-  const logs = buildAccessLogs(facts.mesh);
+  const logs = buildHttpAccessLogs(facts.mesh);
   const tracing = buildTracing(facts);
   return {
     stat_prefix: options.statPrefix,

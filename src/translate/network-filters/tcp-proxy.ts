@@ -5,7 +5,7 @@ import type { TcpProxy } from "@meltemi/protos/envoy/extensions/filters/network/
 import { parseDuration } from "../../lib/duration.ts";
 import type { Protocol } from "../../lib/protocol.ts";
 import type { L4Target } from "../tcp-routes/l4-target.ts";
-import { buildAccessLogs } from "../telemetry/access-log.ts";
+import { buildTcpAccessLogs } from "../telemetry/access-log.ts";
 import type { ProxyFacts } from "./filter-facts.ts";
 import { buildProtocolFilters } from "./protocol-filters.ts";
 
@@ -22,7 +22,7 @@ const hashBySource = [{ source_ip: {} }] as const;
 
 /** All network filters of a TCP chain: the leading ones, those of the application's protocol, the TCP proxy. */
 export function buildTcpFilters({ facts, protocol, target, leading = [] }: TcpFilterOptions): readonly Filter[] {
-  const logs = buildAccessLogs(facts.mesh);
+  const logs = buildTcpAccessLogs(facts.mesh);
   const proxy: TcpProxy = {
     stat_prefix: target.statPrefix,
     ...buildClusters(target),

@@ -222,6 +222,8 @@ describe("the Sidecar of a workload", () => {
       ["other/a", "other/c"],
     ]);
     expect(view(current, "ns", { type: "router" }).sidecar).toBeUndefined();
+    const bare = sidecar("z", "ns", "workloadSelector: {labels: {}}, egress: [{hosts: ['~/*']}]");
+    expect(view(buildMesh(mesh + general + bare).current).sidecar?.meta.name).toBe("z");
   });
 });
 

@@ -33,7 +33,8 @@ const indexSidecars = memoByIdentity((sidecars: readonly Sidecar[]): ReadonlyMap
   for (const sidecar of sidecars) {
     const group = index.get(sidecar.meta.namespace) ?? { selective: [], default: undefined };
     index.set(sidecar.meta.namespace, group);
-    if (Object.keys(sidecar.spec.workloadSelector?.labels ?? {}).length > 0) group.selective.push(sidecar);
+    // A selector without labels selects every workload, and comes before a Sidecar without a selector all the same.
+    if (sidecar.spec.workloadSelector !== undefined) group.selective.push(sidecar);
     else group.default ??= sidecar;
   }
   return index;

@@ -1,14 +1,25 @@
 /**
- * Access logs as the mesh configuration asks for them: accessLogFile with its format (Istio: model/telemetry_logging.go
+ * Access logs as the mesh configuration asks for them: accessLogFile with its format, enableEnvoyAccessLogService (Istio: model/telemetry_logging.go
  * and networking/core/accesslog.go).
  */
 import { type Json, packAny, struct } from "@meltemi/protos";
 import type { AccessLog } from "@meltemi/protos/envoy/config/accesslog/v3";
 import type { SubstitutionFormatString, TypedExtensionConfig } from "@meltemi/protos/envoy/config/core/v3";
+import type { TcpGrpcAccessLogConfig } from "@meltemi/protos/envoy/extensions/access_loggers/grpc/v3";
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
 
 const fileLogger = "envoy.access_loggers.file";
+
+/** What metadata exchange leaves in the state of a connection, by its present names and those of older proxies. */
+const peerStates = [
+  "upstream_peer",
+  "downstream_peer",
+  "wasm.upstream_peer",
+  "wasm.upstream_peer_id",
+  "wasm.downstream_peer",
+  "wasm.downstream_peer_id",
+] as const;
 
 /** Istio's default line, the same for HTTP and TCP. */
 const defaultText =
@@ -46,33 +57,37 @@ const defaultJson: { readonly [name: string]: string } = {
   upstream_transport_failure_reason: "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
 };
 
-/** Commands that Envoy knows only where the format names the extension for them. */
-const formatters: readonly { readonly command: string; readonly config: TypedExtensionConfig }[] = [
-  {
-    command: "%REQ_WITHOUT_QUERY(",
-    config: {
-      name: "envoy.formatter.req_without_query",
-      typed_config: packAny("envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery", {}),
-    },
-  },
-  {
-    command: "%METADATA(",
-    config: {
-      name: "envoy.formatter.metadata",
-      typed_config: packAny("envoy.extensions.formatter.metadata.v3.Metadata", {}),
-    },
-  },
-];
+/** The command that Envoy knows only where the format names the extension for it. */
+const queryCommand = "%REQ_WITHOUT_QUERY";
+const queryFormatter: TypedExtensionConfig = {
+  name: "envoy.formatter.req_without_query",
+  typed_config: packAny("envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery", {}),
+};
 
-/** Logs of HTTP requests and TCP connections; empty where the mesh names no file. */
-export const buildAccessLogs: (mesh: MeshConfig) => readonly AccessLog[] = memoByIdentity(
+/** Only of connections that no filter chain takes. */
+const unmatchedOnly = { response_flag_filter: { flags: ["NR"] } } as const;
+
+/** Logs of HTTP requests; empty where the mesh names neither a file nor asks for the service. */
+export const buildHttpAccessLogs: (mesh: MeshConfig) => readonly AccessLog[] = memoByIdentity(
   (mesh: MeshConfig): readonly AccessLog[] => {
-    if (mesh.accessLogFile === "") return [];
-    const config = { path: mesh.accessLogFile, log_format: buildFormat(mesh) };
+    if (mesh.enableEnvoyAccessLogService !== true) return buildFileLogs(mesh);
+    const config = describeService("http_envoy_accesslog");
     return [
-      { name: fileLogger, typed_config: packAny("envoy.extensions.access_loggers.file.v3.FileAccessLog", config) },
+      ...buildFileLogs(mesh),
+      {
+        name: "envoy.access_loggers.http_grpc",
+        typed_config: packAny("envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig", config),
+      },
     ];
   },
+);
+
+/** Logs of TCP connections; empty where the mesh names neither a file nor asks for the service. */
+export const buildTcpAccessLogs: (mesh: MeshConfig) => readonly AccessLog[] = memoByIdentity(
+  (mesh: MeshConfig): readonly AccessLog[] => [
+    ...buildFileLogs(mesh),
+    ...buildTcpServiceLogs(mesh, "tcp_envoy_accesslog"),
+  ],
 );
 
 /**
@@ -82,15 +97,48 @@ export const buildAccessLogs: (mesh: MeshConfig) => readonly AccessLog[] = memoB
 export const buildListenerAccessLogs: (mesh: MeshConfig) => readonly AccessLog[] = memoByIdentity(
   (mesh: MeshConfig): readonly AccessLog[] => {
     if (mesh.disableEnvoyListenerLog === true) return [];
-    return buildAccessLogs(mesh).map((log) => ({ filter: { response_flag_filter: { flags: ["NR"] } }, ...log }));
+    const logs = [...buildFileLogs(mesh), ...buildTcpServiceLogs(mesh, "listener_envoy_accesslog")];
+    return logs.map((log) => ({ filter: unmatchedOnly, ...log }));
   },
 );
+
+const buildFileLogs: (mesh: MeshConfig) => readonly AccessLog[] = memoByIdentity(
+  (mesh: MeshConfig): readonly AccessLog[] => {
+    if (mesh.accessLogFile === "") return [];
+    const config = { path: mesh.accessLogFile, log_format: buildFormat(mesh) };
+    return [
+      { name: fileLogger, typed_config: packAny("envoy.extensions.access_loggers.file.v3.FileAccessLog", config) },
+    ];
+  },
+);
+
+function buildTcpServiceLogs(mesh: MeshConfig, name: string): readonly AccessLog[] {
+  if (mesh.enableEnvoyAccessLogService !== true) return [];
+  const config = describeService(name);
+  return [
+    {
+      name: "envoy.tcp_grpc_access_log",
+      typed_config: packAny("envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig", config),
+    },
+  ];
+}
+
+/** The service of ProxyConfig.envoyAccessLogService, whose cluster stands in the proxy's bootstrap. */
+function describeService(name: string): TcpGrpcAccessLogConfig {
+  return {
+    common_config: {
+      log_name: name,
+      grpc_service: { envoy_grpc: { cluster_name: "envoy_accesslog_service" } },
+      transport_api_version: "V3",
+      filter_state_objects_to_log: peerStates,
+    },
+  };
+}
 
 function buildFormat(mesh: MeshConfig): SubstitutionFormatString {
   const format =
     mesh.accessLogEncoding === "JSON" ? buildJsonFormat(mesh.accessLogFormat) : buildTextFormat(mesh.accessLogFormat);
-  const used = formatters.filter(({ command }) => mesh.accessLogFormat.includes(command)).map(({ config }) => config);
-  return used.length === 0 ? format : { ...format, formatters: used };
+  return mesh.accessLogFormat.includes(queryCommand) ? { ...format, formatters: [queryFormatter] } : format;
 }
 
 function buildTextFormat(format: string): SubstitutionFormatString {

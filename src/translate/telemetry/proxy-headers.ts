@@ -29,7 +29,11 @@ export function deriveProxyHeaders(mesh: MeshConfig, listenerClass: ListenerClas
   const settings: Settings = mesh.defaultConfig.proxyHeaders ?? {};
   const requestId = settings.requestId?.disabled === true ? { generate_request_id: bool(false) } : {};
   return {
-    connectionManager: { ...buildServer(settings, listenerClass), ...requestId },
+    connectionManager: {
+      ...buildServer(settings, listenerClass),
+      ...requestId,
+      ...(settings.xForwardedPort?.enabled === true ? { append_x_forwarded_port: true } : {}),
+    },
     clientCert: {
       forward_client_cert_details: forwardedClientCert(settings),
       set_current_client_cert_details: buildCertDetails(settings.setCurrentClientCertDetails ?? {}),
