@@ -1,22 +1,15 @@
 import { describe, expect, it } from "vitest";
+import { applyObjects, createTestMesh } from "../../test/support/mesh-objects.ts";
+import { gateway, kubePort, kubeService, reviews, server, virtualService } from "../../test/support/sample-objects.ts";
+import { gatewayViewOf, viewOf } from "../../test/support/scope-views.ts";
 import type { MeshObject } from "../api/kinds.ts";
 import { formatObjectRef } from "../lib/message.ts";
-import { gateway, gatewayViewOf, server } from "./gateways/test-gateway.ts";
-import {
-  createTestMesh,
-  kubePort,
-  kubeService,
-  reviews,
-  setObjects,
-  viewOf,
-  virtualService,
-} from "./routes/test-mesh.ts";
 import { listScopeMessages } from "./scope-messages.ts";
 
 describe("for a sidecar", () => {
   const toReviews = [{ route: [{ destination: { host: "reviews" } }] }];
   const messagesOf = (...objects: readonly MeshObject[]) =>
-    listScopeMessages(viewOf(setObjects(createTestMesh(), ...objects))).map(({ level, code, object, path, text }) => [
+    listScopeMessages(viewOf(applyObjects(createTestMesh(), ...objects))).map(({ level, code, object, path, text }) => [
       level,
       code,
       formatObjectRef(object),

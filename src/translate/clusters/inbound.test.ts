@@ -1,14 +1,21 @@
 import { toJson } from "@meltemi/protos";
 import { expect, it } from "vitest";
+import { snapshotOf } from "../../../test/support/mesh-objects.ts";
+import {
+  http9080,
+  kubeService,
+  reviewsHost,
+  reviewsObjects,
+  reviewsRule,
+} from "../../../test/support/sample-objects.ts";
+import { scopeOf } from "../../../test/support/scope-views.ts";
 import type { MeshObject } from "../../api/kinds.ts";
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import { refOf } from "../../api/object.ts";
 import type { Sidecar } from "../../api/sidecar/schema.ts";
-import { kubeService } from "../routes/test-mesh.ts";
 import type { ScopeKey, WorkloadKey } from "../scope.ts";
 import { createWorkloadView } from "../scopes/create-workload-view.ts";
 import { inboundClusters } from "./inbound.ts";
-import { http9080, reviewsHost, reviewsObjects, reviewsRule, scopeOf, snapshotOf } from "./test-workloads.ts";
 
 interface Options {
   readonly key?: Partial<ScopeKey>;

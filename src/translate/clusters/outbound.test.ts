@@ -1,25 +1,27 @@
 import { toJson } from "@meltemi/protos";
 import { describe, expect, it } from "vitest";
-import type { MeshObject } from "../../api/kinds.ts";
-import type { MeshConfig } from "../../api/mesh-config/schema.ts";
-import type { Snapshot } from "../../snapshot/snapshot.ts";
-import { createTestMesh, kubePort, kubeService, ratings, setObjects, testKey } from "../routes/test-mesh.ts";
-import type { ScopeKey } from "../scope.ts";
-import { outboundClusters } from "./outbound.ts";
+import { applyObjects, createTestMesh, snapshotOf } from "../../../test/support/mesh-objects.ts";
 import {
   http9080,
+  kubePort,
+  kubeService,
   peerAuthentication,
   pod,
+  ratings,
   reviewsCluster,
   reviewsHost,
   reviewsObjects,
   reviewsPods,
   reviewsRule,
-  scopeOf,
   serviceEntry,
   slice,
-  snapshotOf,
-} from "./test-workloads.ts";
+} from "../../../test/support/sample-objects.ts";
+import { scopeOf, testKey } from "../../../test/support/scope-views.ts";
+import type { MeshObject } from "../../api/kinds.ts";
+import type { MeshConfig } from "../../api/mesh-config/schema.ts";
+import type { Snapshot } from "../../snapshot/snapshot.ts";
+import type { ScopeKey } from "../scope.ts";
+import { outboundClusters } from "./outbound.ts";
 
 type Shown = { readonly [field: string]: unknown };
 
@@ -434,20 +436,20 @@ describe("what stays the same", () => {
 
   it("is the same object while only other services and endpoints of the same identity change", () => {
     const builder = createTestMesh();
-    const before = messageOf(setObjects(builder, ...reviewsObjects));
+    const before = messageOf(applyObjects(builder, ...reviewsObjects));
     const more = pod("reviews-v4", "10.20.0.19", { account: "reviews" });
-    expect(messageOf(setObjects(builder, ratings))).toBe(before);
-    expect(messageOf(setObjects(builder, more, slice("reviews", http9080, [...reviewsPods, more])))).toBe(before);
+    expect(messageOf(applyObjects(builder, ratings))).toBe(before);
+    expect(messageOf(applyObjects(builder, more, slice("reviews", http9080, [...reviewsPods, more])))).toBe(before);
   });
 
   it("is another object once the rule or an identity changes", () => {
     const builder = createTestMesh();
-    const before = messageOf(setObjects(builder, ...reviewsObjects));
+    const before = messageOf(applyObjects(builder, ...reviewsObjects));
     const ruled = messageOf(
-      setObjects(builder, reviewsRule({ trafficPolicy: { loadBalancer: { simple: "RANDOM" } } })),
+      applyObjects(builder, reviewsRule({ trafficPolicy: { loadBalancer: { simple: "RANDOM" } } })),
     );
     const stranger = pod("reviews-v4", "10.20.0.19", { account: "stranger" });
-    const mixed = messageOf(setObjects(builder, stranger, slice("reviews", http9080, [stranger])));
+    const mixed = messageOf(applyObjects(builder, stranger, slice("reviews", http9080, [stranger])));
     expect(ruled).not.toBe(before);
     expect(JSON.stringify(toJson("envoy.config.cluster.v3.Cluster", mixed ?? {}))).toContain("sa/stranger");
   });

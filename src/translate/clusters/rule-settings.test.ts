@@ -1,10 +1,12 @@
 import { toJson } from "@meltemi/protos";
 import { describe, expect, it } from "vitest";
+import { snapshotOf } from "../../../test/support/mesh-objects.ts";
+import { reviewsCluster, reviewsObjects, reviewsRule, serviceEntry } from "../../../test/support/sample-objects.ts";
+import { scopeOf } from "../../../test/support/scope-views.ts";
 import type { DestinationRule, TrafficPolicy } from "../../api/destination-rule/schema.ts";
 import type { MeshObject } from "../../api/kinds.ts";
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import { outboundClusters } from "./outbound.ts";
-import { reviewsCluster, reviewsObjects, reviewsRule, scopeOf, serviceEntry, snapshotOf } from "./test-workloads.ts";
 
 type Shown = { readonly [field: string]: unknown };
 

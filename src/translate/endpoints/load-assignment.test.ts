@@ -1,8 +1,7 @@
 import { toJson } from "@meltemi/protos";
 import type { ClusterLoadAssignment } from "@meltemi/protos/envoy/config/endpoint/v3";
 import { describe, expect, it } from "vitest";
-import type { MeshObject } from "../../api/kinds.ts";
-import type { MeshConfig } from "../../api/mesh-config/schema.ts";
+import { applyObjects, createTestMesh, snapshotOf } from "../../../test/support/mesh-objects.ts";
 import {
   http9080,
   peerAuthentication,
@@ -12,12 +11,12 @@ import {
   reviewsObjects,
   reviewsPods,
   reviewsRule,
-  scopeOf,
   serviceEntry,
   slice,
-  snapshotOf,
-} from "../clusters/test-workloads.ts";
-import { createTestMesh, setObjects } from "../routes/test-mesh.ts";
+} from "../../../test/support/sample-objects.ts";
+import { scopeOf } from "../../../test/support/scope-views.ts";
+import type { MeshObject } from "../../api/kinds.ts";
+import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import type { ScopeKey } from "../scope.ts";
 import { loadAssignment, loadAssignmentNames, serviceOfLoadAssignment } from "./load-assignment.ts";
 
@@ -221,10 +220,10 @@ it("rebuilds one endpoint of many and keeps the others as they are", () => {
   const builder = createTestMesh();
   const wireOf = (message: ClusterLoadAssignment | undefined) =>
     (message?.endpoints ?? []).flatMap((group) => group.lb_endpoints ?? []);
-  const first = loadAssignment(scopeOf(setObjects(builder, ...reviewsObjects)), reviewsCluster)?.message;
-  const same = loadAssignment(scopeOf(setObjects(builder, pod("other", "10.20.0.99"))), reviewsCluster)?.message;
+  const first = loadAssignment(scopeOf(applyObjects(builder, ...reviewsObjects)), reviewsCluster)?.message;
+  const same = loadAssignment(scopeOf(applyObjects(builder, pod("other", "10.20.0.99"))), reviewsCluster)?.message;
   const changed = slice("reviews", http9080, reviewsPods, { "reviews-v3": { ready: false } });
-  const next = loadAssignment(scopeOf(setObjects(builder, changed)), reviewsCluster)?.message;
+  const next = loadAssignment(scopeOf(applyObjects(builder, changed)), reviewsCluster)?.message;
   expect(same).toBe(first);
   const kept = wireOf(next).filter((wire) => wireOf(first).includes(wire));
   expect(kept).toHaveLength(2);

@@ -1,20 +1,26 @@
 import { decode, encode, findUnknownKeys, toJson } from "@meltemi/protos";
 import { describe, expect, it } from "vitest";
+import { applyObjects, createTestMesh } from "../../../test/support/mesh-objects.ts";
+import {
+  destinationRule,
+  gateway,
+  httpTo,
+  kubePort,
+  kubeService,
+  reviews,
+  rules,
+  server,
+} from "../../../test/support/sample-objects.ts";
+import {
+  type GatewayViewOptions,
+  gatewayViewOf,
+  listenerKeyOf,
+  viewOfSnapshot,
+} from "../../../test/support/scope-views.ts";
 import type { Server } from "../../api/gateway/schema.ts";
 import type { MeshObject } from "../../api/kinds.ts";
 import { defaultMeshConfig } from "../../api/mesh-config/defaults.ts";
-import { createTestMesh, destinationRule, kubePort, kubeService, reviews, setObjects } from "../routes/test-mesh.ts";
 import { buildGatewayListeners, listGatewayMessages } from "./gateway-listeners.ts";
-import {
-  type GatewayViewOptions,
-  gateway,
-  gatewayViewOf,
-  httpTo,
-  listenerKeyOf,
-  rules,
-  server,
-  viewOfSnapshot,
-} from "./test-gateway.ts";
 
 const wireType = "envoy.config.listener.v3.Listener";
 type Shown = { readonly [field: string]: unknown };
@@ -275,18 +281,18 @@ describe("AUTO_PASSTHROUGH", () => {
 
 it("gives the very same listeners again after a change that is none of theirs", () => {
   const mesh = createTestMesh();
-  const build = (snapshot: ReturnType<typeof setObjects>) => {
+  const build = (snapshot: ReturnType<typeof applyObjects>) => {
     const view = viewOfSnapshot(snapshot);
     return buildGatewayListeners(view, listenerKeyOf(view));
   };
   const servers = [server("HTTP 80 a", ["a.com"]), server("TLS 443 p", ["*"], passthrough)];
   const tls = (name: string) => rules("vs", ["*"], { tls: [{ match: [{ sniHosts: [name] }], route: toDb }] });
-  const first = build(setObjects(mesh, reviews, db, gateway("gw", servers), tls("x.com")));
+  const first = build(applyObjects(mesh, reviews, db, gateway("gw", servers), tls("x.com")));
   expect(first.map(({ name }) => name)).toEqual(["0.0.0.0_443", "0.0.0.0_80"]);
-  const second = build(setObjects(mesh, rules("http", ["a.com"], { http: [httpTo(undefined)] })));
+  const second = build(applyObjects(mesh, rules("http", ["a.com"], { http: [httpTo(undefined)] })));
   expect(second).toHaveLength(2);
   for (const [index, listener] of second.entries()) expect(listener).toBe(first[index]);
-  const third = build(setObjects(mesh, tls("y.com")));
+  const third = build(applyObjects(mesh, tls("y.com")));
   expect(third[1]).toBe(first[1]);
   expect(third[0]).not.toBe(first[0]);
 });

@@ -1,19 +1,20 @@
 import { decode, encode, findUnknownKeys, toJson } from "@meltemi/protos";
 import type { RouteConfiguration, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import { describe, expect, it } from "vitest";
-import type { MeshObject } from "../../api/kinds.ts";
-import { sourcesOf } from "../built.ts";
-import { createTestMesh, kubePort, kubeService, reviews, setObjects } from "../routes/test-mesh.ts";
-import { buildGatewayRoute, listGatewayRouteNames } from "./gateway-route.ts";
+import { applyObjects, createTestMesh } from "../../../test/support/mesh-objects.ts";
 import {
-  type GatewayViewOptions,
   gateway,
-  gatewayViewOf,
   httpTo,
+  kubePort,
+  kubeService,
+  reviews,
   rules,
   server,
-  viewOfSnapshot,
-} from "./test-gateway.ts";
+} from "../../../test/support/sample-objects.ts";
+import { type GatewayViewOptions, gatewayViewOf, viewOfSnapshot } from "../../../test/support/scope-views.ts";
+import type { MeshObject } from "../../api/kinds.ts";
+import { sourcesOf } from "../built.ts";
+import { buildGatewayRoute, listGatewayRouteNames } from "./gateway-route.ts";
 
 const wireType = "envoy.config.route.v3.RouteConfiguration";
 const redirect = { tls: { httpsRedirect: true } } as const;
@@ -185,19 +186,19 @@ describe("after a change", () => {
     const mesh = createTestMesh();
     const hosts = Array.from({ length: count }, (_, index) => name(index));
     const objects = hosts.map((_, index) => route(index, "/a"));
-    const before = setObjects(mesh, reviews, gateway("gw", [server("HTTP 80 http", hosts)]), ...objects);
+    const before = applyObjects(mesh, reviews, gateway("gw", [server("HTTP 80 http", hosts)]), ...objects);
     const first = buildGatewayRoute(viewOfSnapshot(before), "http.80").message.virtual_hosts ?? [];
     expect(first).toHaveLength(count);
-    const after = setObjects(mesh, route(7, "/b"));
+    const after = applyObjects(mesh, route(7, "/b"));
     const second = buildGatewayRoute(viewOfSnapshot(after), "http.80").message.virtual_hosts ?? [];
     expect(second.filter((host) => !first.includes(host)).map((host) => host.name)).toEqual(["h7.com:80"]);
   });
 
   it("of something else the very same configuration comes back", () => {
     const mesh = createTestMesh();
-    const before = setObjects(mesh, reviews, gateway("gw", [server("HTTP 80 http", ["*"])]), route(1, "/a"));
+    const before = applyObjects(mesh, reviews, gateway("gw", [server("HTTP 80 http", ["*"])]), route(1, "/a"));
     const first = buildGatewayRoute(viewOfSnapshot(before), "http.80");
-    const after = setObjects(mesh, kubeService("other", { clusterIP: "10.96.3.3", ports: [kubePort("http", 80)] }));
+    const after = applyObjects(mesh, kubeService("other", { clusterIP: "10.96.3.3", ports: [kubePort("http", 80)] }));
     expect(buildGatewayRoute(viewOfSnapshot(after), "http.80")).toBe(first);
   });
 });

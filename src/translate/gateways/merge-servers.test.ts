@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
+import { gateway, kubePort, kubeService, server } from "../../../test/support/sample-objects.ts";
+import { gatewayViewOf } from "../../../test/support/scope-views.ts";
 import type { Server } from "../../api/gateway/schema.ts";
-import { kubePort, kubeService } from "../routes/test-mesh.ts";
 import { mergeServers } from "./merge-servers.ts";
 import { mergedGatewaysOf } from "./merged-gateways.ts";
 import { disablePortTranslationLabel } from "./server-ports.ts";
-import { gateway, gatewayViewOf, server } from "./test-gateway.ts";
 
 const options = { ports: new Map([[80, 8080]]), defaultBind: "0.0.0.0" };
 const simple = { tls: { mode: "SIMPLE", credentialName: "cert" } } as const;

@@ -6,18 +6,18 @@ import { ListenerResourceType } from "@grpc/grpc-js-xds/build/src/xds-resource-t
 import { RouteConfigurationResourceType } from "@grpc/grpc-js-xds/build/src/xds-resource-type/route-config-resource-type.js";
 import { encode, type TypeName, toJson } from "@meltemi/protos";
 import { describe, expect, it } from "vitest";
-import type { VirtualServiceSpec } from "../../api/virtual-service/schema.ts";
-import type { Built } from "../built.ts";
+import { snapshotOf } from "../../../test/support/mesh-objects.ts";
 import {
   peerAuthentication,
   reviewsCluster,
   reviewsHost,
   reviewsObjects,
   reviewsRule,
-  scopeOf,
-  snapshotOf,
-} from "../clusters/test-workloads.ts";
-import { virtualService } from "../routes/test-mesh.ts";
+  virtualService,
+} from "../../../test/support/sample-objects.ts";
+import { scopeOf } from "../../../test/support/scope-views.ts";
+import type { VirtualServiceSpec } from "../../api/virtual-service/schema.ts";
+import type { Built } from "../built.ts";
 import type { ScopeView, WorkloadView } from "../scope.ts";
 import { createWorkloadView } from "../scopes/create-workload-view.ts";
 import { grpcGenerators } from "./generators.ts";

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { applyObjects, createTestMesh } from "../../../test/support/mesh-objects.ts";
+import { kubePort, kubeService } from "../../../test/support/sample-objects.ts";
+import { testKey } from "../../../test/support/scope-views.ts";
 import { listClientAddresses, listServiceDomains, listShortForms } from "./host-domains.ts";
-import { createTestMesh, kubePort, kubeService, setObjects, testKey } from "./test-mesh.ts";
 
 describe("listShortForms", () => {
   it.each([
@@ -19,7 +21,7 @@ describe("listShortForms", () => {
 
 describe("listServiceDomains", () => {
   const domainsOf = (spec: Parameters<typeof kubeService>[1], port?: number): readonly string[] => {
-    const snapshot = setObjects(createTestMesh(), kubeService("a", { ports: [kubePort("http", 80)], ...spec }));
+    const snapshot = applyObjects(createTestMesh(), kubeService("a", { ports: [kubePort("http", 80)], ...spec }));
     const [service] = snapshot.services.byHostname("a.bookinfo.svc.cluster.local");
     return service === undefined ? [] : listServiceDomains(testKey, service, port).domains;
   };
@@ -44,7 +46,7 @@ describe("listServiceDomains", () => {
 
 describe("listClientAddresses", () => {
   const addressesOf = (clusterIPs: readonly string[], ipFamilies: { readonly v4: boolean; readonly v6: boolean }) => {
-    const snapshot = setObjects(createTestMesh(), kubeService("a", { clusterIP: clusterIPs[0] ?? "", clusterIPs }));
+    const snapshot = applyObjects(createTestMesh(), kubeService("a", { clusterIP: clusterIPs[0] ?? "", clusterIPs }));
     const [service] = snapshot.services.all;
     return service === undefined ? undefined : listClientAddresses({ ...testKey, ipFamilies }, service);
   };
@@ -61,7 +63,7 @@ describe("listClientAddresses", () => {
   });
 
   it("takes an address of the mesh's own only where the proxy answers DNS", () => {
-    const snapshot = setObjects(createTestMesh(), kubeService("a", { clusterIP: "None" }));
+    const snapshot = applyObjects(createTestMesh(), kubeService("a", { clusterIP: "None" }));
     const [service] = snapshot.services.all.map((found) => ({ ...found, autoAllocatedAddress: "240.240.0.1" }));
     expect(service && listClientAddresses(testKey, service)).toEqual([]);
     expect(service && listClientAddresses({ ...testKey, dnsCapture: true }, service)).toEqual(["240.240.0.1"]);

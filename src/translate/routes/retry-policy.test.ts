@@ -1,8 +1,8 @@
 import { toJson } from "@meltemi/protos";
 import { describe, expect, it } from "vitest";
+import { testKey } from "../../../test/support/scope-views.ts";
 import type { HttpRetry } from "../../api/virtual-service/schema.ts";
 import { buildRetryPolicy } from "./retry-policy.ts";
-import { testKey } from "./test-mesh.ts";
 
 const { capabilities } = testKey;
 const defaults = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";

@@ -1,28 +1,26 @@
 import { decode, encode, findUnknownKeys, toJson } from "@meltemi/protos";
 import type { RouteConfiguration, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import { describe, expect, it } from "vitest";
-import type { MeshObject } from "../../api/kinds.ts";
-import type { HttpRoute, VirtualServiceSpec } from "../../api/virtual-service/schema.ts";
-import { sourcesOf } from "../built.ts";
-import { listDroppedDomains, routeConfiguration, routeNames } from "./route-configuration.ts";
+import { applyObjects, createTestMesh } from "../../../test/support/mesh-objects.ts";
 import {
-  createTestMesh,
   destinationRule,
   kubePort,
   kubeService,
   ratings,
   reviews,
-  setObjects,
-  type TestViewOptions,
-  viewOf,
   virtualService,
-} from "./test-mesh.ts";
+} from "../../../test/support/sample-objects.ts";
+import { type TestViewOptions, viewOf } from "../../../test/support/scope-views.ts";
+import type { MeshObject } from "../../api/kinds.ts";
+import type { HttpRoute, VirtualServiceSpec } from "../../api/virtual-service/schema.ts";
+import { sourcesOf } from "../built.ts";
+import { listDroppedDomains, routeConfiguration, routeNames } from "./route-configuration.ts";
 
 const wireType = "envoy.config.route.v3.RouteConfiguration";
 const toHost = (host: string): readonly HttpRoute[] => [{ route: [{ destination: { host } }] }];
 
 function configure(name: string, objects: readonly MeshObject[], options?: TestViewOptions): RouteConfiguration {
-  const { message } = routeConfiguration(viewOf(setObjects(createTestMesh(), ...objects), options), name);
+  const { message } = routeConfiguration(viewOf(applyObjects(createTestMesh(), ...objects), options), name);
   expect(findUnknownKeys(wireType, message)).toEqual([]);
   expect(toJson(wireType, decode(wireType, encode(wireType, message)))).toEqual(toJson(wireType, message));
   return message;
@@ -78,9 +76,9 @@ describe("a port's route configuration", () => {
     const builder = createTestMesh({
       defaultHttpRetryPolicy: { attempts: 0 },
       defaultConfig: { proxyHeaders: { attemptCount: { disabled: true }, xForwardedHost: { enabled: true } } },
-      outboundTrafficPolicy: { egressProxy: { host: "out.example", port: { number: 3128 } } },
+      outboundTrafficPolicy: { mode: "ALLOW_ANY", egressProxy: { host: "out.example", port: { number: 3128 } } },
     });
-    const { message } = routeConfiguration(viewOf(setObjects(builder, reviews)), "9080");
+    const { message } = routeConfiguration(viewOf(applyObjects(builder, reviews)), "9080");
     const [host, unknown] = hostsOf(message);
     expect(host).not.toHaveProperty("include_request_attempt_count");
     expect(host?.routes?.[0]?.route).not.toHaveProperty("retry_policy");
@@ -122,7 +120,7 @@ describe("virtual services", () => {
       virtualService("b", spec("old.example"), { creationTimestamp: "2026-01-01T00:00:00Z" }),
     ];
     expect(clusterOf(find(configure("9080", objects), reviewsHost))).toBe("outbound|9080||old.example");
-    const dropped = listDroppedDomains(viewOf(setObjects(createTestMesh(), ...objects)), "9080");
+    const dropped = listDroppedDomains(viewOf(applyObjects(createTestMesh(), ...objects)), "9080");
     expect(dropped).toMatchObject([
       { virtualHost: reviewsHost, domain: undefined, sources: [{ object: { name: "a" } }, {}] },
     ]);
@@ -272,7 +270,7 @@ describe("other kinds of names", () => {
     const socket = { port: { number: 0, name: "uds", protocol: "HTTP" }, bind: "unix:///var/run/e.sock" } as const;
     const proxy = { port: { number: 8888, name: "proxy", protocol: "HTTP_PROXY" }, bind: undefined } as const;
     const options = { egress: [declared, socket, proxy] };
-    const view = viewOf(setObjects(createTestMesh(), reviews, other), options);
+    const view = viewOf(applyObjects(createTestMesh(), reviews, other), options);
     expect(routeNames(view)).toEqual(["8888", "9080", "unix:///var/run/e.sock"]);
     expect(namesOf(configure("unix:///var/run/e.sock", [reviews, other], options))).toContain(
       "reviews.bookinfo.svc.cluster.local:9080",
@@ -284,7 +282,7 @@ describe("other kinds of names", () => {
   it("lists the names that listeners ask for", () => {
     const headless = kubeService("pods", { clusterIP: "None", ports: [kubePort("any", 7100), kubePort("http", 7000)] });
     const objects = [reviews, auto, other, headless, kubeService("db", { ports: [kubePort("tcp", 3306)] })];
-    expect(routeNames(viewOf(setObjects(createTestMesh({ proxyHttpPort: 15080 }), ...objects)))).toEqual([
+    expect(routeNames(viewOf(applyObjects(createTestMesh({ proxyHttpPort: 15080 }), ...objects)))).toEqual([
       "7000",
       "7100",
       "80",
@@ -302,13 +300,13 @@ describe("what did not change", () => {
 
   it("stays the same object after a change elsewhere", () => {
     const builder = createTestMesh();
-    const before = routeConfiguration(viewOf(setObjects(builder, reviews, ratings, rule("1s"))), "9080");
+    const before = routeConfiguration(viewOf(applyObjects(builder, reviews, ratings, rule("1s"))), "9080");
     const unrelated = routeConfiguration(
-      viewOf(setObjects(builder, kubeService("x", { ports: [kubePort("http", 80)] }))),
+      viewOf(applyObjects(builder, kubeService("x", { ports: [kubePort("http", 80)] }))),
       "9080",
     );
     expect(unrelated).toBe(before);
-    const after = routeConfiguration(viewOf(setObjects(builder, rule("2s"))), "9080");
+    const after = routeConfiguration(viewOf(applyObjects(builder, rule("2s"))), "9080");
     expect(after.message).not.toBe(before.message);
     const changed = hostsOf(after.message).filter((host, index) => host !== hostsOf(before.message)[index]);
     expect(changed.map(({ name }) => name)).toEqual(["reviews.bookinfo.svc.cluster.local:9080"]);
@@ -316,7 +314,7 @@ describe("what did not change", () => {
   });
 
   it("is shared by scopes that see it alike", () => {
-    const snapshot = setObjects(createTestMesh(), reviews, rule("1s"));
+    const snapshot = applyObjects(createTestMesh(), reviews, rule("1s"));
     const from = (namespace: string) =>
       routeConfiguration(viewOf(snapshot, { key: { namespace, dnsDomain: `${namespace}.svc.cluster.local` } }), "9080");
     expect(from("x")).toBe(from("y"));
@@ -324,7 +322,7 @@ describe("what did not change", () => {
   });
 
   it("is built anew for a proxy that can take less", () => {
-    const snapshot = setObjects(createTestMesh(), reviews);
+    const snapshot = applyObjects(createTestMesh(), reviews);
     const capabilities = { istioVersion: undefined, extensions: new Set<string>(), acceptHttp10: false };
     const [host] = hostsOf(routeConfiguration(viewOf(snapshot, { key: { capabilities } }), "9080").message);
     expect(host?.routes?.[0]?.route?.retry_policy).not.toHaveProperty("retry_host_predicate");

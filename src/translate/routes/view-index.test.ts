@@ -1,13 +1,14 @@
 import { describe, expect, it } from "vitest";
+import { applyObjects, createTestMesh } from "../../../test/support/mesh-objects.ts";
+import { kubePort, kubeService, virtualService } from "../../../test/support/sample-objects.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
-import { createTestMesh, kubePort, kubeService, setObjects, virtualService } from "./test-mesh.ts";
 import { indexServices, indexVirtualServices, indexWildcardServices } from "./view-index.ts";
 
 function resolved(hosts: Readonly<Record<string, readonly string[]>>): readonly ResolvedVirtualService[] {
   const objects = Object.entries(hosts).map(([name, list], index) =>
     virtualService(name, { hosts: list, http: [] }, { creationTimestamp: `2026-01-0${index + 1}T00:00:00Z` }),
   );
-  return setObjects(createTestMesh(), ...objects).virtualServices;
+  return applyObjects(createTestMesh(), ...objects).virtualServices;
 }
 
 const nameOf = (found: ResolvedVirtualService | undefined): string | undefined => found?.object.meta.name;
@@ -46,7 +47,7 @@ describe("indexVirtualServices", () => {
 });
 
 describe("indexServices", () => {
-  const services = setObjects(
+  const services = applyObjects(
     createTestMesh(),
     kubeService("a", { clusterIP: "10.96.0.1", ports: [kubePort("http", 80), kubePort("tcp", 81)] }),
     kubeService("b", { clusterIP: "10.96.0.2", ports: [kubePort("http", 80)] }),

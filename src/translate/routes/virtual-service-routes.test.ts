@@ -1,19 +1,12 @@
 import { findUnknownKeys, toJson } from "@meltemi/protos";
 import { describe, expect, it } from "vitest";
+import { applyObjects, createTestMesh } from "../../../test/support/mesh-objects.ts";
+import { destinationRule, reviews, virtualService } from "../../../test/support/sample-objects.ts";
+import { type TestViewOptions, viewOf, viewOfRules } from "../../../test/support/scope-views.ts";
 import type { DestinationRule } from "../../api/destination-rule/schema.ts";
 import type { HttpRoute } from "../../api/virtual-service/schema.ts";
 import { sourcesOf } from "../built.ts";
 import { destinationsOfView } from "./destinations.ts";
-import {
-  createTestMesh,
-  destinationRule,
-  reviews,
-  setObjects,
-  type TestViewOptions,
-  viewOf,
-  viewOfRules,
-  virtualService,
-} from "./test-mesh.ts";
 import { buildVirtualServiceRoutes, type RouteContext, sortCatchAllLast } from "./virtual-service-routes.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -92,7 +85,7 @@ it("names the virtual service and its delegates where rules are merged", () => {
     hosts: ["reviews"],
     http: [{ match: [{ uri: { prefix: "/a" } }], delegate: { name: "inner" } }],
   });
-  const view = viewOf(setObjects(createTestMesh(), reviews, root, inner));
+  const view = viewOf(applyObjects(createTestMesh(), reviews, root, inner));
   const [merged] = view.snapshot.virtualServices;
   const findDestination = destinationsOfView(view);
   const context = { view, gateways: new Set(["mesh"]), port: 9080, isTls: false, findDestination };

@@ -1,16 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { applyObjects, createTestMesh } from "../../../test/support/mesh-objects.ts";
+import { destinationRule, kubePort, kubeService, virtualService } from "../../../test/support/sample-objects.ts";
+import { type TestViewOptions, viewOf } from "../../../test/support/scope-views.ts";
 import type { MeshObject } from "../../api/kinds.ts";
 import type { VirtualServiceSpec } from "../../api/virtual-service/schema.ts";
-import {
-  createTestMesh,
-  destinationRule,
-  kubePort,
-  kubeService,
-  setObjects,
-  type TestViewOptions,
-  viewOf,
-  virtualService,
-} from "../routes/test-mesh.ts";
 import {
   findGatewayTcpRoute,
   type L4Request,
@@ -40,7 +33,7 @@ function plan(
   objects: readonly MeshObject[],
   { hostname = dbHost, request = {}, ...options }: Options = {},
 ): readonly L4RoutePlan[] {
-  const view = viewOf(setObjects(createTestMesh(), db, ...objects), options);
+  const view = viewOf(applyObjects(createTestMesh(), db, ...objects), options);
   const service = view.findService(hostname);
   const [listener] = view.egressListeners;
   if (service === undefined || listener === undefined) throw new Error(`no service ${hostname}`);
@@ -165,7 +158,7 @@ describe("targets", () => {
 
   it("names statistics by the mesh's pattern", () => {
     const builder = createTestMesh({ outboundClusterStatName: "%SERVICE%_%SERVICE_PORT%_%SUBSET_NAME%" });
-    const view = viewOf(setObjects(builder, db));
+    const view = viewOf(applyObjects(builder, db));
     const [service] = view.services;
     if (service === undefined) throw new Error("no service");
     const request = { service, port: 27017, virtualServices: [], destinationSubnets: [], bindsWildcard: false };
@@ -240,7 +233,7 @@ describe("gateways", () => {
       },
     ],
   };
-  const [resolved] = setObjects(createTestMesh(), virtualService("gw", spec)).virtualServices;
+  const [resolved] = applyObjects(createTestMesh(), virtualService("gw", spec)).virtualServices;
 
   it("take the first TCP rule for their port, whatever the source", () => {
     expect(resolved && findGatewayTcpRoute(resolved, source)?.path).toBe("spec.tcp[2]");
