@@ -121,18 +121,34 @@ it("leaves out a Sidecar's port with a malformed endpoint and keeps the others",
   expect(clusters).toMatchObject([{ name: "inbound|2||" }, { name: "InboundPassthroughCluster" }]);
 });
 
-it("sends to localhost where no traffic is redirected, and has nothing to pass on", () => {
-  expect(clustersOf(reviewsObjects, { key: { interceptionMode: "NONE" } })).toMatchObject([
-    {
-      name: "inbound|9080||",
-      type: "STATIC",
-      load_assignment: {
-        endpoints: [
-          { lb_endpoints: [{ endpoint: { address: { socket_address: { address: "127.0.0.1", port_value: 9080 } } } }] },
-        ],
-      },
-    },
+it("has clusters for a Sidecar's ports alone where no traffic is redirected, to localhost", () => {
+  const key = { interceptionMode: "NONE" } as const;
+  expect(clustersOf(reviewsObjects, { key })).toMatchObject([{ name: "InboundPassthroughCluster" }]);
+  const object = sidecar([{ port: { number: 9080, protocol: "HTTP" } }]);
+  const address = { socket_address: { address: "127.0.0.1", port_value: 9080 } };
+  expect(clustersOf([...reviewsObjects, object], { key: { ...key, sidecar: refOf(object) } })).toMatchObject([
+    { type: "STATIC", load_assignment: { endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] } },
+    { name: "InboundPassthroughCluster" },
   ]);
+});
+
+it("passes a Sidecar's port without an endpoint on, also where the mesh sends to localhost", () => {
+  const object = sidecar([{ port: { number: 9080, protocol: "HTTP" } }]);
+  const mesh = { inboundTrafficPolicy: { mode: "LOCALHOST" } } as const;
+  expect(clustersOf([...reviewsObjects, object], { mesh, key: { sidecar: refOf(object) } })[0]).toMatchObject({
+    type: "ORIGINAL_DST",
+  });
+});
+
+it("names a Sidecar's port that is no service's after the Sidecar", () => {
+  const object = sidecar([{ port: { number: 7, protocol: "TCP" } }]);
+  const mesh = { inboundClusterStatName: "%SERVICE%_%SERVICE_PORT%" };
+  const services = [{ host: "default.bookinfo", name: "default", namespace: "bookinfo" }];
+  expect(clustersOf([object], { mesh, key: { sidecar: refOf(object) }, hosts: [] })[0]).toMatchObject({
+    name: "inbound|7||",
+    alt_stat_name: "default.bookinfo_7;",
+    metadata: { filter_metadata: { istio: { services } } },
+  });
 });
 
 it("sends to localhost where the mesh says so", () => {

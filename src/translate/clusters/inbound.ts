@@ -4,8 +4,9 @@ import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { ConnectionPool } from "../../api/destination-rule/schema.ts";
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import { refOf } from "../../api/object.ts";
-import type { IngressListener } from "../../api/sidecar/schema.ts";
+import type { IngressListener, Sidecar } from "../../api/sidecar/schema.ts";
 import { isUnixAddress } from "../../lib/host-port.ts";
+import { memoByIdentity } from "../../lib/memo.ts";
 import type { ObjectRef } from "../../lib/message.ts";
 import { type Protocol, parseProtocol } from "../../lib/protocol.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
@@ -34,6 +35,8 @@ type Target = WorkloadView["targets"][number];
 /** Where a cluster sends to: undefined is wherever the connection was going. */
 type Destination = { readonly address: string; readonly port: number } | undefined;
 
+type NamedService = Pick<Service, "hostname" | "name" | "namespace" | "registry">;
+
 interface InboundInput {
   readonly view: WorkloadView;
   /** Port in the cluster's name: that of the workload, or the one that a Sidecar listens on. */
@@ -42,8 +45,8 @@ interface InboundInput {
   readonly port: { readonly number: number; readonly name: string; readonly protocol: Protocol };
   /** The service whose rule counts; undefined for a port of a Sidecar that is no service's. */
   readonly service: Service | undefined;
-  /** Services that telemetry counts the port's traffic for. */
-  readonly services: readonly Service[];
+  /** Services that telemetry counts the port's traffic for; one named after the Sidecar where there is none. */
+  readonly services: readonly NamedService[];
   readonly pool: ConnectionPool | undefined;
   readonly sources: readonly ObjectRef[];
 }
@@ -55,13 +58,16 @@ export function inboundClusters(view: WorkloadView): readonly Built<Cluster>[] {
   const ingress = view.scope.sidecar?.spec.ingress ?? [];
   const inputs = ingress.length > 0 ? ingress.map((listener) => planIngress(view, listener)) : planTargets(view);
   const built = inputs.filter((input) => input !== undefined).map(buildInbound);
-  // Without redirected traffic there is no original destination to pass on to.
-  const passthrough = key.interceptionMode === "NONE" ? [] : [buildInboundPassthrough(snapshot.mesh, key.ipFamilies)];
-  return dropDuplicates([...built, ...passthrough]);
+  return dropDuplicates([...built, buildInboundPassthrough(snapshot.mesh, key.ipFamilies)]);
 }
 
-/** One cluster for each port of the workload; the first of several services decides, telemetry names them all. */
+/**
+ * One cluster for each port of the workload; the first of several services decides, telemetry names them all. None where
+ * no traffic is redirected: a listener on the service's own port would be in the application's way.
+ */
 function planTargets(view: WorkloadView): readonly InboundInput[] {
+  if (view.scope.key.interceptionMode === "NONE") return [];
+  const { mode } = view.scope.snapshot.mesh.inboundTrafficPolicy;
   const byPort = Map.groupBy(view.targets, ({ target }) => target.targetPort);
   return [...byPort.entries()].flatMap(([targetPort, targets]) => {
     const [first] = targets;
@@ -69,7 +75,7 @@ function planTargets(view: WorkloadView): readonly InboundInput[] {
     return {
       view,
       clusterPort: targetPort,
-      destination: goesToLocalhost(view) ? { address: loopbackOf(view.scope.key), port: targetPort } : undefined,
+      destination: mode === "LOCALHOST" ? { address: loopbackOf(view.scope.key), port: targetPort } : undefined,
       port: portOf(first),
       service: first.service,
       services: listServicesOfPort(targets, first.target.port),
@@ -85,13 +91,14 @@ function planIngress(view: WorkloadView, listener: IngressListener): InboundInpu
   const destination = parseDefaultEndpoint(view, listener.defaultEndpoint ?? "", number);
   if (destination === "malformed") return undefined;
   const target = view.targets.find((candidate) => candidate.target.targetPort === number);
+  const named = sidecar === undefined ? [] : nameAfterSidecar(sidecar);
   return {
     view,
     clusterPort: number,
     destination,
     port: { number, name, protocol: parseProtocol(protocol) },
     service: target?.service,
-    services: target === undefined ? [] : [target.service],
+    services: target === undefined ? named : [target.service],
     pool: listener.connectionPool ?? sidecar?.spec.inboundConnectionPool,
     sources: [
       ...(sidecar === undefined ? [] : [refOf(sidecar)]),
@@ -99,6 +106,11 @@ function planIngress(view: WorkloadView, listener: IngressListener): InboundInpu
     ],
   };
 }
+
+// By identity, for clusters that are kept compare it.
+const nameAfterSidecar = memoByIdentity(({ meta: { name, namespace } }: Sidecar): readonly NamedService[] => {
+  return [{ hostname: `${name}.${namespace}`, name, namespace, registry: "External" }];
+});
 
 /** Workloads of the same services share the cluster: it comes back as the same object for all of them. */
 function buildInbound(input: InboundInput): Built<Cluster> {
@@ -181,7 +193,8 @@ function portOf({ target, portName, protocol }: Target): InboundInput["port"] {
  * passing through, which needs redirected traffic: without, it is the same port of localhost.
  */
 function parseDefaultEndpoint(view: WorkloadView, text: string, listenPort: number): Destination | "malformed" {
-  if (text === "") return goesToLocalhost(view) ? { address: loopbackOf(view.scope.key), port: listenPort } : undefined;
+  const passesOn = view.scope.key.interceptionMode !== "NONE";
+  if (text === "") return passesOn ? undefined : { address: loopbackOf(view.scope.key), port: listenPort };
   if (isUnixAddress(text)) return { address: text, port: 0 };
   const [, bracketed, plain, port] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
   const host = bracketed ?? plain;
@@ -206,12 +219,9 @@ function resolveEndpointHost(view: WorkloadView, host: string): string | undefin
   }
 }
 
-function goesToLocalhost({ scope }: WorkloadView): boolean {
-  return scope.key.interceptionMode === "NONE" || scope.snapshot.mesh.inboundTrafficPolicy.mode === "LOCALHOST";
-}
-
-function statNameOf({ view, service, port, clusterPort }: InboundInput, name: string): string {
+function statNameOf({ view, services, port, clusterPort, ...input }: InboundInput, name: string): string {
   const pattern = view.scope.snapshot.mesh.inboundClusterStatName ?? "";
+  const service = input.service ?? services[0];
   if (pattern === "" || service === undefined) return name;
   return expandStatName(pattern, { service, port, subset: "", targetPort: clusterPort });
 }

@@ -2,7 +2,7 @@ import type { Service } from "../../model/service.ts";
 
 /** What a pattern for names of statistics may refer to. `subset` is "", `targetPort` 0 where there is none. */
 export interface StatNameParts {
-  readonly service: Service;
+  readonly service: Pick<Service, "hostname" | "name" | "namespace" | "registry">;
   readonly port: { readonly number: number; readonly name: string };
   readonly subset: string;
   readonly targetPort: number;
