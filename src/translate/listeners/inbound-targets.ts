@@ -103,7 +103,7 @@ interface Declared {
 }
 
 function deriveDeclaredTarget({ view, modes, listener, index }: Declared): readonly InboundTarget[] {
-  const { key, sidecar } = view.scope;
+  const { key, sidecar, snapshot } = view.scope;
   const port = listener.port.number ?? 0;
   const bind = listener.bind === undefined || listener.bind === "" ? ownAddress(view) : listener.bind;
   const bindsToPort = bindsDeclared(listener, key.interceptionMode);
@@ -116,6 +116,11 @@ function deriveDeclaredTarget({ view, modes, listener, index }: Declared): reado
   const config = refOf(sidecar);
   // Istio names a Sidecar of the root namespace as if it stood in the namespace of the workload.
   const named = { ...config, namespace: key.namespace };
+  // There is no host behind a declared port; Istio makes a name up of the Sidecar's.
+  const hostname = `${named.name}.${named.namespace}`;
+  const { inboundClusterStatName: pattern = "" } = snapshot.mesh;
+  const service = { registry: "External", hostname, name: hostname, namespace: named.namespace } as const;
+  const parts = { service, port: { number: port, name: listener.port.name ?? "" }, subset: "", targetPort: port };
   // Where workloads take mutual TLS, the certificate of the mesh stands in the handshake and no other can.
   const tls = mode === "DISABLE" ? listener.tls : undefined;
   return [
@@ -126,10 +131,9 @@ function deriveDeclaredTarget({ view, modes, listener, index }: Declared): reado
       mode,
       bind,
       bindsToPort,
-      // There is no host behind a declared port; Istio makes a name up of the Sidecar's.
-      hostname: `${named.name}.${named.namespace}`,
+      hostname,
       cluster,
-      statPrefix: cluster,
+      statPrefix: pattern === "" ? cluster : expandStatName(pattern, parts),
       ...(tls === undefined ? {} : { tls }),
       config: named,
       sources: [{ object: config, path: `spec.ingress[${index}]` }],

@@ -52,7 +52,14 @@ function sniffsHttp({ protocol }: ListenPort, bindsWildcard: boolean): boolean {
 
 function planL4Chains(view: ScopeView, request: ServiceChainsRequest): readonly ChainPlan[] {
   const { service, port, blocks, bindsWildcard, virtualServices } = request;
-  const asked = { service, port: port.number, virtualServices, destinationSubnets: blocks, bindsWildcard };
+  const asked = {
+    service,
+    port: port.number,
+    portName: port.name,
+    virtualServices,
+    destinationSubnets: blocks,
+    bindsWildcard,
+  };
   const plans = isTls(port.protocol) ? matchTlsRoutes(view, asked) : matchTcpRoutes(view, asked);
   return plans.map((plan) => convertPlan(plan, port.protocol));
 }

@@ -164,6 +164,18 @@ describe("targets", () => {
     const request = { service, port: 27017, virtualServices: [], destinationSubnets: [], bindsWildcard: false };
     expect(matchTcpRoutes(view, request)[0]?.target.statPrefix).toBe("db.bookinfo_27017_");
   });
+
+  it("names the port in statistics of a rule, but not in those of a service, as Istio does", () => {
+    const builder = createTestMesh({ outboundClusterStatName: "%SERVICE_PORT_NAME%." });
+    const view = viewOf(applyObjects(builder, db, rules({ tcp: [{ route: [to("v1")] }] })));
+    const [service] = view.services;
+    if (service === undefined) throw new Error("no service");
+    const request = { service, port: 27017, portName: "tcp-x", destinationSubnets: [], bindsWildcard: false };
+    const { virtualServices = [] } = view.egressListeners[0] ?? {};
+    const prefixOf = (rulesOf: typeof virtualServices) =>
+      matchTcpRoutes(view, { ...request, virtualServices: rulesOf })[0]?.target.statPrefix;
+    expect([prefixOf(virtualServices), prefixOf([])]).toEqual(["tcp-x.", "."]);
+  });
 });
 
 describe("matchTlsRoutes", () => {

@@ -13,7 +13,7 @@ import { listClientAddresses, listShortForms } from "../routes/host-domains.ts";
 import { matchesL4Source, meshGateways, type RequestSource } from "../routes/request-source.ts";
 import { indexVirtualServices } from "../routes/view-index.ts";
 import type { ScopeView } from "../scope.ts";
-import { type L4Target, planServiceTarget, planTarget } from "./l4-target.ts";
+import { type L4Target, type L4TargetContext, planServiceTarget, planTarget } from "./l4-target.ts";
 
 /** One filter chain: its conditions and where its connections go. */
 export interface L4RoutePlan {
@@ -32,6 +32,8 @@ export interface L4Request {
   readonly service: Service;
   /** Port of the listener; 0 for a socket, on which addresses cannot be matched. */
   readonly port: number;
+  /** Its name, for statistics. */
+  readonly portName?: string;
   /** Virtual services of the egress listener, oldest first. */
   readonly virtualServices: readonly ResolvedVirtualService[];
   /** Addresses of the service that a shared listener tells it by; empty where the listener has its own address. */
@@ -53,7 +55,7 @@ export function matchTcpRoutes(view: ScopeView, request: L4Request): readonly L4
     const subnets = listRuleSubnets(rule, sourceOf(view, port));
     if (subnets === undefined) continue;
     const ref = refOf(virtualService.object);
-    const target = planTarget(rule.route ?? [], ref, { view, port });
+    const target = planTarget(rule.route ?? [], ref, contextOf(view, request));
     if (target === undefined) continue;
     const sources = [{ object: ref, path }];
     if (subnets.length === 0) {
@@ -75,7 +77,7 @@ export function matchTlsRoutes(view: ScopeView, request: L4Request): readonly L4
   const handled = new Set<string>();
   const plans: L4RoutePlan[] = [];
   for (const { ref, rule, match, path } of listApplyingTlsMatches(view, request)) {
-    const target = planTarget(rule.route ?? [], ref, { view, port: request.port });
+    const target = planTarget(rule.route ?? [], ref, contextOf(view, request));
     const key = JSON.stringify([match.sniHosts, match.destinationSubnets ?? []]);
     if (target === undefined || handled.has(key)) continue;
     handled.add(key);
@@ -192,6 +194,10 @@ function listDefaultNames(view: ScopeView, request: L4Request): readonly string[
 
 function sourceOf(view: ScopeView, port: number): RequestSource {
   return { gateways: meshGateways, port, labels: view.key.labels, namespace: view.key.namespace };
+}
+
+function contextOf(view: ScopeView, { port, portName }: L4Request): L4TargetContext {
+  return { view, port, ...(portName === undefined ? {} : { portName }) };
 }
 
 function isSameSet(a: readonly string[], b: readonly string[]): boolean {

@@ -37,6 +37,8 @@ export interface L4TargetContext {
   readonly view: ScopeView;
   /** Port that connections are addressed to; destinations without port of services with several go there. */
   readonly port: number;
+  /** Its name, for statistics; that of the destination's port where it is not given. */
+  readonly portName?: string;
 }
 
 /** The target of a rule's weighted destinations; `rule` names statistics of several. Undefined without a destination. */
@@ -45,7 +47,7 @@ export function planTarget(
   rule: ObjectRef,
   context: L4TargetContext,
 ): L4Target | undefined {
-  const { view, port } = context;
+  const { view, port, portName } = context;
   const lookup = { port, findDestination: destinationsOfView(view) };
   const [first] = routes;
   if (first === undefined) return undefined;
@@ -53,7 +55,7 @@ export function planTarget(
   if (routes.length === 1) {
     const cluster = buildDestinationCluster(first.destination, lookup);
     const subset = first.destination.subset ?? "";
-    const statPrefix = formatStatPrefix(cluster, { service, port, subset }, view);
+    const statPrefix = formatStatPrefix(cluster, { service, port, portName, subset }, view);
     return { clusters: [{ name: cluster, weight: undefined }], statPrefix, ...readPolicy(view, service, subset) };
   }
   const weighted = routes.filter(({ weight = 0 }) => weight > 0);
@@ -73,7 +75,7 @@ export function planServiceTarget(service: Service, context: L4TargetContext): L
   // A declared listener port that the service does not have means its only port; of several none can be told.
   const port = first !== undefined && second === undefined ? first.number : context.port;
   const cluster = buildOutboundClusterName(service.hostname, port);
-  const statPrefix = formatStatPrefix(cluster, { service, port, subset: "" }, view);
+  const statPrefix = formatStatPrefix(cluster, { service, port, portName: "", subset: "" }, view);
   return { clusters: [{ name: cluster, weight: undefined }], statPrefix, ...readPolicy(view, service, "") };
 }
 
@@ -104,6 +106,7 @@ function readTunnel(policy: TrafficPolicy | undefined): L4Tunnel | undefined {
 interface StatPrefixParts {
   readonly service: Service | undefined;
   readonly port: number;
+  readonly portName: string | undefined;
   readonly subset: string;
 }
 
@@ -112,7 +115,6 @@ function formatStatPrefix(cluster: string, parts: StatPrefixParts, view: ScopeVi
   const { service, port: number, subset } = parts;
   if (!pattern || service === undefined) return cluster;
   const port = service.ports.find((candidate) => candidate.number === number) ?? service.ports[0];
-  return port === undefined
-    ? cluster
-    : expandStatName(pattern, { service, port: { ...port, number }, subset, targetPort: 0 });
+  const name = parts.portName ?? port?.name ?? "";
+  return expandStatName(pattern, { service, port: { number, name }, subset, targetPort: 0 });
 }
