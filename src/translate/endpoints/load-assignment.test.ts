@@ -4,6 +4,8 @@ import { describe, expect, it } from "vitest";
 import { applyObjects, createTestMesh, snapshotOf } from "../../../test/support/mesh-objects.ts";
 import {
   http9080,
+  kubePort,
+  kubeService,
   peerAuthentication,
   pod,
   reviewsCluster,
@@ -228,4 +230,13 @@ it("rebuilds one endpoint of many and keeps the others as they are", () => {
   const kept = wireOf(next).filter((wire) => wireOf(first).includes(wire));
   expect(kept).toHaveLength(2);
   expect(wireOf(next)).toHaveLength(3);
+});
+
+it("belongs to the port that is not UDP where two have the same number", () => {
+  const udp = { ...kubePort("dns", 53), protocol: "UDP" as const };
+  const tcp = { ...kubePort("dns-tcp", 53), targetPort: 5353 };
+  const member = pod("dns", "10.20.0.53");
+  const objects = [kubeService("dns", { ports: [udp, tcp] }), member, slice("dns", tcp, [member])];
+  const message = messageOf(objects, { name: "outbound|53||dns.bookinfo.svc.cluster.local" });
+  expect(message.endpoints?.[0]?.lb_endpoints).toHaveLength(1);
 });
