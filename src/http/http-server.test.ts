@@ -259,6 +259,7 @@ describe("pages about proxies", () => {
     });
     expect(Object.keys(scope.servicesByHostname)).toContain("ratings.bookinfo.svc.cluster.local");
     expect(Object.keys(scope.destinationRules)).toEqual(["reviews.bookinfo.svc.cluster.local"]);
+    expect(scope.messages).toEqual([]);
     const instances = await getJson("/debug/instancesz");
     expect(
       instances["productpage-v1.bookinfo"].map((one: { Port: { TargetPort: number } }) => one.Port.TargetPort),

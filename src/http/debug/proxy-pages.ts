@@ -1,5 +1,5 @@
 /** Pages about the configuration of one proxy, which `proxyID` names. */
-import { formatObjectRef } from "../../lib/message.ts";
+import { formatMessage, formatObjectRef } from "../../lib/message.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
 import type { ConnectionView } from "../ports.ts";
 import { notConnected } from "./connection-pages.ts";
@@ -106,5 +106,7 @@ export const handleSidecarScope = forProxy((request) => {
     servicesByHostname: Object.fromEntries(scope.services.map(({ hostname }, index) => [hostname, services[index]])),
     sidecar: scope.sidecar?.spec ?? null,
     destinationRules: Object.fromEntries(rules),
+    // Ours: what is wrong with the objects as this proxy sees them, such as servers of a Gateway that were refused.
+    messages: port.generators.messages(scope).map(formatMessage),
   });
 });
