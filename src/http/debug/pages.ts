@@ -53,7 +53,11 @@ export const debugPages: readonly DebugPage[] = [
     handle: handleConfigDump,
   },
   { path: "edsz", help: "Endpoints of one proxy (proxyID=...)", handle: handleEndpointDump },
-  { path: "sidecarz", help: "What one proxy (proxyID=...) knows of the mesh, and what is wrong in it", handle: handleSidecarScope },
+  {
+    path: "sidecarz",
+    help: "What one proxy (proxyID=...) knows of the mesh, and what is wrong in it",
+    handle: handleSidecarScope,
+  },
   {
     path: "cachez",
     help: "Resources that are kept encoded",
