@@ -12,8 +12,9 @@ import {
   type SetDifference,
   type Versioned,
 } from "../push/resource-set.ts";
-import { basisOf, deliverSet, diffAttempts, forgetUnwanted, joinNames, settleNonce } from "./delivery.ts";
-import { countOf, markSent } from "./sotw.ts";
+import { basisOf, diffAttempts, forgetUnwanted, joinNames, settleNonce } from "./delivery.ts";
+import { markSent, transitionShared } from "./shared-transitions.ts";
+import { countOf } from "./sotw.ts";
 import {
   changeSubscription,
   covers,
@@ -21,7 +22,6 @@ import {
   isWildcard,
   namesOf,
   type Subscription,
-  unsubscribed,
   wildcard,
 } from "./subscription.ts";
 import {
@@ -52,20 +52,9 @@ export function transitionDelta(state: WatchState, event: DeltaEvent): Transitio
     case "content":
       return handleContent(state, event.target);
     case "sent":
-      return [{ ...markSent(state), delivery: deliverSet(state.delivery, event.plan.target, event.nonce) }, []];
     case "answerOverdue":
-      return [
-        state.delivery.kind === "waiting" ? { ...state, delivery: { ...state.delivery, isOverdue: true } } : state,
-        [],
-      ];
     case "resend":
-      return [
-        forceNames(
-          state,
-          event.names.filter((name) => covers(state.subscription ?? unsubscribed, name)),
-        ),
-        [],
-      ];
+      return [transitionShared(state, event), []];
     case "maybeWarming":
       // A delta client asks again by name for what it waits for: there is nothing to be guessed.
       return [state, []];

@@ -4,8 +4,9 @@
  * load assignments only where they differ.
  */
 import { diffSets, findInSet, listSet, type ResourceSet } from "../push/resource-set.ts";
-import { deliverSet, diffAttempts, forgetUnwanted, joinNames, nonceOf, nothingSent, settleNonce } from "./delivery.ts";
-import { covers, isUnsubscribed, isWildcard, namesOf, replaceSubscription } from "./subscription.ts";
+import { diffAttempts, forgetUnwanted, joinNames, nonceOf, nothingSent, settleNonce } from "./delivery.ts";
+import { markSent, transitionShared } from "./shared-transitions.ts";
+import { covers, isUnsubscribed, isWildcard, namesOf, replaceSubscription, unsubscribed } from "./subscription.ts";
 import {
   type ContentEvent,
   type ErrorDetail,
@@ -33,26 +34,13 @@ export function transitionSotw(state: WatchState, event: SotwEvent): Transition 
     case "content":
       return handleContent(state, event.target);
     case "sent":
-      return [{ ...markSent(state), delivery: deliverSet(state.delivery, event.plan.target, event.nonce) }, []];
     case "answerOverdue":
-      return [
-        state.delivery.kind === "waiting" ? { ...state, delivery: { ...state.delivery, isOverdue: true } } : state,
-        [],
-      ];
     case "resend":
-      return [
-        forceNames(
-          state,
-          event.names.filter((name) => covers(state.subscription ?? nothing, name)),
-        ),
-        [],
-      ];
+      return [transitionShared(state, event), []];
     case "maybeWarming":
       return [{ ...state, mayBeWarming: true }, []];
   }
 }
-
-const nothing = replaceSubscription(undefined, [], false);
 
 function handleRequest(state: WatchState, request: SotwRequest): Transition {
   const isFirst = state.subscription === undefined;
@@ -90,7 +78,7 @@ function noteDropped(state: WatchState, listed: readonly string[]): WatchState {
   const kept = new Set(listed);
   return forceNames(
     state,
-    [...namesOf(state.subscription ?? nothing).names].filter((name) => !kept.has(name)),
+    [...namesOf(state.subscription ?? unsubscribed).names].filter((name) => !kept.has(name)),
   );
 }
 
@@ -105,7 +93,7 @@ function settle(state: WatchState, { nonce, error }: SotwRequest): Transition {
 }
 
 function resubscribe(state: WatchState, request: SotwRequest, isRepeated: boolean): WatchState {
-  const before = state.subscription ?? nothing;
+  const before = state.subscription ?? unsubscribed;
   const after = replaceSubscription(before, request.names, state.type.isWholeSet);
   if (after === before || (after.kind === "legacyWildcard" && before.kind === "legacyWildcard")) {
     const isWarming = isRepeated && state.mayBeWarming && request.error === undefined;
@@ -181,9 +169,4 @@ export function countOf(set: ResourceSet): number {
   const [only] = set.parts;
   if (set.parts.length === 1 && only !== undefined) return only.byName.size;
   return [...listSet(set)].length;
-}
-
-/** Nothing is owed any more. */
-export function markSent(state: WatchState): WatchState {
-  return { ...state, owed: "nothing", forced: new Set(), claimedVersion: "" };
 }
