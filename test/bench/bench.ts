@@ -16,6 +16,8 @@ interface Row {
   readonly proxies: number;
   readonly latencies: Latencies;
   readonly cpuSeconds: number;
+  /** Time spent making and encoding configuration, of all proxies together. */
+  readonly pushSeconds: number;
   readonly bytes: number;
   readonly messages: string;
   readonly rssBytes: number;
@@ -63,6 +65,7 @@ async function measure(proxies: number): Promise<readonly Row[]> {
       proxies,
       latencies,
       cpuSeconds: after.cpuSeconds - before.cpuSeconds,
+      pushSeconds: after.pushSeconds - before.pushSeconds,
       bytes,
       messages: counts.map(([type, count]) => `${count} ${type}`).join(" "),
       rssBytes: after.rssBytes,
@@ -86,7 +89,7 @@ async function measure(proxies: number): Promise<readonly Row[]> {
 
 function printTable(all: readonly Row[]): void {
   console.log(`\n${size.services} services, ${size.endpointsPerService} endpoints each\n`);
-  const head = ["scenario", "proxies", "p50", "p99", "last", "CPU s", "sent", "messages", "resident"];
+  const head = ["scenario", "proxies", "p50", "p99", "last", "CPU s", "making", "sent", "messages", "resident"];
   const lines = all.map((row) => [
     row.scenario,
     String(row.proxies),
@@ -94,6 +97,7 @@ function printTable(all: readonly Row[]): void {
     formatMs(row.latencies.p99Ms),
     formatMs(row.latencies.lastMs),
     row.cpuSeconds.toFixed(2),
+    formatMs(row.pushSeconds * 1000),
     formatBytes(row.bytes),
     row.messages,
     formatBytes(row.rssBytes),

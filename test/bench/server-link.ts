@@ -5,6 +5,8 @@ import type { MeshSize } from "./large-mesh.ts";
 export interface Usage {
   readonly cpuSeconds: number;
   readonly rssBytes: number;
+  /** Seconds spent making, encoding and handing over configuration, of all proxies together (pilot_xds_push_time). */
+  readonly pushSeconds: number;
 }
 
 /** What the load generator tells the server process, and what it answers. */

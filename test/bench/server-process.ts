@@ -23,14 +23,23 @@ function handle(command: Command): void {
       answer({ is: "applied", at: String(at) });
       return;
     }
-    case "usage": {
-      const { user, system } = process.cpuUsage();
-      answer({ is: "usage", usage: { cpuSeconds: (user + system) / 1e6, rssBytes: process.memoryUsage.rss() } });
+    case "usage":
+      void readPushSeconds().then((pushSeconds) => {
+        const { user, system } = process.cpuUsage();
+        const rssBytes = process.memoryUsage.rss();
+        answer({ is: "usage", usage: { cpuSeconds: (user + system) / 1e6, rssBytes, pushSeconds } });
+      });
       return;
-    }
     case "stop":
       void server.stop().then(() => process.exit(0));
   }
+}
+
+/** Sum of the histogram over all types, as anybody can read it. */
+async function readPushSeconds(): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${server.monitoringPort}/metrics`)).text();
+  const sums = [...text.matchAll(/^pilot_xds_push_time_sum\{[^}]*\} (\S+)$/gm)];
+  return sums.reduce((total, [, value]) => total + Number(value), 0);
 }
 
 /** JSON is YAML; one document for each object. */
