@@ -58,6 +58,13 @@ export interface Watch {
   retryTimer: Timer | undefined;
 }
 
+interface Sending {
+  readonly plan: ResponsePlan;
+  /** When making the response began, by the monotonic clock. */
+  readonly startedAt: number;
+  readonly onWritten: () => void;
+}
+
 type StepResult = "current" | "blocked" | { readonly bytes: number };
 
 /** After so many refusals one after the other the next attempts wait. */
@@ -163,14 +170,7 @@ export class Connection implements FanOutMember {
     const [state, effects] = this.#transition(watch.state, { kind: "content", target: goal });
     watch.state = state;
     const send = effects.find((effect) => effect.kind === "send");
-    if (send !== undefined) {
-      const bytes = this.#send(watch, send.plan, onWritten);
-      const { clock, metrics } = this.inputs;
-      // Nearly all of it falls to the first proxy of a scope: the others find everything made.
-      const seconds = (clock.monotonic() - startedAt) / 1000;
-      metrics.observe("pilot_xds_push_time", seconds, { type: state.type.type });
-      return { bytes };
-    }
+    if (send !== undefined) return { bytes: this.#send(watch, { plan: send.plan, startedAt, onWritten }) };
     const { delivery } = state;
     return delivery.kind === "waiting" && differs(delivery.target, goal) ? "blocked" : "current";
   }
@@ -213,7 +213,7 @@ export class Connection implements FanOutMember {
     return true;
   }
 
-  #send(watch: Watch, plan: ResponsePlan, onWritten: () => void): number {
+  #send(watch: Watch, { plan, startedAt: makingSince, onWritten }: Sending): number {
     const { clock, encoder, metrics, port, variant } = this.inputs;
     const { type } = watch.state;
     const before = basisOf(watch.state.delivery);
@@ -226,6 +226,8 @@ export class Connection implements FanOutMember {
     this.#awaitAnswer(watch);
     this.#expectWarming(type, before, plan);
     const startedAt = clock.monotonic();
+    // Nearly all of it falls to the first proxy of a scope: the others find everything made.
+    metrics.observe("pilot_xds_push_time", (startedAt - makingSince) / 1000, { type: type.type });
     port.write(response.bytes, () => {
       metrics.observe("pilot_xds_send_time", (clock.monotonic() - startedAt) / 1000);
       onWritten();

@@ -5,7 +5,7 @@ import type { MeshSize } from "./large-mesh.ts";
 export interface Usage {
   readonly cpuSeconds: number;
   readonly rssBytes: number;
-  /** Seconds spent making, encoding and handing over configuration, of all proxies together (pilot_xds_push_time). */
+  /** Seconds spent making and encoding configuration, of all proxies together (pilot_xds_push_time). */
   readonly pushSeconds: number;
 }
 
