@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import { TestClock } from "../../test/support/test-clock.ts";
 import type { Snapshot, SnapshotChange } from "../snapshot/snapshot.ts";
 import { Debounce } from "./debounce.ts";
-import { TestClock } from "./test-clock.ts";
 
 function buildChange(generation: number): SnapshotChange {
   const [before, after] = [generation - 1, generation].map((number) => ({ generation: number }) as Snapshot);

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import { TestClock } from "../../test/support/test-clock.ts";
 import { FanOut, type FanOutMember } from "./fan-out.ts";
-import { TestClock } from "./test-clock.ts";
 
 /** A stream with so many responses to send, which are taken when the test says so. */
 class Member implements FanOutMember {

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
+import { TestClock } from "../../test/support/test-clock.ts";
 import type { Proxy as MeshProxy } from "../model/proxy.ts";
 import { createSnapshotBuilder } from "../snapshot/build.ts";
 import type { SnapshotChange } from "../snapshot/snapshot.ts";
 import type { Generators } from "../translate/generators.ts";
 import { internNames } from "./name-set.ts";
 import { ResourceStore } from "./resource-store.ts";
-import { TestClock } from "./test-clock.ts";
 
 /** A store over generators that count how often they run; the scope of a proxy is its namespace, the workload its id. */
 function start() {
