@@ -7,7 +7,7 @@ machine_path := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check golden parity envoy-parity fuzz bench build
+.PHONY: help run test cluster-programs check golden parity envoy-parity fuzz bench build
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,8 +15,12 @@ help: ## Say what each target does
 run: build ## Run the Bookinfo mesh on this machine until Ctrl-C (CONFIG_DIR=dir: with another configuration)
 	@node tools/run/run.ts
 
-test: build ## Run every test; the last line counts them
+test: build cluster-programs ## Run every test; the last line counts them
 	@npm test --silent
+
+# Real etcd, kube-apiserver, kubectl and Helm for the tests, built once from the Go module proxy.
+cluster-programs: node_modules/.package-lock.json
+	@node tools/cluster/build.ts
 
 check: build ## Check format, lint, types, layers, dead code and sizes
 	@npm run --silent check

@@ -1,5 +1,5 @@
 // The programs of a Kubernetes control plane, for tests and for `make run-kubernetes`.
-// `go build tool` builds them into the cache; see ../README.md.
+// ../programs.ts builds them (`go build tool`) into the git-ignored cache.
 module meltemi.example/tools/cluster/kubernetes
 
 go 1.26.0

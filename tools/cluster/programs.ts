@@ -1,0 +1,137 @@
+/**
+ * Builds the programs of a real Kubernetes control plane (etcd, kube-apiserver, kube-controller-manager, kubectl) and
+ * Helm from the Go module proxy, once: the two modules beside this file list them as tools. The result stays in
+ * .cache/kubernetes; Go's own caches make a second build short.
+ */
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { cp, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const cacheFolder = fileURLToPath(new URL("../../.cache/kubernetes/", import.meta.url));
+const kubernetesVersion = "v1.35.4";
+
+interface Module {
+  readonly name: string;
+  readonly folder: string;
+  /** Name that Go gives the program, and ours where it differs. */
+  readonly programs: Readonly<Record<string, string>>;
+  readonly ldflags: string;
+  /** For the person who waits. */
+  readonly duration: string;
+}
+
+const versionPackage = "k8s.io/component-base/version";
+const modules: readonly Module[] = [
+  {
+    name: "kubernetes",
+    folder: fileURLToPath(new URL("kubernetes/", import.meta.url)),
+    programs: {
+      "kube-apiserver": "kube-apiserver",
+      "kube-controller-manager": "kube-controller-manager",
+      kubectl: "kubectl",
+      // The path of etcd's module ends in "server/v3".
+      server: "etcd",
+    },
+    // Without them the API server calls itself v0.0.0, and clients choose old ways of talking to it.
+    ldflags: `-s -w -X ${versionPackage}.gitVersion=${kubernetesVersion} -X ${versionPackage}.gitMajor=1 -X ${versionPackage}.gitMinor=35 -X ${versionPackage}.gitTreeState=clean`,
+    duration: "5 to 10 minutes on two processors",
+  },
+  {
+    name: "helm",
+    folder: fileURLToPath(new URL("helm/", import.meta.url)),
+    programs: { helm: "helm" },
+    ldflags: "-s -w",
+    duration: "1 to 2 minutes",
+  },
+];
+
+export interface ClusterPrograms {
+  readonly apiServer: string;
+  readonly controllerManager: string;
+  readonly etcd: string;
+  readonly kubectl: string;
+  readonly helm: string;
+}
+
+/**
+ * Paths of the programs; builds what is missing or belongs to another version. `progress` receives one line for each
+ * step. Rejects with a message that says what to install.
+ */
+export async function clusterPrograms(progress: (line: string) => void = () => undefined): Promise<ClusterPrograms> {
+  for (const module of modules) await ensureBuilt(module, progress);
+  const path = (name: string): string => join(cacheFolder, name);
+  return {
+    apiServer: path("kube-apiserver"),
+    controllerManager: path("kube-controller-manager"),
+    etcd: path("etcd"),
+    kubectl: path("kubectl"),
+    helm: path("helm"),
+  };
+}
+
+async function ensureBuilt(module: Module, progress: (line: string) => void): Promise<void> {
+  const sums = await readFile(join(module.folder, "go.sum"), "utf8");
+  const wanted = createHash("sha256").update(sums).update(module.ldflags).digest("hex");
+  // Written last, so that an interrupted build is never taken for a whole one.
+  const stamp = join(cacheFolder, `${module.name}.version`);
+  if ((await readFile(stamp, "utf8").catch(() => "")) === wanted) return;
+  await checkGo();
+  progress(`building ${Object.values(module.programs).join(", ")} (once, ${module.duration}) with Go`);
+  const work = join(cacheFolder, `build-${module.name}-${process.pid}`);
+  await mkdir(work, { recursive: true });
+  try {
+    await build(module, work, progress);
+    for (const [built, name] of Object.entries(module.programs))
+      await rename(join(work, built), join(cacheFolder, name));
+    await writeFile(stamp, wanted);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+async function build(module: Module, work: string, progress: (line: string) => void): Promise<void> {
+  // Built from a copy: Go would write to go.mod where it sees a reason to.
+  const source = join(work, "module");
+  await cp(module.folder, source, { recursive: true });
+  const environment = { ...process.env, CGO_ENABLED: "0", GOFLAGS: "-trimpath -buildvcs=false" };
+  const startedAt = Date.now();
+  const heartbeat = setInterval(() => {
+    progress(`still building ${module.name}, ${Math.round((Date.now() - startedAt) / 1000)} s`);
+  }, 30_000);
+  try {
+    await runGo(["build", "-mod=readonly", "-ldflags", module.ldflags, "-o", `${work}/`, "tool"], source, environment);
+  } finally {
+    clearInterval(heartbeat);
+  }
+}
+
+async function checkGo(): Promise<void> {
+  const version = await runGo(["env", "GOVERSION"]).catch(() => undefined);
+  const [, minor] = /^go1\.(\d+)/.exec(version ?? "") ?? [];
+  if (version !== undefined && (minor === undefined || Number(minor) >= 21)) return;
+  const found = version === undefined ? "there is none on the PATH" : `this is ${version.trim()}`;
+  throw new Error(
+    `Go is needed to build the Kubernetes programs, ${found}: install Go 1.26 (or 1.21 and newer, which fetch it).`,
+  );
+}
+
+function runGo(args: readonly string[], cwd?: string, env?: NodeJS.ProcessEnv): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn("go", args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
+    let [output, errors] = ["", ""];
+    child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+    child.stderr.on("data", (chunk: Buffer) => (errors = (errors + chunk.toString()).slice(-4000)));
+    child.on("error", reject);
+    child.on("close", (code) => {
+      if (code === 0) resolve(output);
+      else
+        reject(
+          new Error(
+            `go ${args[0]} failed. Is the module proxy reachable, and is there room on the disk? Go said:\n${errors}`,
+          ),
+        );
+    });
+  });
+}
