@@ -6,7 +6,7 @@ const layers = {
   api: ["lib"],
   model: ["lib", "api"],
   kube: ["lib"],
-  ca: ["lib"],
+  ca: ["lib", "kube"],
   sources: ["lib", "api", "kube"],
   registry: ["lib", "api", "model"],
   snapshot: ["lib", "api", "model", "registry", "sources"],
@@ -31,7 +31,7 @@ const edges = [
   ["prom-client", "^src/http/"],
   ["commander", "^src/cli/"],
   ["picocolors", "^src/cli/"],
-  ["yaml", "^src/(sources|api)/"],
+  ["yaml", "^src/(sources|api|kube)/"],
   ["typebox", "^src/api/"],
 ];
 

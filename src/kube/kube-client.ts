@@ -53,7 +53,11 @@ export class KubeApiError extends Error {
   /** From the header Retry-After or the Status object; undefined where the server did not say. */
   readonly retryAfterMs: number | undefined;
 
-  constructor(status: number, message: string, details: { readonly reason?: string; readonly retryAfterMs?: number } = {}) {
+  constructor(
+    status: number,
+    message: string,
+    details: { readonly reason?: string; readonly retryAfterMs?: number } = {},
+  ) {
     super(message);
     this.name = "KubeApiError";
     this.status = status;
