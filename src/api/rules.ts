@@ -6,25 +6,40 @@ import type { Findings, Path } from "./findings.ts";
 
 const dnsLabel = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/i;
 const labelName = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
-const headerName = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const headerName = /^[!#$%&'*+,\-.^_`|~0-9A-Za-z]+$/;
+const labelPrefix = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/i;
+const labelText = /^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/;
 /** Longest expression that Istio takes. */
 const maxRegexLength = 1024;
 
 export const isDnsLabel = (text: string): boolean => dnsLabel.test(text);
 
-/** True for a DNS name without wildcard: labels of 63 characters at most, 255 in all, a closing dot is allowed. */
+/**
+ * True for a DNS name without wildcard: labels of 63 characters at most, 255 in all, a closing dot is allowed. The last
+ * label must not be a number, so that no IP address is a name (ValidateFQDN of pkg/config/validation/agent).
+ */
 export function isDnsName(text: string): boolean {
-  const name = text.endsWith(".") ? text.slice(0, -1) : text;
-  return name.length > 0 && name.length <= 255 && name.split(".").every(isDnsLabel);
+  return text.length > 0 && text.length <= 255 && areDnsLabels(text);
 }
 
-/** True for a DNS name whose first label may be "*" or start with "*-" or "*"; also for "*" alone. */
+/**
+ * True for a DNS name whose first label may be "*" or start with "*-" or "*"; also for "*" alone. A name of one label
+ * may be a number here (ValidateWildcardDomain of pkg/config/validation/agent).
+ */
 export function isWildcardDnsName(text: string): boolean {
-  if (text === "*") return true;
-  if (!text.startsWith("*")) return isDnsName(text);
-  const rest = text.slice(1);
-  if (rest.startsWith(".")) return isDnsName(rest.slice(1));
-  return isDnsName(`x${rest}`);
+  if (text.length === 0 || text.length > 255) return false;
+  const dot = text.indexOf(".");
+  const first = dot < 0 ? text : text.slice(0, dot);
+  const isFirstValid = first.length <= 63 && (first === "*" || isDnsLabel(first.replace(/^\*-?/, "")));
+  return isFirstValid && (dot < 0 || areDnsLabels(text.slice(dot + 1)));
+}
+
+/** True for labels between dots of which the last may be empty but not a number. */
+function areDnsLabels(text: string): boolean {
+  const labels = text.split(".");
+  const last = labels.at(-1) ?? "";
+  if (/^[0-9]+$/.test(last)) return false;
+  return labels.every((label, index) => isDnsLabel(label) || (label === "" && index === labels.length - 1));
 }
 
 export const isAddress = (text: string): boolean => isIP(text) !== 0;
@@ -34,7 +49,8 @@ export function isAddressOrSubnet(text: string): boolean {
   const [address = "", bits, more] = text.split("/");
   const family = isIP(address);
   if (family === 0 || more !== undefined) return false;
-  return bits === undefined || (/^[0-9]{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
+  if (bits === undefined) return true;
+  return !address.includes("%") && /^(0|[1-9][0-9]{0,2})$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
 }
 
 export function checkHost(host: string, path: Path, findings: Findings): boolean {
@@ -98,7 +114,10 @@ export function checkHeaderName(name: string, path: Path, findings: Findings): v
   if (!headerName.test(plain)) findings.error(path, `"${name}" is not a valid header name`, "header");
 }
 
-/** Checks names and values of labels by Kubernetes' rules: an optional DNS prefix and a name of 63 characters. */
+/**
+ * Checks names and values of labels: an optional DNS prefix and a name of 63 characters. Values that are too long for
+ * Kubernetes are a warning only, as Istio takes them (pkg/config/labels): no workload can have them.
+ */
 export function checkLabels(
   labels: { readonly [name: string]: string } | undefined,
   path: Path,
@@ -106,15 +125,19 @@ export function checkLabels(
 ): void {
   for (const [name, value] of Object.entries(labels ?? {})) {
     if (!isLabelKey(name)) findings.error([...path, name], `"${name}" is not a valid label name`, "label");
-    if (value !== "" && !labelName.test(value))
-      findings.error([...path, name], `"${value}" is not a valid label value`, "label");
+    if (value !== "" && !labelText.test(value))
+      findings.error([...path, name], `"${value.slice(0, 100)}" is not a valid label value`, "label");
+    else if (value.length > 63) {
+      findings.warning([...path, name], "is longer than 63 characters: no workload has such a label", "no-effect");
+    }
   }
 }
 
 function isLabelKey(key: string): boolean {
   const [first = "", second, more] = key.split("/");
   if (more !== undefined) return false;
-  return second === undefined ? labelName.test(first) : isDnsName(first) && labelName.test(second);
+  if (second === undefined) return labelName.test(first);
+  return first.length <= 253 && labelPrefix.test(first) && labelName.test(second);
 }
 
 /** Checks exportTo: namespaces, ".", "*" or "~"; "*" and "~" stand alone, nothing stands twice. */
