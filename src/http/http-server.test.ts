@@ -147,8 +147,8 @@ describe("debug pages", () => {
       ports: [{ name: "http", port: 9080, protocol: "HTTP" }],
       creationTime: "0001-01-01T00:00:00Z",
       hostname: "reviews.bookinfo.svc.cluster.local",
-      clusterVIPs: { Addresses: { Kubernetes: ["10.96.0.3"] } },
-      defaultAddress: "10.96.0.3",
+      clusterVIPs: { Addresses: { Kubernetes: ["10.96.10.3"] } },
+      defaultAddress: "10.96.10.3",
       Resolution: 0,
       MeshExternal: false,
       ResourceVersion: "",
@@ -167,7 +167,7 @@ describe("debug pages", () => {
       Addresses: ["127.0.0.1"],
       EndpointPort: 9303,
       ServicePortName: "http",
-      HealthStatus: 1,
+      HealthStatus: 0,
     });
     expect(ServiceAccounts).toEqual({ "spiffe://cluster.local/ns/bookinfo/sa/bookinfo-reviews": {} });
     expect(await getJson("/debug/endpointShardz")).toEqual(byHost);

@@ -78,16 +78,17 @@ function describeProxy(snapshot: Snapshot, proxy: MeshProxy): Subject {
   };
 }
 
-// By address, but only within the proxy's own namespace: an address may be claimed, or be one of a shared network.
+// Always within the proxy's own namespace: an address may be claimed, or be one of a shared network. Several workloads may
+// share an address (pods of the host's network, entries of one machine); then the node id names the one that is meant.
 function findWorkload(snapshot: Snapshot, proxy: MeshProxy): Workload | undefined {
+  const dot = proxy.id.indexOf(".");
+  const named = dot < 0 ? undefined : snapshot.workloads.find(proxy.namespace, proxy.id.slice(0, dot));
+  if (named?.addresses.some((address) => proxy.addresses.includes(address)) === true) return named;
   for (const address of proxy.addresses) {
     const workload = snapshot.workloads.byAddress(address);
     if (workload?.namespace === proxy.namespace) return workload;
   }
-  // Pods of the host's network share their address; the node id names the pod.
-  const dot = proxy.id.indexOf(".");
-  const named = dot < 0 ? undefined : snapshot.workloads.find(proxy.namespace, proxy.id.slice(0, dot));
-  return named?.addresses.some((address) => proxy.addresses.includes(address)) === true ? named : undefined;
+  return undefined;
 }
 
 function deriveScopeFields(subject: Subject): Omit<ScopeKey, "id"> {
