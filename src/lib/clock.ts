@@ -41,3 +41,8 @@ export const systemClock: Clock = {
 export function formatInstant(epochMs: number): string {
   return new Date(epochMs).toISOString();
 }
+
+/** The instant (milliseconds since the epoch) in the platform's form, for packages that ask for it. */
+export function dateOf(epochMs: number): Date {
+  return new Date(epochMs);
+}

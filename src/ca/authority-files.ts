@@ -1,0 +1,99 @@
+/** Stores of an authority for use without a cluster. */
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Clock } from "../lib/clock.ts";
+import { type Authority, createRootAuthority, parseAuthority } from "./authority.ts";
+import { type AuthorityStore, AuthorityStoreError } from "./authority-store.ts";
+import { CertificateError } from "./certificate.ts";
+
+export interface LocalAuthorityOptions {
+  /** Trust domain, for the root's subject. */
+  readonly organization: string;
+  readonly clock: Clock;
+  /** Life of a root that is made. */
+  readonly rootLifetimeMs: number;
+}
+
+/** A store that forgets its authority with the process. */
+export function createMemoryAuthorityStore({
+  organization,
+  clock,
+  rootLifetimeMs,
+}: LocalAuthorityOptions): AuthorityStore {
+  let made: Promise<Authority> | undefined;
+  return {
+    load() {
+      made ??= createRootAuthority({ organization, lifetimeMs: rootLifetimeMs, nowMs: clock.now() });
+      return made;
+    },
+  };
+}
+
+/**
+ * A store in a directory of its own, with the file names of Istio's Secret: ca-cert.pem, ca-key.pem (readable by its owner
+ * alone), and optionally cert-chain.pem and root-cert.pem. The directory appears whole or not at all, so that two
+ * processes that start at once have one root.
+ */
+export function createFileAuthorityStore(directory: string, options: LocalAuthorityOptions): AuthorityStore {
+  return {
+    async load() {
+      const found = await readAuthority(directory, options.clock.now());
+      if (found !== undefined) return found;
+      const { organization, rootLifetimeMs: lifetimeMs, clock } = options;
+      const made = await createRootAuthority({ organization, lifetimeMs, nowMs: clock.now() });
+      if (await writeAuthority(directory, made)) return made;
+      const others = await readAuthority(directory, clock.now());
+      if (others === undefined) throw new AuthorityStoreError(`${directory} holds other files and no CA certificate`);
+      return others;
+    },
+  };
+}
+
+/** Undefined where neither certificate nor key is there. */
+async function readAuthority(directory: string, nowMs: number): Promise<Authority | undefined> {
+  const names = ["ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"];
+  const [certificate, privateKey, chain, roots] = await Promise.all(
+    names.map((name) => readText(join(directory, name))),
+  );
+  if (certificate === undefined && privateKey === undefined) return undefined;
+  if (certificate === undefined || privateKey === undefined)
+    throw new AuthorityStoreError(`${directory} needs both ca-cert.pem and ca-key.pem; it is left as it is`);
+  try {
+    return parseAuthority({ certificate, privateKey, chain: chain ?? "", roots: roots ?? "" }, nowMs);
+  } catch (cause: unknown) {
+    if (!(cause instanceof CertificateError)) throw cause;
+    throw new AuthorityStoreError(`${directory} cannot be used: ${cause.message}; it is left as it is`, { cause });
+  }
+}
+
+async function readText(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause: unknown) {
+    if (hasCode(cause, "ENOENT")) return undefined;
+    throw cause;
+  }
+}
+
+/** False where another process was faster. */
+async function writeAuthority(directory: string, authority: Authority): Promise<boolean> {
+  await mkdir(dirname(directory), { recursive: true });
+  const draft = await mkdtemp(`${directory}.new-`);
+  try {
+    await chmod(draft, 0o700);
+    await writeFile(join(draft, "ca-cert.pem"), authority.certificate, { mode: 0o644 });
+    await writeFile(join(draft, "root-cert.pem"), authority.roots, { mode: 0o644 });
+    await writeFile(join(draft, "ca-key.pem"), authority.privateKey.reveal(), { mode: 0o600 });
+    // Takes the place of an empty directory, and fails where there is anything in it.
+    await rename(draft, directory);
+    return true;
+  } catch (cause: unknown) {
+    if (hasCode(cause, "ENOTEMPTY") || hasCode(cause, "EEXIST")) return false;
+    throw cause;
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+const hasCode = (cause: unknown, code: string): boolean =>
+  cause instanceof Error && "code" in cause && cause.code === code;

@@ -1,0 +1,111 @@
+/** A certificate and key that somebody else renews in files, such as a mounted Secret. */
+import { type FSWatcher, watch } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Clock, Timer } from "../lib/clock.ts";
+import type { Log } from "../lib/log.ts";
+import { checkPair, formatCertificate, parseCertificates, parsePrivateKey } from "./certificate.ts";
+import { SecretText } from "./secret-text.ts";
+import type { ServingCertificate } from "./serving-certificate.ts";
+
+export interface TlsFiles {
+  /** The certificate, and those between it and the root. */
+  readonly certFile: string;
+  readonly keyFile: string;
+  /** The roots that clients trust. */
+  readonly caFile: string;
+}
+
+/** Reads the files. Rejects with CertificateError where they do not fit together, or the certificate does not hold now. */
+export async function loadTlsFiles(files: TlsFiles, nowMs: number): Promise<ServingCertificate> {
+  const [cert, key, ca] = await Promise.all(
+    [files.certFile, files.keyFile, files.caFile].map((file) => readFile(file, "utf8")),
+  );
+  const chain = parseCertificates(cert ?? "", files.certFile);
+  const privateKey = parsePrivateKey(key ?? "", files.keyFile);
+  checkPair(chain[0], privateKey, nowMs);
+  return {
+    chain: chain.map(formatCertificate).join(""),
+    privateKey: new SecretText(privateKey.export({ type: "pkcs8", format: "pem" }).toString()),
+    roots: parseCertificates(ca ?? "", files.caFile)
+      .map(formatCertificate)
+      .join(""),
+    notBeforeMs: chain[0].validFromDate.getTime(),
+    notAfterMs: chain[0].validToDate.getTime(),
+  };
+}
+
+export interface WatchTlsFilesOptions {
+  readonly files: TlsFiles;
+  readonly first: ServingCertificate;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly onChange: (next: ServingCertificate) => void;
+}
+
+/** Writers take a moment, and a mounted Secret is swapped in several steps. */
+const settleMs = 100;
+/** Watching can miss changes (network file systems): the files are read now and then in any case. */
+const rescanMs = 60_000;
+
+/** Reads the files again when they change. Half-written or wrong ones leave the old ones in use. The answer ends it. */
+export function watchTlsFiles({ files, first, clock, log, onChange }: WatchTlsFilesOptions): () => void {
+  let current = first;
+  let timer: Timer | undefined;
+  let isStopped = false;
+  let lastProblem = "";
+  const plan = (delayMs: number): void => {
+    timer?.close();
+    if (isStopped) return;
+    timer = clock.after(delayMs, () => {
+      timer = undefined;
+      void reload();
+    });
+  };
+  const reload = async (): Promise<void> => {
+    try {
+      const next = await loadTlsFiles(files, clock.now());
+      lastProblem = "";
+      if (!isStopped && !isSame(next, current)) {
+        current = next;
+        onChange(next);
+      }
+    } catch (error: unknown) {
+      const problem = error instanceof Error ? error.message : String(error);
+      if (problem !== lastProblem)
+        log.warn("the files of the serving certificate cannot be used; the old ones stay", { error });
+      lastProblem = problem;
+    }
+    // What happened meanwhile has planned the next look already.
+    if (timer === undefined) plan(rescanMs);
+  };
+  // Directories, not files: a renamed file or a swapped link is seen there.
+  const directories = new Set([files.certFile, files.keyFile, files.caFile].map((file) => dirname(file)));
+  const watchers = [...directories].flatMap((directory) => watchDirectory(directory, () => plan(settleMs), log));
+  plan(rescanMs);
+  return () => {
+    isStopped = true;
+    timer?.close();
+    for (const watcher of watchers) watcher.close();
+  };
+}
+
+function watchDirectory(directory: string, onEvent: () => void, log: Log): readonly FSWatcher[] {
+  const warn = (error: unknown): void =>
+    log.warn("a directory cannot be watched; it is read every minute", { directory, error });
+  try {
+    const watcher = watch(directory, { persistent: false }, onEvent);
+    watcher.on("error", (error) => {
+      warn(error);
+      watcher.close();
+    });
+    return [watcher];
+  } catch (error: unknown) {
+    warn(error);
+    return [];
+  }
+}
+
+function isSame(a: ServingCertificate, b: ServingCertificate): boolean {
+  return a.chain === b.chain && a.roots === b.roots && a.privateKey.reveal() === b.privateKey.reveal();
+}
