@@ -1,0 +1,117 @@
+{{/* Revision as labels and the control plane know it. */}}
+{{- define "meltemi.revision" -}}
+{{- .Values.revision | default "default" -}}
+{{- end -}}
+
+{{/* Name of namespaced objects: "meltemi", with the revision where there is one. */}}
+{{- define "meltemi.name" -}}
+{{- if .Values.revision -}}meltemi-{{ .Values.revision }}{{- else -}}meltemi{{- end -}}
+{{- end -}}
+
+{{/* Name of cluster-wide objects: two releases in different namespaces must not share them. */}}
+{{- define "meltemi.clusterName" -}}
+{{- include "meltemi.name" . }}-{{ .Release.Namespace -}}
+{{- end -}}
+
+{{- define "meltemi.validatorName" -}}
+{{- if .Values.revision -}}
+meltemi-validator-{{ .Values.revision }}-{{ .Release.Namespace }}
+{{- else -}}
+meltemi-validator-{{ .Release.Namespace }}
+{{- end -}}
+{{- end -}}
+
+{{/* Istio's name for the ConfigMap of the mesh. */}}
+{{- define "meltemi.meshConfigMapName" -}}
+{{- if .Values.revision -}}istio-{{ .Values.revision }}{{- else -}}istio{{- end -}}
+{{- end -}}
+
+{{- define "meltemi.selectorLabels" -}}
+app.kubernetes.io/name: meltemi
+app.kubernetes.io/instance: {{ .Release.Name }}
+istio.io/rev: {{ include "meltemi.revision" . }}
+{{- end -}}
+
+{{- define "meltemi.labels" -}}
+{{ include "meltemi.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/component: control-plane
+app.kubernetes.io/part-of: meltemi
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "meltemi.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{/* Options for Node: three quarters of the memory limit as heap, in MiB, then those of the values. */}}
+{{- define "meltemi.nodeOptions" -}}
+{{- $options := list -}}
+{{- $limit := dig "limits" "memory" "" .Values.resources | toString -}}
+{{- if $limit -}}
+{{- $form := "^([0-9]+(?:\\.[0-9]+)?(?:e\\+?[0-9]+)?)(Ki|Mi|Gi|Ti|k|M|G|T)?$" -}}
+{{- if not (regexMatch $form $limit) -}}
+{{- fail (printf "resources.limits.memory: %q is not a quantity such as 2Gi, 1500Mi or 2G" $limit) -}}
+{{- end -}}
+{{- $bytes := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $number := regexReplaceAll $form $limit "${1}" | float64 -}}
+{{- $unit := get $bytes (regexReplaceAll $form $limit "${2}") -}}
+{{- $heap := divf (mulf $number $unit 0.75) 1048576 | floor | int64 -}}
+{{- if lt $heap 64 -}}
+{{- fail (printf "resources.limits.memory: %s leaves a heap of %d MiB; the control plane needs 64 MiB or more" $limit $heap) -}}
+{{- end -}}
+{{- $options = append $options (printf "--max-old-space-size=%d" $heap) -}}
+{{- end -}}
+{{- concat $options .Values.nodeOptions | join " " -}}
+{{- end -}}
+
+{{/*
+The failure policy of a webhook, as [root, name of the webhook]. Where the values leave it to the control plane, an
+upgrade keeps what the control plane has set by now, because to write Ignore again would open the door until its next
+self-test.
+*/}}
+{{- define "meltemi.failurePolicy" -}}
+{{- $root := index . 0 -}}
+{{- $name := index . 1 -}}
+{{- $policy := $root.Values.validation.failurePolicy -}}
+{{- if not $policy -}}
+{{- $live := lookup "admissionregistration.k8s.io/v1" "ValidatingWebhookConfiguration" "" (include "meltemi.validatorName" $root) -}}
+{{- range $webhook := $live.webhooks -}}
+{{- if eq $webhook.name $name -}}{{- $policy = $webhook.failurePolicy -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $policy | default "Ignore" -}}
+{{- end -}}
+
+{{/* Kinds of Istio as {group: {versions, plurals}}: what is watched, what is validated and what has a status. */}}
+{{- define "meltemi.istioKinds" -}}
+networking.istio.io:
+  versions: [v1, v1beta1, v1alpha3]
+  plurals: [destinationrules, envoyfilters, gateways, proxyconfigs, serviceentries, sidecars, virtualservices, workloadentries, workloadgroups]
+security.istio.io:
+  versions: [v1, v1beta1]
+  plurals: [authorizationpolicies, peerauthentications, requestauthentications]
+telemetry.istio.io:
+  versions: [v1, v1alpha1]
+  plurals: [telemetries]
+extensions.istio.io:
+  versions: [v1alpha1]
+  plurals: [trafficextensions, wasmplugins]
+{{- end -}}
+
+{{/* The service account as subject of a binding. */}}
+{{- define "meltemi.subject" -}}
+- kind: ServiceAccount
+  name: {{ include "meltemi.name" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end -}}
+
+{{/* Name of the Lease that says which replica leads. */}}
+{{- define "meltemi.leaseName" -}}
+{{- if .Values.revision -}}meltemi-leader-{{ .Values.revision }}{{- else -}}meltemi-leader{{- end -}}
+{{- end -}}
