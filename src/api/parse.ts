@@ -1,10 +1,10 @@
 /** From a raw Kubernetes-shaped object, of unknown content, to an object of the mesh and what is to be said about it. */
 import type { Message, ObjectRef, Position } from "../lib/message.ts";
 import { compileSchema, type SchemaCheck } from "./check-schema.ts";
-import { type DestinationRuleSpec, destinationRuleSchema } from "./destination-rule/schema.ts";
+import type { DestinationRuleSpec } from "./destination-rule/schema.ts";
 import { validateDestinationRule } from "./destination-rule/validate.ts";
 import { createFindings, type Finding, formatPath, type Path } from "./findings.ts";
-import { type GatewaySpec, gatewaySchema } from "./gateway/schema.ts";
+import type { GatewaySpec } from "./gateway/schema.ts";
 import { validateGateway } from "./gateway/validate.ts";
 import type { MeshObject } from "./kinds.ts";
 import {
@@ -21,16 +21,17 @@ import { convertKubeObject } from "./kubernetes/convert.ts";
 import { parseMetadata } from "./metadata.ts";
 import { findNearestWord } from "./nearest-word.ts";
 import type { ObjectMeta } from "./object.ts";
-import { type PeerAuthenticationSpec, peerAuthenticationSchema } from "./peer-authentication/schema.ts";
+import type { PeerAuthenticationSpec } from "./peer-authentication/schema.ts";
 import { validatePeerAuthentication } from "./peer-authentication/validate.ts";
 import { copyPlain, describeType } from "./plain-value.ts";
-import { type ServiceEntrySpec, serviceEntrySchema } from "./service-entry/schema.ts";
+import type { ServiceEntrySpec } from "./service-entry/schema.ts";
 import { validateServiceEntry } from "./service-entry/validate.ts";
-import { type SidecarSpec, sidecarSchema } from "./sidecar/schema.ts";
+import type { SidecarSpec } from "./sidecar/schema.ts";
 import { validateSidecar } from "./sidecar/validate.ts";
-import { type VirtualServiceSpec, virtualServiceSchema } from "./virtual-service/schema.ts";
+import { specSchemas } from "./spec-schemas.ts";
+import type { VirtualServiceSpec } from "./virtual-service/schema.ts";
 import { validateVirtualService } from "./virtual-service/validate.ts";
-import { type WorkloadEntrySpec, workloadEntrySchema } from "./workload-entry/schema.ts";
+import type { WorkloadEntrySpec } from "./workload-entry/schema.ts";
 import { validateWorkloadEntry } from "./workload-entry/validate.ts";
 
 export interface ParseOptions {
@@ -65,13 +66,13 @@ type KindChecks = {
 };
 
 const kindChecks: KindChecks = {
-  VirtualService: { schema: compileSchema(virtualServiceSchema), validate: validateVirtualService },
-  DestinationRule: { schema: compileSchema(destinationRuleSchema), validate: validateDestinationRule },
-  Gateway: { schema: compileSchema(gatewaySchema), validate: validateGateway },
-  ServiceEntry: { schema: compileSchema(serviceEntrySchema), validate: validateServiceEntry },
-  WorkloadEntry: { schema: compileSchema(workloadEntrySchema), validate: validateWorkloadEntry },
-  Sidecar: { schema: compileSchema(sidecarSchema), validate: validateSidecar },
-  PeerAuthentication: { schema: compileSchema(peerAuthenticationSchema), validate: validatePeerAuthentication },
+  VirtualService: { schema: compileSchema(specSchemas.VirtualService), validate: validateVirtualService },
+  DestinationRule: { schema: compileSchema(specSchemas.DestinationRule), validate: validateDestinationRule },
+  Gateway: { schema: compileSchema(specSchemas.Gateway), validate: validateGateway },
+  ServiceEntry: { schema: compileSchema(specSchemas.ServiceEntry), validate: validateServiceEntry },
+  WorkloadEntry: { schema: compileSchema(specSchemas.WorkloadEntry), validate: validateWorkloadEntry },
+  Sidecar: { schema: compileSchema(specSchemas.Sidecar), validate: validateSidecar },
+  PeerAuthentication: { schema: compileSchema(specSchemas.PeerAuthentication), validate: validatePeerAuthentication },
 };
 
 /** Most objects in one List, and levels of Lists in Lists. */

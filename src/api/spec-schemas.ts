@@ -1,0 +1,20 @@
+/** The schema of the spec of every Istio kind: what users write is checked against it, and the CRDs are made of it. */
+import type { TSchema } from "typebox";
+import { destinationRuleSchema } from "./destination-rule/schema.ts";
+import { gatewaySchema } from "./gateway/schema.ts";
+import type { IstioKind } from "./known-kinds.ts";
+import { peerAuthenticationSchema } from "./peer-authentication/schema.ts";
+import { serviceEntrySchema } from "./service-entry/schema.ts";
+import { sidecarSchema } from "./sidecar/schema.ts";
+import { virtualServiceSchema } from "./virtual-service/schema.ts";
+import { workloadEntrySchema } from "./workload-entry/schema.ts";
+
+export const specSchemas = {
+  VirtualService: virtualServiceSchema,
+  DestinationRule: destinationRuleSchema,
+  Gateway: gatewaySchema,
+  ServiceEntry: serviceEntrySchema,
+  WorkloadEntry: workloadEntrySchema,
+  Sidecar: sidecarSchema,
+  PeerAuthentication: peerAuthenticationSchema,
+} as const satisfies Readonly<Record<IstioKind, TSchema>>;
