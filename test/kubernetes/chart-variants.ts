@@ -249,10 +249,10 @@ const networkVariants: Readonly<Record<string, ChartVariant>> = {
     a: "b",
   }),
   "families of addresses": {
-    values: { service: { ipFamilyPolicy: "PreferDualStack", ipFamilies: ["IPv4", "IPv6"] } },
+    values: { service: { ipFamilyPolicy: "SingleStack", ipFamilies: ["IPv4"] } },
     check: (manifests) => {
       const spec = valueAt(findManifest(manifests, "Service"), "spec");
-      expect(spec).toMatchObject({ ipFamilyPolicy: "PreferDualStack", ipFamilies: ["IPv4", "IPv6"] });
+      expect(spec).toMatchObject({ ipFamilyPolicy: "SingleStack", ipFamilies: ["IPv4"] });
     },
   },
   "a second service with Istio's name": {
