@@ -1,27 +1,15 @@
 /**
  * Checks a value against a schema and says what is wrong in words for people. The compiled TypeBox check decides; this
  * walk over the schema only explains, and knows just the part of JSON Schema that src/api/schema-fields.ts writes.
+ * Before, the value is brought into the form that the schema describes: see read-proto-json.ts.
  */
 import type { TSchema } from "typebox";
 import { Compile } from "typebox/compile";
 import type { Findings, Path } from "./findings.ts";
 import { findNearestWord } from "./nearest-word.ts";
 import { describeType, type PlainValue } from "./plain-value.ts";
+import { isList, isObject, mapNodeOf, nodeOf, readProtoJson, type SchemaNode } from "./read-proto-json.ts";
 import { durationPattern } from "./schema-fields.ts";
-
-interface SchemaNode {
-  readonly type?: string;
-  readonly properties?: { readonly [name: string]: SchemaNode };
-  readonly patternProperties?: { readonly [pattern: string]: SchemaNode };
-  readonly additionalProperties?: boolean;
-  readonly required?: readonly string[];
-  readonly items?: SchemaNode;
-  readonly enum?: readonly string[];
-  readonly pattern?: string;
-  readonly minLength?: number;
-  readonly minimum?: number;
-  readonly maximum?: number;
-}
 
 export interface SchemaCheckOptions {
   /** Level of fields that the schema does not know; "error" unless told. They are dropped from the value in any case. */
@@ -42,9 +30,13 @@ export function compileSchema(schema: TSchema, options: SchemaCheckOptions = {})
   const level = options.unknownFields ?? "error";
   return {
     check(value, path, findings) {
-      const cleaned = clean(schema as SchemaNode, value, { path, findings, level });
+      const cleaned = readProtoJson(schema as SchemaNode, value, {
+        path,
+        findings,
+        unknown: (at, keys, key) => reportUnknown(at, keys, { key, findings, level }),
+      });
       if (validator.Check(cleaned)) return cleaned;
-      explain(schema as SchemaNode, cleaned, { path, findings, level });
+      explain(schema as SchemaNode, cleaned, { path, findings });
       // The walk may know less than the compiled check: never let a bad value through without a word.
       if (!findings.all.some((finding) => finding.level === "error")) {
         findings.error(path, validator.Errors(cleaned)[0]?.message ?? "does not fit the schema", "schema");
@@ -57,47 +49,21 @@ export function compileSchema(schema: TSchema, options: SchemaCheckOptions = {})
 interface Walk {
   readonly path: Path;
   readonly findings: Findings;
-  readonly level: "error" | "warning";
 }
 
 const below = (walk: Walk, step: string | number): Walk => ({ ...walk, path: [...walk.path, step] });
-const isList = (value: PlainValue): value is readonly PlainValue[] => Array.isArray(value);
-const isObject = (value: PlainValue): value is { readonly [key: string]: PlainValue } =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
-/**
- * Drops fields that are null, as protobuf's JSON reads them (an absent field), and fields that the schema does not
- * know, after reporting those. Null stays where it has a place of its own: in lists and as a value of a map.
- */
-function clean(schema: SchemaNode, value: PlainValue, walk: Walk): PlainValue {
-  if (isList(value)) {
-    const item = schema.items;
-    return item === undefined ? value : value.map((element, index) => clean(item, element, below(walk, index)));
-  }
-  if (!isObject(value)) return value;
-  const result: { [key: string]: PlainValue } = {};
-  for (const [key, field] of Object.entries(value)) {
-    const known = ownNode(schema.properties, key);
-    const mapped = schema.patternProperties?.["^.*$"];
-    if (known !== undefined) {
-      if (field !== null) result[key] = clean(known, field, below(walk, key));
-    } else if (mapped !== undefined) result[key] = clean(mapped, field, below(walk, key));
-    else if (schema.additionalProperties === false) reportUnknown(schema, key, walk);
-    else result[key] = field;
-  }
-  return result;
+interface UnknownKey {
+  readonly key: string;
+  readonly findings: Findings;
+  readonly level: "error" | "warning";
 }
 
-function ownNode(nodes: SchemaNode["properties"], key: string): SchemaNode | undefined {
-  return nodes !== undefined && Object.hasOwn(nodes, key) ? nodes[key] : undefined;
-}
-
-function reportUnknown(schema: SchemaNode, key: string, walk: Walk): void {
-  const known = Object.keys(schema.properties ?? {});
+function reportUnknown(path: Path, known: readonly string[], { key, findings, level }: UnknownKey): void {
   const nearest = findNearestWord(key, known);
   const shown = key.length > 100 ? `${key.slice(0, 100)}…` : key;
   const hint = nearest === undefined ? "" : `, did you mean "${nearest}"?`;
-  walk.findings[walk.level]([...walk.path, key], `unknown field "${shown}"${hint}`, "unknown-field");
+  findings[level]([...path, key], `unknown field "${shown}"${hint}`, "unknown-field");
 }
 
 function explain(schema: SchemaNode, value: PlainValue, walk: Walk): void {
@@ -121,7 +87,7 @@ function explainObject(schema: SchemaNode, value: { readonly [key: string]: Plai
     if (!Object.hasOwn(value, name)) walk.findings.error([...walk.path, name], "is required", "required");
   }
   for (const [key, field] of Object.entries(value)) {
-    const node = ownNode(schema.properties, key) ?? schema.patternProperties?.["^.*$"];
+    const node = nodeOf(schema, key) ?? mapNodeOf(schema);
     if (node !== undefined) explain(node, field, below(walk, key));
   }
 }
@@ -154,8 +120,5 @@ function hasType(type: string, value: PlainValue): boolean {
 function numericHint(type: string, value: PlainValue): string {
   if (type === "string" && typeof value === "number") return ` (write "${value}" in quotes)`;
   if (type === "string" && typeof value === "boolean") return ` (write "${value}" in quotes)`;
-  if ((type === "integer" || type === "number") && typeof value === "string" && /^[0-9]+$/.test(value)) {
-    return ` (write ${value} without quotes)`;
-  }
   return type === "integer" && typeof value === "number" ? " with decimals" : "";
 }

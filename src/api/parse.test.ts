@@ -29,9 +29,9 @@ const cases: readonly (readonly [name: string, text: string, expected: readonly 
     ['error 6:3 spec.zzzzzz: unknown field "zzzzzz"'],
   ],
   [
-    "a number in quotes",
-    virtualService('  hosts: [a]\n  http:\n  - route:\n    - destination: {host: a}\n      weight: "10"\n'),
-    ["error 9:7 spec.http[0].route[0].weight: must be an integer, not a string (write 10 without quotes)"],
+    "a number in quotes that is none",
+    virtualService('  hosts: [a]\n  http:\n  - route:\n    - destination: {host: a}\n      weight: "1.5"\n'),
+    ["error 9:7 spec.http[0].route[0].weight: must be an integer, not a string"],
   ],
   [
     "a number where text belongs",

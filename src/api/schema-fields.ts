@@ -39,7 +39,7 @@ export const uint64 = (description: string) => Type.Integer({ description, minim
  * A duration in Go's notation: decimal numbers with units, such as "1h30m", "5s" or "0.5s". Istio reads both this and
  * the seconds-only notation of protobuf, which is a part of it.
  */
-export const durationPattern = "^-?([0-9]+(\\.[0-9]*)?(ns|us|µs|ms|s|m|h)|\\.[0-9]+(ns|us|µs|ms|s|m|h))+$|^-?0$";
+export const durationPattern = "^[-+]?(([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$|^[-+]?0$";
 export const duration = (description: string) => Type.String({ description, pattern: durationPattern });
 
 /** A list of items of one kind. */

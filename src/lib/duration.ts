@@ -4,18 +4,19 @@ const unitMs: ReadonlyMap<string, number> = new Map([
   ["ns", 1e-6],
   ["us", 1e-3],
   ["µs", 1e-3],
+  ["μs", 1e-3],
   ["ms", 1],
   ["s", 1000],
   ["m", 60_000],
   ["h", 3_600_000],
 ]);
 
-const partPattern = /(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)/g;
-const wholePattern = /^-?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))+$/;
+const partPattern = /(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g;
+const wholePattern = /^[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/;
 
 /** Parses a duration to milliseconds (fractions down to the nanosecond); undefined where it is none. */
 export function parseDuration(text: string): number | undefined {
-  if (text === "0" || text === "-0") return 0;
+  if (/^[-+]?0$/.test(text)) return 0;
   if (!wholePattern.test(text)) return undefined;
   let total = 0;
   for (const [, amount = "0", unit = "ms"] of text.matchAll(partPattern))
