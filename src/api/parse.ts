@@ -1,5 +1,6 @@
 /** From a raw Kubernetes-shaped object, of unknown content, to an object of the mesh and what is to be said about it. */
 import type { Message, ObjectRef, Position } from "../lib/message.ts";
+import { checkAnnotations } from "./check-annotations.ts";
 import { compileSchema, type SchemaCheck } from "./check-schema.ts";
 import type { DestinationRuleSpec } from "./destination-rule/schema.ts";
 import { validateDestinationRule } from "./destination-rule/validate.ts";
@@ -61,7 +62,7 @@ interface SpecOf {
 type KindChecks = {
   readonly [Kind in IstioKind]: {
     readonly schema: SchemaCheck;
-    readonly validate: (spec: SpecOf[Kind]) => readonly Finding[];
+    readonly validate: (spec: SpecOf[Kind], meta: ObjectMeta) => readonly Finding[];
   };
 };
 
@@ -129,9 +130,10 @@ function parseIstioObject(
   const spec = plain === undefined ? undefined : checks.schema.check(plain, ["spec"], findings);
   if (spec === undefined) return finish(identity.ref, [...identity.findings, ...findings.all], context);
   // The schema has just proved the type; TypeScript cannot follow a table indexed by kind.
-  const validate = checks.validate as (spec: unknown) => readonly Finding[];
+  const validate = checks.validate as (spec: unknown, meta: ObjectMeta) => readonly Finding[];
   const object = { kind, apiVersion: context.apiVersion, meta: identity.meta, spec } as unknown as MeshObject;
-  return finish(identity.ref, [...identity.findings, ...findings.all, ...validate(spec)], {
+  const checked = [...checkAnnotations(kind, identity.meta.annotations), ...validate(spec, identity.meta)];
+  return finish(identity.ref, [...identity.findings, ...findings.all, ...checked], {
     object,
     options: context.options,
   });
