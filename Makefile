@@ -7,13 +7,16 @@ machine_path := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cluster-programs check golden parity envoy-parity fuzz bench build
+.PHONY: help run run-kubernetes test cluster-programs check golden parity envoy-parity fuzz bench build
 
 help: ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## Run the Bookinfo mesh on this machine until Ctrl-C (CONFIG_DIR=dir: with another configuration)
 	@node tools/run/run.ts
+
+run-kubernetes: build ## Run the same mesh with its configuration in a real API server; prints its kubeconfig
+	@node tools/run/run-kubernetes.ts
 
 test: build cluster-programs ## Run every test; the last line counts them
 	@npm test --silent

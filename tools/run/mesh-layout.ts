@@ -19,7 +19,8 @@ export interface WorkloadLayout {
   };
 }
 
-export const controlPlanePorts = { grpc: 15010, http: 8081, monitoring: 15014 } as const;
+/** Where the control plane listens; `webhook` only in `make run-kubernetes`. */
+export const controlPlanePorts = { grpc: 15010, http: 8081, monitoring: 15014, webhook: 15017 } as const;
 export const gatewayPort = 8080;
 
 export const gateway: WorkloadLayout = {
@@ -55,8 +56,14 @@ function bookinfo(number: number, app: string, version: string): WorkloadLayout 
   };
 }
 
+/** A port and who listens on it. */
+export interface PortOwner {
+  readonly port: number;
+  readonly owner: string;
+}
+
 /** Every port with its owner, to say who needs one that is taken. */
-export function listPorts(): readonly { readonly port: number; readonly owner: string }[] {
+export function listPorts(): readonly PortOwner[] {
   const { grpc, http, monitoring } = controlPlanePorts;
   const controlPlane = [grpc, http, monitoring].map((port) => ({ port, owner: "the control plane" }));
   const mesh = workloads.flatMap(({ name, adminPort, proxyPorts, app }) => [

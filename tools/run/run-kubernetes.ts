@@ -1,0 +1,124 @@
+/**
+ * `make run-kubernetes`: the Bookinfo mesh with its configuration in a real API server (etcd and kube-apiserver as plain
+ * processes, no containers), so that kubectl changes it. The control plane has the rights that the chart gives it, and
+ * its webhook validates what is applied.
+ */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseAllDocuments, stringify as stringifyYaml } from "yaml";
+import { type Cluster, startCluster } from "../cluster/cluster.ts";
+import { clusterPrograms } from "../cluster/programs.ts";
+import { envoyBinary } from "../envoy/fetch.ts";
+import { controlPlanePorts, gatewayPort } from "./mesh-layout.ts";
+import {
+  checkPorts,
+  createRun,
+  prepareFolder,
+  runFolder,
+  runProgram,
+  sampleDir,
+  say,
+  startControlPlane,
+  startWorkloads,
+  step,
+  waitFor,
+} from "./mesh-run.ts";
+
+const namespace = "istio-system";
+const chart = "manifests/chart";
+
+await runProgram(async () => {
+  say("Setting up");
+  const envoy = await envoyBinary(step);
+  const programs = await clusterPrograms(step);
+  await checkPorts([{ port: controlPlanePorts.webhook, owner: "the webhook of the control plane" }]);
+  prepareFolder();
+  let cluster: Cluster | undefined;
+  const processes = createRun(async () => cluster?.stop());
+
+  say("Starting the API server");
+  cluster = await startCluster({ folder: join(runFolder, "cluster") });
+  step(`${cluster.url}, its log is ${join(runFolder, "cluster", "kube-apiserver.log")}`);
+  await installMesh(cluster);
+
+  say("Starting the mesh");
+  const kubeconfig = await cluster.kubeconfigOf(namespace, "meltemi");
+  const webhook = ["--httpsAddr", `127.0.0.1:${controlPlanePorts.webhook}`];
+  await startControlPlane(processes, ["--kubeconfig", kubeconfig, ...webhook]);
+  await applyConfiguration(cluster);
+  await startWorkloads(processes, envoy);
+  await waitFor("the product page", `http://127.0.0.1:${gatewayPort}/productpage`);
+  printInvitation(cluster.kubeconfig, programs.kubectl);
+});
+
+/** Namespaces, CRDs, and from the chart what belongs to the API: account, roles, mesh settings, webhook. */
+async function installMesh(cluster: Cluster): Promise<void> {
+  await apply(cluster, "manifests/crds");
+  await cluster.kubectl(["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]);
+  step(`${readdirSync("manifests/crds").length} kinds of Istio are known to it`);
+  await cluster.kubectl(["apply", "--server-side", "-f", "-"], namespacesOfSample());
+  const manifest = join(runFolder, "control-plane.yaml");
+  writeFileSync(manifest, adaptToLocalProcess(await cluster.helm(["template", "meltemi", chart, "-n", namespace])));
+  await apply(cluster, manifest);
+}
+
+/** Everything after the namespaces goes through the webhook, as it would in anybody's cluster. */
+async function applyConfiguration(cluster: Cluster): Promise<void> {
+  for (const file of readdirSync(sampleDir).filter((name) => name.endsWith(".yaml")))
+    await apply(cluster, join(sampleDir, file));
+  step(`applied ${sampleDir}`);
+}
+
+function apply(cluster: Cluster, path: string): Promise<string> {
+  return cluster.kubectl(["apply", "--server-side", "-f", path]);
+}
+
+function namespacesOfSample(): string {
+  const documents = parseAllDocuments(readFileSync(join(sampleDir, "mesh.yaml"), "utf8"));
+  return documents
+    .map((document) => document.toJS() as { readonly kind: string })
+    .filter(({ kind }) => kind === "Namespace")
+    .map((object) => stringifyYaml(object))
+    .join("---\n");
+}
+
+interface Manifest {
+  readonly kind: string;
+  readonly webhooks?: readonly object[];
+}
+
+/** The control plane is a process of this machine here: nothing of the chart that needs a node, and a webhook by address. */
+function adaptToLocalProcess(rendered: string): string {
+  const needsNode = ["Deployment", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler", "NetworkPolicy"];
+  return parseAllDocuments(rendered)
+    .map((document) => document.toJS() as Manifest | null)
+    .filter((manifest) => manifest !== null && !needsNode.includes(manifest.kind))
+    .map((manifest) => stringifyYaml(manifest?.webhooks === undefined ? manifest : withAddress(manifest)))
+    .join("---\n");
+}
+
+function withAddress(manifest: Manifest): object {
+  const url = `https://127.0.0.1:${controlPlanePorts.webhook}/validate`;
+  return { ...manifest, webhooks: manifest.webhooks?.map((webhook) => ({ ...webhook, clientConfig: { url } })) };
+}
+
+function printInvitation(kubeconfig: string, kubectl: string): void {
+  const debug = `127.0.0.1:${controlPlanePorts.monitoring}`;
+  say(`
+Open http://127.0.0.1:${gatewayPort}/productpage
+
+Take the API server's credentials in another terminal:
+  export KUBECONFIG=${join(process.cwd(), kubeconfig)}
+Any kubectl will do; if you have none: alias kubectl=${kubectl}
+
+Three things to try:
+  1. kubectl get vs,dr,gw -A
+  2. kubectl edit vs reviews-route -n bookinfo, give v1 the weight 0 and v3 the weight 100, and reload the page: the
+     stars turn red. kubectl get vs reviews-route -n bookinfo -o yaml says on how many proxies that is live. Mistakes
+     are refused with the field and the reason.
+  3. Look at the services that the mesh knows: curl '${debug}/debug/registryz?pretty'
+     (http://${debug}/debug lists all such pages)
+
+Ctrl-C ends everything that was started. Logs are in ${runFolder}/logs.
+`);
+}
