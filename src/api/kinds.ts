@@ -1,3 +1,4 @@
+import type { AuthorizationPolicy } from "./authorization-policy/schema.ts";
 import type { DestinationRule } from "./destination-rule/schema.ts";
 import type { Gateway } from "./gateway/schema.ts";
 import type {
@@ -12,10 +13,14 @@ import type {
   ServiceAccount,
 } from "./kubernetes/types.ts";
 import type { PeerAuthentication } from "./peer-authentication/schema.ts";
+import type { ProxyConfig } from "./proxy-config/schema.ts";
+import type { RequestAuthentication } from "./request-authentication/schema.ts";
 import type { ServiceEntry } from "./service-entry/schema.ts";
 import type { Sidecar } from "./sidecar/schema.ts";
+import type { Telemetry } from "./telemetry/schema.ts";
 import type { VirtualService } from "./virtual-service/schema.ts";
 import type { WorkloadEntry } from "./workload-entry/schema.ts";
+import type { WorkloadGroup } from "./workload-group/schema.ts";
 
 /** Every object that a source can hand over; `kind` tells them apart. */
 export type MeshObject =
@@ -34,7 +39,12 @@ export type MeshObject =
   | ServiceEntry
   | WorkloadEntry
   | Sidecar
-  | PeerAuthentication;
+  | PeerAuthentication
+  | AuthorizationPolicy
+  | RequestAuthentication
+  | Telemetry
+  | ProxyConfig
+  | WorkloadGroup;
 
 export type Kind = MeshObject["kind"];
 export type ObjectOf<K extends Kind> = Extract<MeshObject, { readonly kind: K }>;

@@ -11,6 +11,7 @@ export interface KindInfo {
 }
 
 const networking = ["networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"];
+const security = ["security.istio.io/v1", "security.istio.io/v1beta1"];
 const namespaced = (versions: readonly string[]): KindInfo => ({ versions, isNamespaced: true });
 const ofCluster = (versions: readonly string[]): KindInfo => ({ versions, isNamespaced: false });
 
@@ -33,10 +34,18 @@ export const istioKinds: Readonly<Record<IstioKind, KindInfo>> = {
   ServiceEntry: namespaced(networking),
   WorkloadEntry: namespaced(networking),
   Sidecar: namespaced(networking),
-  PeerAuthentication: namespaced(["security.istio.io/v1", "security.istio.io/v1beta1"]),
+  PeerAuthentication: namespaced(security),
+  AuthorizationPolicy: namespaced(security),
+  RequestAuthentication: namespaced(security),
+  Telemetry: namespaced(["telemetry.istio.io/v1", "telemetry.istio.io/v1alpha1"]),
+  ProxyConfig: namespaced(["networking.istio.io/v1beta1"]),
+  WorkloadGroup: namespaced(networking),
 };
 
-/** Kinds of Istio and of the Kubernetes Gateway API whose meaning is known but not translated. */
+/**
+ * Kinds of Istio and of the Kubernetes Gateway API whose meaning is known but not translated. Those among them that are
+ * Istio kinds are read, checked and kept all the same.
+ */
 export const untranslatedKinds: ReadonlySet<string> = new Set([
   "AuthorizationPolicy",
   "RequestAuthentication",

@@ -1,5 +1,7 @@
 /** From a raw Kubernetes-shaped object, of unknown content, to an object of the mesh and what is to be said about it. */
 import type { Message, ObjectRef, Position } from "../lib/message.ts";
+import type { AuthorizationPolicySpec } from "./authorization-policy/schema.ts";
+import { validateAuthorizationPolicy } from "./authorization-policy/validate.ts";
 import { checkAnnotations } from "./check-annotations.ts";
 import { compileSchema, type SchemaCheck } from "./check-schema.ts";
 import type { DestinationRuleSpec } from "./destination-rule/schema.ts";
@@ -25,15 +27,23 @@ import type { ObjectMeta } from "./object.ts";
 import type { PeerAuthenticationSpec } from "./peer-authentication/schema.ts";
 import { validatePeerAuthentication } from "./peer-authentication/validate.ts";
 import { copyPlain, describeType } from "./plain-value.ts";
+import type { ProxyConfigSpec } from "./proxy-config/schema.ts";
+import { validateProxyConfig } from "./proxy-config/validate.ts";
+import type { RequestAuthenticationSpec } from "./request-authentication/schema.ts";
+import { validateRequestAuthentication } from "./request-authentication/validate.ts";
 import type { ServiceEntrySpec } from "./service-entry/schema.ts";
 import { validateServiceEntry } from "./service-entry/validate.ts";
 import type { SidecarSpec } from "./sidecar/schema.ts";
 import { validateSidecar } from "./sidecar/validate.ts";
 import { specSchemas } from "./spec-schemas.ts";
+import type { TelemetrySpec } from "./telemetry/schema.ts";
+import { validateTelemetry } from "./telemetry/validate.ts";
 import type { VirtualServiceSpec } from "./virtual-service/schema.ts";
 import { validateVirtualService } from "./virtual-service/validate.ts";
 import type { WorkloadEntrySpec } from "./workload-entry/schema.ts";
 import { validateWorkloadEntry } from "./workload-entry/validate.ts";
+import type { WorkloadGroupSpec } from "./workload-group/schema.ts";
+import { validateWorkloadGroup } from "./workload-group/validate.ts";
 
 export interface ParseOptions {
   /** Where a field stands, for objects from files; the nearest field that exists for one that does not. */
@@ -57,6 +67,11 @@ interface SpecOf {
   readonly WorkloadEntry: WorkloadEntrySpec;
   readonly Sidecar: SidecarSpec;
   readonly PeerAuthentication: PeerAuthenticationSpec;
+  readonly AuthorizationPolicy: AuthorizationPolicySpec;
+  readonly RequestAuthentication: RequestAuthenticationSpec;
+  readonly Telemetry: TelemetrySpec;
+  readonly ProxyConfig: ProxyConfigSpec;
+  readonly WorkloadGroup: WorkloadGroupSpec;
 }
 
 type KindChecks = {
@@ -74,6 +89,17 @@ const kindChecks: KindChecks = {
   WorkloadEntry: { schema: compileSchema(specSchemas.WorkloadEntry), validate: validateWorkloadEntry },
   Sidecar: { schema: compileSchema(specSchemas.Sidecar), validate: validateSidecar },
   PeerAuthentication: { schema: compileSchema(specSchemas.PeerAuthentication), validate: validatePeerAuthentication },
+  AuthorizationPolicy: {
+    schema: compileSchema(specSchemas.AuthorizationPolicy),
+    validate: validateAuthorizationPolicy,
+  },
+  RequestAuthentication: {
+    schema: compileSchema(specSchemas.RequestAuthentication),
+    validate: validateRequestAuthentication,
+  },
+  Telemetry: { schema: compileSchema(specSchemas.Telemetry), validate: validateTelemetry },
+  ProxyConfig: { schema: compileSchema(specSchemas.ProxyConfig), validate: validateProxyConfig },
+  WorkloadGroup: { schema: compileSchema(specSchemas.WorkloadGroup), validate: validateWorkloadGroup },
 };
 
 /** Most objects in one List, and levels of Lists in Lists. */
@@ -132,8 +158,9 @@ function parseIstioObject(
   // The schema has just proved the type; TypeScript cannot follow a table indexed by kind.
   const validate = checks.validate as (spec: unknown, meta: ObjectMeta) => readonly Finding[];
   const object = { kind, apiVersion: context.apiVersion, meta: identity.meta, spec } as unknown as MeshObject;
+  const untranslated = untranslatedKinds.has(kind) ? [describeUntranslated(kind)] : [];
   const checked = [...checkAnnotations(kind, identity.meta.annotations), ...validate(spec, identity.meta)];
-  return finish(identity.ref, [...identity.findings, ...findings.all, ...checked], {
+  return finish(identity.ref, [...identity.findings, ...untranslated, ...findings.all, ...checked], {
     object,
     options: context.options,
   });
@@ -167,6 +194,11 @@ function ownField(raw: unknown, name: string): unknown {
     : undefined;
 }
 
+function describeUntranslated(kind: string): Finding {
+  const text = `kind ${kind} is not translated yet by this version`;
+  return { level: "warning", code: "untranslated-kind", path: ["kind"], text };
+}
+
 function describeUnreadKind(apiVersion: string, kind: string): Finding {
   const base = { code: "unknown-kind", path: ["kind"] } as const;
   const known = findKindInfo(kind);
@@ -182,14 +214,7 @@ function describeUnreadKind(apiVersion: string, kind: string): Finding {
     const text = `${apiVersion} has no kind ${kind} that is read here, did you mean ${known.versions.join(" or ")}?`;
     return { ...base, level: "error", path: ["apiVersion"], text };
   }
-  if (untranslatedKinds.has(kind)) {
-    return {
-      ...base,
-      level: "warning",
-      code: "untranslated-kind",
-      text: `kind ${kind} is not translated yet by this version`,
-    };
-  }
+  if (untranslatedKinds.has(kind)) return describeUntranslated(kind);
   if (isBystander(apiVersion, kind))
     return { ...base, level: "info", code: "unused-kind", text: `kind ${kind} has no meaning for the mesh` };
   const nearest = findNearestWord(kind, [...Object.keys(kubeKinds), ...Object.keys(istioKinds), ...untranslatedKinds]);

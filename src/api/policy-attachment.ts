@@ -2,6 +2,7 @@
 import type { Static } from "typebox";
 import type { Findings, Path } from "./findings.ts";
 import { type DeepReadonly, list, name, optional, policySelector, record, text } from "./schema-fields.ts";
+import { checkSelector } from "./workload-selector.ts";
 
 const targetReferenceSchema = record({
   group: optional(text('API group of the object; "" for a Service.')),
@@ -52,23 +53,10 @@ export function checkAttachment(spec: Attachment, findings: Findings): void {
   for (const [index, target] of targetRefs.entries()) checkTarget(target, ["spec", "targetRefs", index], findings);
 }
 
-/**
- * Checks `spec.selector`. Labels that no workload can have are no error: they select nothing. A selector without labels
- * selects everything, which is worth a warning.
- */
+/** Checks `spec.selector`, for kinds that are attached in no other way. */
 export function checkPolicySelector(selector: Selector | undefined, findings: Findings): void {
   if (selector === undefined) return;
-  const path = ["spec", "selector", "matchLabels"];
-  const labels = Object.entries(selector.matchLabels ?? {});
-  for (const [label, value] of labels) {
-    if (label === "") findings.error(path, "the name of a label must not be empty", "label");
-    if (label.includes("*") || value.includes("*")) {
-      findings.error([...path, label], '"*" has no meaning here: labels are compared as they are', "label");
-    }
-  }
-  if (labels.length === 0) {
-    findings.warning(["spec", "selector"], "has no labels, so that it selects every workload", "empty-selector");
-  }
+  checkSelector(selector.matchLabels, { path: ["spec", "selector"], field: "matchLabels" }, findings);
 }
 
 function checkTarget(target: TargetReference, path: Path, findings: Findings): void {

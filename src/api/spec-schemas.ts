@@ -1,13 +1,18 @@
 /** The schema of the spec of every Istio kind: what users write is checked against it, and the CRDs are made of it. */
 import type { TSchema } from "typebox";
+import { authorizationPolicySchema } from "./authorization-policy/schema.ts";
 import { destinationRuleSchema } from "./destination-rule/schema.ts";
 import { gatewaySchema } from "./gateway/schema.ts";
 import type { IstioKind } from "./known-kinds.ts";
 import { peerAuthenticationSchema } from "./peer-authentication/schema.ts";
+import { proxyConfigSchema } from "./proxy-config/schema.ts";
+import { requestAuthenticationSchema } from "./request-authentication/schema.ts";
 import { serviceEntrySchema } from "./service-entry/schema.ts";
 import { sidecarSchema } from "./sidecar/schema.ts";
+import { telemetrySchema } from "./telemetry/schema.ts";
 import { virtualServiceSchema } from "./virtual-service/schema.ts";
 import { workloadEntrySchema } from "./workload-entry/schema.ts";
+import { workloadGroupSchema } from "./workload-group/schema.ts";
 
 export const specSchemas = {
   VirtualService: virtualServiceSchema,
@@ -17,4 +22,9 @@ export const specSchemas = {
   WorkloadEntry: workloadEntrySchema,
   Sidecar: sidecarSchema,
   PeerAuthentication: peerAuthenticationSchema,
+  AuthorizationPolicy: authorizationPolicySchema,
+  RequestAuthentication: requestAuthenticationSchema,
+  Telemetry: telemetrySchema,
+  ProxyConfig: proxyConfigSchema,
+  WorkloadGroup: workloadGroupSchema,
 } as const satisfies Readonly<Record<IstioKind, TSchema>>;

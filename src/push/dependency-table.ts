@@ -33,6 +33,12 @@ const table: Readonly<Record<ChangedKind, Readonly<Record<ProxyType, readonly Xd
   Secret: { sidecar: nothing, router: nothing },
   ConfigMap: { sidecar: nothing, router: nothing },
   ServiceAccount: { sidecar: nothing, router: nothing },
+  // Read and kept, not translated: nothing that proxies get depends on them.
+  AuthorizationPolicy: { sidecar: nothing, router: nothing },
+  RequestAuthentication: { sidecar: nothing, router: nothing },
+  Telemetry: { sidecar: nothing, router: nothing },
+  ProxyConfig: { sidecar: nothing, router: nothing },
+  WorkloadGroup: { sidecar: nothing, router: nothing },
 };
 
 /** What of a scope must be looked at again. */

@@ -19,6 +19,12 @@ const kindsWithoutProxySelectors: ReadonlySet<string> = new Set<Kind>([
   "ServiceAccount",
   "ServiceEntry",
   "WorkloadEntry",
+  "WorkloadGroup",
+  // Not translated: as long as nothing depends on them, their labels must not tell scopes apart.
+  "AuthorizationPolicy",
+  "RequestAuthentication",
+  "Telemetry",
+  "ProxyConfig",
 ]);
 
 /** True for kinds whose objects may select proxies by labels. */

@@ -20,7 +20,9 @@ export const sourceSchema = record(
     notTrustDomains: optional(texts("Trust domains of peers that do not match.")),
     ipBlocks: optional(texts("Addresses or subnets that packets come from.")),
     notIpBlocks: optional(texts("Addresses or subnets that packets do not come from.")),
-    remoteIpBlocks: optional(texts("Addresses or subnets of the first client, from X-Forwarded-For or PROXY protocol.")),
+    remoteIpBlocks: optional(
+      texts("Addresses or subnets of the first client, from X-Forwarded-For or PROXY protocol."),
+    ),
     notRemoteIpBlocks: optional(texts("Addresses or subnets of the first client that do not match.")),
   },
   "Source of a request; all fields that are given must match.",

@@ -1,4 +1,5 @@
 import { createFindings, type Finding, type Findings, type Path } from "../findings.ts";
+import type { ObjectMeta } from "../object.ts";
 import { checkAttachment } from "../policy-attachment.ts";
 import { checkCondition } from "./check-condition.ts";
 import {
@@ -15,6 +16,10 @@ import type {
   AuthorizationRule,
   AuthorizationSource,
 } from "./schema.ts";
+
+const dryRunAnnotation = "istio.io/dry-run";
+/** The words that Go's strconv takes for true and false. */
+const booleanText = /^([01tTfF]|true|TRUE|True|false|FALSE|False)$/;
 
 /** What each field of a source must hold. */
 const sourceChecks = {
@@ -78,8 +83,9 @@ const customSourceFields = [
 const customKeys = /^(source\.(namespace|serviceAccount|trustDomain|principal)$|request\.auth\.)/;
 
 /** Checks an AuthorizationPolicy beyond its schema, as istiod's webhook does (pkg/config/validation). */
-export function validateAuthorizationPolicy(spec: AuthorizationPolicySpec): readonly Finding[] {
+export function validateAuthorizationPolicy(spec: AuthorizationPolicySpec, meta: ObjectMeta): readonly Finding[] {
   const findings = createFindings();
+  checkDryRun(spec, meta, findings);
   checkAttachment(spec, findings);
   const { action = "ALLOW", rules = [], provider } = spec;
   if (rules.length === 0 && (action === "DENY" || action === "CUSTOM")) {
@@ -101,6 +107,16 @@ export function validateAuthorizationPolicy(spec: AuthorizationPolicySpec): read
     }
   }
   return findings.all;
+}
+
+/** With the annotation a policy is only counted, not enforced. */
+function checkDryRun({ action = "ALLOW" }: AuthorizationPolicySpec, meta: ObjectMeta, findings: Findings): void {
+  if (!Object.hasOwn(meta.annotations, dryRunAnnotation)) return;
+  const path = ["metadata", "annotations", dryRunAnnotation];
+  const value = meta.annotations[dryRunAnnotation] ?? "";
+  if (action !== "ALLOW" && action !== "DENY") {
+    findings.error(path, `is for ALLOW and DENY only, not for ${action}`, "annotation");
+  } else if (!booleanText.test(value)) findings.error(path, `must be true or false, not "${value}"`, "annotation");
 }
 
 function checkRule(rule: AuthorizationRule, path: Path, findings: Findings): void {

@@ -10,7 +10,10 @@ export const proxyConfigSchema = record({
   concurrency: optional(int32("Worker threads; 0 is one for each core, 2 where not given.")),
   environmentVariables: optional(map(Type.String(), "Environment variables of the proxy's container.")),
   image: optional(
-    record({ imageType: optional(text("default, debug, distroless, or another published one.")) }, "The proxy's image."),
+    record(
+      { imageType: optional(text("default, debug, distroless, or another published one.")) },
+      "The proxy's image.",
+    ),
   ),
 });
 

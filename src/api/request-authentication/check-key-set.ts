@@ -63,10 +63,14 @@ function findKeyFault(key: unknown): string | undefined {
   const required = isPrivate && ofPrivate.length > 0 ? [...type.required, "d"] : type.required;
   const missing = required.find((field) => !Object.hasOwn(key, field));
   if (missing !== undefined) return `(${kty}) has no "${missing}"`;
-  for (const field of [...commonTexts, ...type.texts]) {
+  return findFieldFault(key, { texts: [...commonTexts, ...type.texts], bytes: [...type.bytes, ...ofPrivate] });
+}
+
+function findFieldFault(key: Json, { texts, bytes }: Omit<KeyType, "required">): string | undefined {
+  for (const field of texts) {
     if (!isTextOrAbsent(key[field])) return `has a "${field}" that is not text`;
   }
-  for (const field of [...type.bytes, ...ofPrivate]) {
+  for (const field of bytes) {
     const value = key[field];
     if (!isTextOrAbsent(value) || !isBase64(value ?? "")) return `has a "${field}" that is not base64`;
   }

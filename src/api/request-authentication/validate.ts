@@ -1,7 +1,6 @@
-import { parseDuration } from "../../lib/duration.ts";
 import { createFindings, type Finding, type Findings, type Path } from "../findings.ts";
 import { checkAttachment } from "../policy-attachment.ts";
-import { checkDuration } from "../rules.ts";
+import { checkWireDuration } from "../wire-duration.ts";
 import { findAddressFault } from "./check-key-address.ts";
 import { checkKeySet } from "./check-key-set.ts";
 import type { JwtRule, RequestAuthenticationSpec } from "./schema.ts";
@@ -39,14 +38,5 @@ function checkRule(rule: JwtRule, path: Path, findings: Findings): void {
       findings.error([...path, "outputClaimToHeaders", index, "header"], text, "header");
     }
   }
-  checkTimeout(rule.timeout, [...path, "timeout"], findings);
-}
-
-/** At least a millisecond, and nothing finer. */
-function checkTimeout(timeout: string | undefined, path: Path, findings: Findings): void {
-  checkDuration(timeout, { path, minMs: 1 }, findings);
-  const ms = timeout === undefined ? undefined : parseDuration(timeout);
-  if (ms !== undefined && ms >= 1 && Math.round(ms * 1e6) % 1e6 !== 0) {
-    findings.error(path, "must be whole milliseconds", "duration");
-  }
+  checkWireDuration(rule.timeout, [...path, "timeout"], findings);
 }

@@ -20,16 +20,16 @@ export class ExpressionFault extends Error {
 }
 
 const skipped = /(?:[\t \r\n\f]+|\/\/[^\n]*)+/y;
-const escape = String.raw`\\(?:[abfnrtv"'\\?\x60]|[0-3][0-7]{2}|[xX][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})`;
+const escaped = String.raw`\\(?:[abfnrtv"'\\?\x60]|[0-3][0-7]{2}|[xX][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})`;
 const strings = [
-  `"(?:${escape}|[^\\\\"\\n\\r])*"`,
-  `'(?:${escape}|[^\\\\'\\n\\r])*'`,
-  `"""(?:${escape}|[^\\\\])*?"""`,
-  `'''(?:${escape}|[^\\\\])*?'''`,
+  `"(?:${escaped}|[^\\\\"\\n\\r])*"`,
+  `'(?:${escaped}|[^\\\\'\\n\\r])*'`,
+  `"""(?:${escaped}|[^\\\\])*?"""`,
+  `'''(?:${escaped}|[^\\\\])*?'''`,
   `[rR]"[^"\\n\\r]*"`,
   `[rR]'[^'\\n\\r]*'`,
-  `[rR]"""[^]*?"""`,
-  `[rR]'''[^]*?'''`,
+  `[rR]"""[\\s\\S]*?"""`,
+  `[rR]'''[\\s\\S]*?'''`,
 ];
 const rules: readonly (readonly [TokenKind, RegExp])[] = [
   ...strings.map((pattern) => ["string", new RegExp(`[bB]?${pattern}`, "yu")] as const),
@@ -82,7 +82,7 @@ function checkLiteral({ kind, text, at }: Token): void {
 function checkEscapes(text: string, at: number): void {
   const prefix = /^[a-zA-Z]*/.exec(text)?.[0] ?? "";
   if (/r/i.test(prefix)) return;
-  for (const [, four, eight] of text.matchAll(/\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|[^])/g)) {
+  for (const [, four, eight] of text.matchAll(/\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|.)/gs)) {
     const code = four ?? eight;
     if (code === undefined) continue;
     const point = Number.parseInt(code, 16);

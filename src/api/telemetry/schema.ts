@@ -46,7 +46,10 @@ export const customTagSchema = record(
       ),
     ),
     formatter: optional(
-      record({ value: optional(text('Operators of access logs, such as "%PROTOCOL%".')) }, "A value made by operators."),
+      record(
+        { value: optional(text('Operators of access logs, such as "%PROTOCOL%".')) },
+        "A value made by operators.",
+      ),
     ),
   },
   "Where the value of a tag comes from; one of literal, environment, header, formatter.",
