@@ -26,29 +26,29 @@ export const virtualServiceRules: Refinements = {
   "http[].retries": { nullable: ["retryIgnorePreviousHosts", "retryRemoteLocalities"] },
 };
 
-/** A traffic policy and the parts that its ports have again: keys match both. */
+/** Traffic policies, those of subsets and of single ports among them. */
 const trafficPolicyRules: Refinements = {
-  loadBalancer: { oneofs: [["simple", "consistentHash"]] },
-  "loadBalancer.consistentHash": {
+  "**.loadBalancer": { oneofs: [["simple", "consistentHash"]] },
+  "**.loadBalancer.consistentHash": {
     oneofs: [
       ["httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameterName"],
       ["ringHash", "maglev"],
     ],
   },
-  "loadBalancer.localityLbSetting": { nullable: ["enabled"] },
-  "loadBalancer.zoneAwareLbSetting": { nullable: ["enabled", "minClusterSize"] },
-  "loadBalancer.zoneAwareLbSetting.minClusterSize": { minimum: 1 },
-  "loadBalancer.warmup": { nullable: ["aggression", "minimumPercent"] },
-  "loadBalancer.warmup.minimumPercent": { minimum: 0, maximum: 100 },
-  "loadBalancer.warmup.aggression": { minimum: 0 },
-  "trafficPolicy.portLevelSettings": { maxItems: 4096 },
-  outlierDetection: {
+  "**.loadBalancer.localityLbSetting": { nullable: ["enabled"] },
+  "**.loadBalancer.zoneAwareLbSetting": { nullable: ["enabled", "minClusterSize"] },
+  "**.loadBalancer.zoneAwareLbSetting.minClusterSize": { minimum: 1 },
+  "**.loadBalancer.warmup": { nullable: ["aggression", "minimumPercent"] },
+  "**.loadBalancer.warmup.minimumPercent": { minimum: 0, maximum: 100 },
+  "**.loadBalancer.warmup.aggression": { minimum: 0 },
+  "**.trafficPolicy.portLevelSettings": { maxItems: 4096 },
+  "**.outlierDetection": {
     nullable: ["consecutive5xxErrors", "consecutiveGatewayErrors", "consecutiveLocalOriginFailures"],
   },
-  "outlierDetection.outlierDetectionHttpErrorCodes[]": { minimum: 100, maximum: 599 },
-  tls: { nullable: ["insecureSkipVerify"] },
-  "trafficPolicy.retryBudget": { nullable: ["percent"] },
-  "trafficPolicy.retryBudget.percent": { minimum: 0, maximum: 100 },
+  "**.outlierDetection.outlierDetectionHttpErrorCodes[]": { minimum: 100, maximum: 599 },
+  "**.tls": { nullable: ["insecureSkipVerify"] },
+  "**.trafficPolicy.retryBudget": { nullable: ["percent"] },
+  "**.trafficPolicy.retryBudget.percent": { minimum: 0, maximum: 100 },
 };
 
 export const destinationRuleRules: Refinements = { ...trafficPolicyRules, ...policySelectorRules("workloadSelector") };

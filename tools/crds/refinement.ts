@@ -30,10 +30,7 @@ type Limits = Pick<
   | "required"
 >;
 
-/**
- * Refinements by path: "" is the spec, any other key stands for every path that ends with it ("fault.abort" for
- * "http[].fault.abort" too).
- */
+/** Refinements by path: "" is the spec; "**.tls" stands for "tls" and for every path that ends with ".tls". */
 export type Refinements = Readonly<Record<string, Refinement>>;
 
 export interface Refiner {
@@ -48,7 +45,7 @@ export function createRefiner(refinements: Refinements): Refiner {
     refine(schema, path) {
       let refined = schema;
       for (const [key, refinement] of Object.entries(refinements)) {
-        if (path !== key && (key === "" || !path.endsWith(`.${key}`))) continue;
+        if (!isMeant(key, path)) continue;
         unused.delete(key);
         refined = applyRefinement(refined, refinement, path);
       }
@@ -56,6 +53,10 @@ export function createRefiner(refinements: Refinements): Refiner {
     },
     listUnused: () => [...unused],
   };
+}
+
+function isMeant(key: string, path: string): boolean {
+  return key.startsWith("**.") ? `.${path}`.endsWith(key.slice(2)) : path === key;
 }
 
 function applyRefinement(schema: StructuralSchema, refinement: Refinement, path: string): StructuralSchema {
