@@ -2,7 +2,7 @@ import { createFindings, type Finding } from "./findings.ts";
 import type { Labels } from "./object.ts";
 
 /** An object with this annotation is always refused: so a webhook finds out whether it is asked at all. */
-export const alwaysRejectAnnotation = "internal.istio.io/webhook-always-reject";
+const alwaysRejectAnnotation = "internal.istio.io/webhook-always-reject";
 
 /** Annotations by which Istio marks objects that it made itself; they give rights that users do not have. */
 const internalAnnotations: readonly string[] = [

@@ -25,7 +25,7 @@ interface Reading {
 function read(value: PlainValue): Reading {
   const findings = createFindings();
   const unknown: string[] = [];
-  const result = readProtoJson(schema as SchemaNode, value, {
+  const result = readProtoJson(schema as unknown as SchemaNode, value, {
     path: [],
     findings,
     unknown: (path, _known, key) => void unknown.push(`unknown ${formatPath([...path, key])}`),

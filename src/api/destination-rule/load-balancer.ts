@@ -59,6 +59,7 @@ export const zoneAwareLbSettingSchema = record(
     enabled: optional(flag("Turns zone-aware routing on or off, whatever the mesh says.")),
     failover,
     failoverPriority,
+    minClusterSize: optional(uint32("Fewest endpoints of a service for zone-aware routing; 6 where not given.")),
   },
   "Zone-aware routing: the caller's own zone first, the others as far as it has not enough capacity.",
 );

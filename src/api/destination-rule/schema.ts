@@ -2,7 +2,7 @@
 import type { Static } from "typebox";
 import type { ApiObject } from "../object.ts";
 import { type DeepReadonly, exportTo, labels, list, name, optional, policySelector, record } from "../schema-fields.ts";
-import type { loadBalancerSchema, localityLbSettingSchema } from "./load-balancer.ts";
+import type { loadBalancerSchema, localityLbSettingSchema, zoneAwareLbSettingSchema } from "./load-balancer.ts";
 import {
   type clientTlsSchema,
   type connectionPoolSchema,
@@ -38,6 +38,7 @@ export type PortTrafficPolicy = NonNullable<TrafficPolicy["portLevelSettings"]>[
 export type LoadBalancer = DeepReadonly<Static<typeof loadBalancerSchema>>;
 export type ConsistentHash = NonNullable<LoadBalancer["consistentHash"]>;
 export type LocalityLbSetting = DeepReadonly<Static<typeof localityLbSettingSchema>>;
+export type ZoneAwareLbSetting = DeepReadonly<Static<typeof zoneAwareLbSettingSchema>>;
 export type ConnectionPool = DeepReadonly<Static<typeof connectionPoolSchema>>;
 export type OutlierDetection = DeepReadonly<Static<typeof outlierDetectionSchema>>;
 export type ClientTls = DeepReadonly<Static<typeof clientTlsSchema>>;

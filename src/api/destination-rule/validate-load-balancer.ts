@@ -1,7 +1,9 @@
-/** Checks of load balancing, with the rules of locality that the mesh configuration shares. */
+/** Checks of load balancing, as istiod's webhook does them (validateLoadBalancer of Istio's pkg/config/validation). */
 import type { Findings, Path } from "../findings.ts";
-import { checkDuration, checkExactlyOne, checkHeaderName } from "../rules.ts";
-import type { ConsistentHash, LoadBalancer, LocalityLbSetting } from "./schema.ts";
+import { checkDuration, checkExactlyOne } from "../rules.ts";
+import { checkWireDuration } from "../wire-duration.ts";
+import type { ConsistentHash, LoadBalancer } from "./schema.ts";
+import { checkLocality, checkZoneAware } from "./validate-locality.ts";
 
 export interface LoadBalancerContext {
   readonly path: Path;
@@ -15,69 +17,82 @@ export function checkLoadBalancer(balancer: LoadBalancer, context: LoadBalancerC
   checkExactlyOne({ simple, consistentHash }, "may be none", { path, findings });
   checkExactlyOne({ localityLbSetting, zoneAwareLbSetting }, "may be none", { path, findings });
   if (consistentHash !== undefined) checkConsistentHash(consistentHash, [...path, "consistentHash"], findings);
-  if (localityLbSetting !== undefined) {
-    const at = [...path, "localityLbSetting"];
-    checkLocality(localityLbSetting, at, findings);
-    const failsOver = (localityLbSetting.failover ?? localityLbSetting.failoverPriority ?? []).length > 0;
-    if (failsOver && !context.hasOutlierDetection) {
-      findings.warning(at, "failover has no effect without outlierDetection", "no-effect");
+  if (localityLbSetting !== undefined) checkLocality(localityLbSetting, [...path, "localityLbSetting"], findings);
+  if (zoneAwareLbSetting !== undefined) checkZoneAware(zoneAwareLbSetting, [...path, "zoneAwareLbSetting"], findings);
+  for (const field of ["localityLbSetting", "zoneAwareLbSetting"] as const) {
+    const { failover = [], failoverPriority = [] } = balancer[field] ?? {};
+    if (failover.length + failoverPriority.length > 0 && !context.hasOutlierDetection) {
+      findings.warning([...path, field], "failover has no effect without outlierDetection", "no-effect");
     }
   }
-  checkDuration(balancer.warmupDurationSecs, { path: [...path, "warmupDurationSecs"], minMs: 1 }, findings);
-  if (warmup === undefined) return;
-  checkDuration(warmup.duration, { path: [...path, "warmup", "duration"], minMs: 1 }, findings);
+  // Envoy refuses a negative window, and with it every cluster of the same response.
+  checkDuration(balancer.warmupDurationSecs, { path: [...path, "warmupDurationSecs"], minMs: 0 }, findings);
+  if (warmup !== undefined) checkWarmup(warmup, [...path, "warmup"], findings);
+}
+
+function checkWarmup(warmup: NonNullable<LoadBalancer["warmup"]>, path: Path, findings: Findings): void {
+  checkWireDuration(warmup.duration, [...path, "duration"], findings);
+  // Envoy refuses less than nothing.
   if (warmup.minimumPercent !== undefined && (warmup.minimumPercent < 0 || warmup.minimumPercent > 100)) {
-    findings.error([...path, "warmup", "minimumPercent"], "must be from 0 to 100", "out-of-range");
+    findings.error([...path, "minimumPercent"], "must be from 0 to 100", "out-of-range");
   }
-  if (warmup.aggression !== undefined && warmup.aggression < 1) {
-    findings.error([...path, "warmup", "aggression"], "must be at least 1", "out-of-range");
-  }
-}
-
-/** Checks settings of balancing by locality: one of the ways, shares of 100 in all, regions without zones. */
-export function checkLocality(setting: LocalityLbSetting, path: Path, findings: Findings): void {
-  const hasFailover = [...(setting.failover ?? []), ...(setting.failoverPriority ?? [])].length > 0;
-  if ((setting.distribute ?? []).length > 0 && hasFailover) {
-    findings.error(path, "distribute cannot stand together with failover or failoverPriority", "one-of");
-  }
-  for (const [index, rule] of (setting.distribute ?? []).entries()) {
-    const at = [...path, "distribute", index];
-    const shares = Object.entries(rule.to ?? {});
-    for (const [locality, share] of shares) {
-      if (share < 1 || share > 100) findings.error([...at, "to", locality], "must be from 1 to 100", "out-of-range");
-    }
-    const sum = shares.reduce((total, [, share]) => total + share, 0);
-    if (sum !== 100) findings.error([...at, "to"], `the shares add up to ${sum} and not to 100`, "weight");
-    if ((rule.from ?? "") === "") findings.error([...at, "from"], "is required", "required");
-  }
-  checkFailover(setting, path, findings);
-}
-
-function checkFailover(setting: LocalityLbSetting, path: Path, findings: Findings): void {
-  for (const [index, rule] of (setting.failover ?? []).entries()) {
-    const at = [...path, "failover", index];
-    if (rule.from !== undefined && rule.from === rule.to)
-      findings.error(at, "from and to must be different regions", "locality");
-    for (const side of ["from", "to"] as const) {
-      if (/[/*]/.test(rule[side] ?? "")) findings.error([...at, side], "must be a region only", "locality");
-    }
+  if (warmup.aggression !== undefined && warmup.aggression <= 0) {
+    findings.error([...path, "aggression"], "must be greater than 0", "out-of-range");
   }
 }
 
 function checkConsistentHash(hash: ConsistentHash, path: Path, findings: Findings): void {
-  const { httpHeaderName, httpCookie, useSourceIp, httpQueryParameterName, ringHash, maglev } = hash;
-  checkExactlyOne({ httpHeaderName, httpCookie, useSourceIp, httpQueryParameterName }, "needs one", { path, findings });
+  const { httpHeaderName, httpCookie, useSourceIp, httpQueryParameterName, ringHash, maglev, minimumRingSize } = hash;
+  const keys = { httpHeaderName, httpCookie, useSourceIp, httpQueryParameterName };
+  checkExactlyOne(keys, "may be none", { path, findings });
+  if (Object.values(keys).every((key) => key === undefined)) {
+    findings.warning(path, `hashes nothing: none of ${Object.keys(keys).join(", ")} is set`, "no-effect");
+  }
   checkExactlyOne({ ringHash, maglev }, "may be none", { path, findings });
-  if (httpHeaderName !== undefined) checkHeaderName(httpHeaderName, [...path, "httpHeaderName"], findings);
-  checkDuration(httpCookie?.ttl, { path: [...path, "httpCookie", "ttl"], minMs: 0 }, findings);
-  const size = maglev?.tableSize;
-  if (size !== undefined && (!isPrime(size) || size > 5000011)) {
-    findings.error([...path, "maglev", "tableSize"], "must be a prime number up to 5000011", "out-of-range");
+  checkHashedNames(hash, path, findings);
+  if (httpCookie !== undefined) checkCookie(httpCookie, [...path, "httpCookie"], findings);
+  if (minimumRingSize !== undefined && minimumRingSize !== 0) {
+    findings.warning([...path, "minimumRingSize"], "is deprecated, use ringHash", "deprecated");
+    if (ringHash !== undefined || maglev !== undefined) {
+      findings.error([...path, "minimumRingSize"], "cannot stand together with ringHash or maglev", "one-of");
+    }
+  }
+  if (maglev === undefined) return;
+  const { tableSize = 0 } = maglev;
+  if (tableSize >= 5000011 || !isPrime(tableSize)) {
+    findings.error([...path, "maglev", "tableSize"], "must be a prime number below 5000011", "out-of-range");
   }
 }
 
+/** Envoy refuses a route that hashes a header or parameter without a name, and a header's name that could end a line. */
+function checkHashedNames(
+  { httpHeaderName, httpQueryParameterName }: ConsistentHash,
+  path: Path,
+  findings: Findings,
+): void {
+  if (httpHeaderName === "") findings.error([...path, "httpHeaderName"], "must not be empty", "required");
+  else if (/[\0\r\n]/.test(httpHeaderName ?? "")) {
+    findings.error([...path, "httpHeaderName"], "must not have line breaks", "header");
+  }
+  if (httpQueryParameterName === "")
+    findings.error([...path, "httpQueryParameterName"], "must not be empty", "required");
+}
+
+function checkCookie(cookie: NonNullable<ConsistentHash["httpCookie"]>, path: Path, findings: Findings): void {
+  // Envoy refuses a negative lifetime.
+  checkDuration(cookie.ttl, { path: [...path, "ttl"], minMs: 0 }, findings);
+  const seen = new Set<string>();
+  for (const [index, { name = "" }] of (cookie.attributes ?? []).entries()) {
+    const at = [...path, "attributes", index, "name"];
+    if (name === "") findings.error(at, "must not be empty", "required");
+    else if (seen.has(name)) findings.error(at, `attribute "${name}" is given twice`, "duplicate");
+    seen.add(name);
+  }
+}
+
+/** Counts 1 as a prime number, as Envoy does. */
 function isPrime(value: number): boolean {
-  if (value < 2) return false;
+  if (value < 1) return false;
   for (let divisor = 2; divisor * divisor <= value && divisor < 3000; divisor++)
     if (value % divisor === 0) return false;
   return true;

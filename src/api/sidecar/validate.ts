@@ -1,14 +1,20 @@
 import { isUnixAddress } from "../../lib/host-port.ts";
-import { checkConnectionPool } from "../destination-rule/validate.ts";
+import { isHttp, isTls, parseProtocol } from "../../lib/protocol.ts";
+import { checkBind, checkUnixAddress } from "../address-rules.ts";
+import { checkConnectionPool } from "../destination-rule/validate-connection-pool.ts";
 import { createFindings, type Finding, type Findings, type Path } from "../findings.ts";
-import { checkServerTls } from "../gateway/validate.ts";
-import { checkHost, checkLabels, checkPort, isAddress, isDnsLabel, isWildcardDnsName } from "../rules.ts";
-import type { EgressListener, IngressListener, SidecarSpec } from "./schema.ts";
+import { checkServerTls } from "../gateway/validate-tls.ts";
+import type { ObjectMeta } from "../object.ts";
+import { checkHost, checkPort, isDnsLabel, isDnsName } from "../rules.ts";
+import { checkSelector } from "../workload-selector.ts";
+import { checkSidecarPort } from "./check-sidecar-port.ts";
+import type { IngressListener, OutboundTrafficPolicy, SidecarSpec } from "./schema.ts";
+import { checkEgress } from "./validate-egress.ts";
 
 /** Checks a Sidecar beyond its schema, as istiod's webhook does (pkg/config/validation). */
-export function validateSidecar(spec: SidecarSpec): readonly Finding[] {
+export function validateSidecar(spec: SidecarSpec, meta: Pick<ObjectMeta, "namespace">): readonly Finding[] {
   const findings = createFindings();
-  const { ingress = [], egress = [], outboundTrafficPolicy, inboundConnectionPool } = spec;
+  const { ingress = [], egress = [], outboundTrafficPolicy, inboundConnectionPool, workloadSelector } = spec;
   const isEmpty = ingress.length === 0 && egress.length === 0;
   if (isEmpty && outboundTrafficPolicy === undefined && inboundConnectionPool === undefined) {
     findings.error(
@@ -17,107 +23,82 @@ export function validateSidecar(spec: SidecarSpec): readonly Finding[] {
       "required",
     );
   }
-  checkLabels(spec.workloadSelector?.labels, ["spec", "workloadSelector", "labels"], findings);
+  if (workloadSelector !== undefined) {
+    checkSelector(workloadSelector.labels, { path: ["spec", "workloadSelector"], field: "labels" }, findings);
+  }
   checkIngress(ingress, findings);
-  checkEgress(egress, findings);
+  checkEgress(egress, meta.namespace, findings);
   if (inboundConnectionPool !== undefined)
     checkConnectionPool(inboundConnectionPool, ["spec", "inboundConnectionPool"], findings);
-  const proxy = outboundTrafficPolicy?.egressProxy;
-  if (proxy !== undefined) {
-    const path = ["spec", "outboundTrafficPolicy", "egressProxy"];
-    checkHost(proxy.host, [...path, "host"], findings);
-    if (outboundTrafficPolicy?.mode === "REGISTRY_ONLY") findings.error(path, "needs mode ALLOW_ANY", "one-of");
-    checkPort(proxy.port?.number, [...path, "port", "number"], findings);
-  }
+  if (outboundTrafficPolicy !== undefined) checkOutbound(outboundTrafficPolicy, findings);
   return findings.all;
 }
 
-const endpointPattern = /^(127\.0\.0\.1|0\.0\.0\.0|\[::1\]|\[::\]):([0-9]{1,5})$/;
+function checkOutbound({ mode, egressProxy: proxy }: OutboundTrafficPolicy, findings: Findings): void {
+  const path = ["spec", "outboundTrafficPolicy"];
+  if (mode === "ALLOW_ANY_DYNAMIC_DNS") {
+    findings.error([...path, "mode"], "must be REGISTRY_ONLY or ALLOW_ANY here: it is for the whole mesh", "enum");
+    return;
+  }
+  if (proxy === undefined) return;
+  const at = [...path, "egressProxy"];
+  if (mode !== "ALLOW_ANY") findings.error(at, "needs mode ALLOW_ANY", "one-of");
+  if (!isDnsName(proxy.host)) checkNoHost(proxy.host, [...at, "host"], findings);
+  if ((proxy.subset ?? "") !== "" && !isDnsLabel(proxy.subset ?? "")) {
+    findings.error([...at, "subset"], `"${proxy.subset}" is not a valid name of a subset`, "subset");
+  }
+  checkPort(proxy.port?.number, [...at, "port", "number"], findings);
+}
+
+/** Says why a host that may not be a wildcard is none. */
+function checkNoHost(host: string, path: Path, findings: Findings): void {
+  if (checkHost(host, path, findings)) findings.error(path, "must not be a wildcard or number", "host");
+}
+
+const endpointPattern = /^(|127\.0\.0\.1|0\.0\.0\.0|\[(?:::1|::|127\.0\.0\.1|0\.0\.0\.0|)\]):\+?([0-9]{1,9})$/;
 
 function checkIngress(listeners: readonly IngressListener[], findings: Findings): void {
   const seen = new Set<number>();
   for (const [index, listener] of listeners.entries()) {
     const path = ["spec", "ingress", index];
-    const port = listener.port.number;
+    const port = listener.port.number ?? 0;
     checkPort(port, [...path, "port", "number"], findings);
-    if (port !== undefined && seen.has(port))
-      findings.error([...path, "port", "number"], `port ${port} is given twice`, "duplicate");
-    if (port !== undefined) seen.add(port);
-    checkBind(listener.bind, [...path, "bind"], findings);
+    checkSidecarPort(listener.port, [...path, "port"], findings);
+    if (seen.has(port)) findings.error([...path, "port", "number"], `port ${port} is given twice`, "duplicate");
+    seen.add(port);
+    checkBind(listener.bind, { path: [...path, "bind"], sockets: "no sockets" }, findings);
     checkDefaultEndpoint(listener.defaultEndpoint ?? "", [...path, "defaultEndpoint"], findings);
-    if (listener.tls !== undefined) checkIngressTls(listener.tls, [...path, "tls"], findings);
-    if (listener.connectionPool !== undefined)
-      checkConnectionPool(listener.connectionPool, [...path, "connectionPool"], findings);
+    if (listener.tls !== undefined) checkIngressTls(listener, [...path, "tls"], findings);
+    if (listener.connectionPool === undefined) continue;
+    checkConnectionPool(listener.connectionPool, [...path, "connectionPool"], findings);
+    if (listener.connectionPool.http !== undefined && !isHttp(parseProtocol(listener.port.protocol ?? ""))) {
+      findings.warning([...path, "connectionPool", "http"], "has no effect on a port that is not HTTP", "no-effect");
+    }
   }
 }
 
-function checkIngressTls(tls: NonNullable<IngressListener["tls"]>, path: Path, findings: Findings): void {
+function checkIngressTls({ tls = {}, port }: IngressListener, path: Path, findings: Findings): void {
   if (tls.httpsRedirect === true) findings.error([...path, "httpsRedirect"], "is not possible on a sidecar", "tls");
-  if (tls.mode !== "SIMPLE" && tls.mode !== "MUTUAL" && tls.mode !== "OPTIONAL_MUTUAL") {
-    findings.error([...path, "mode"], "must be SIMPLE, MUTUAL or OPTIONAL_MUTUAL on a sidecar", "tls");
+  for (const field of ["subjectAltNames", "credentialName", "credentialNames", "tlsCertificates"] as const) {
+    if ((tls[field] ?? "").length > 0) findings.error([...path, field], "is not possible on a sidecar", "tls");
+  }
+  if (tls.mode === "ISTIO_MUTUAL" || tls.mode === "AUTO_PASSTHROUGH") {
+    findings.error([...path, "mode"], `${tls.mode} is not possible on a sidecar`, "tls");
+  }
+  if (!isTls(parseProtocol(port.protocol ?? ""))) {
+    findings.error(path, `${port.protocol ?? "a port without protocol"} cannot have it: use HTTPS or TLS`, "tls");
   }
   checkServerTls(tls, path, findings);
 }
 
 function checkDefaultEndpoint(endpoint: string, path: Path, findings: Findings): void {
-  if (endpoint === "" || isUnixAddress(endpoint)) return;
+  if (endpoint === "") return;
+  if (isUnixAddress(endpoint)) {
+    checkUnixAddress(endpoint, path, findings);
+    return;
+  }
   const port = endpointPattern.exec(endpoint)?.[2];
   if (port === undefined) {
     findings.error(path, "must be 127.0.0.1:PORT, 0.0.0.0:PORT, [::1]:PORT, [::]:PORT or unix:///path", "address");
   } else checkPort(Number(port), path, findings);
-}
-
-function checkBind(bind: string | undefined, path: Path, findings: Findings): void {
-  const value = bind ?? "";
-  if (value !== "" && !isUnixAddress(value) && !isAddress(value)) {
-    findings.error(path, `"${value}" is not an IP address or unix:// path`, "address");
-  }
-}
-
-function checkEgress(listeners: readonly EgressListener[], findings: Findings): void {
-  const catchAll = listeners.findIndex((listener) => listener.port === undefined);
-  if (catchAll >= 0 && catchAll < listeners.length - 1) {
-    findings.error(["spec", "egress", catchAll], "a listener without port must be the last one", "order");
-  }
-  for (const [index, listener] of listeners.entries()) {
-    const path = ["spec", "egress", index];
-    if (listener.hosts.length === 0) findings.error([...path, "hosts"], "at least one host is required", "required");
-    for (const [at, host] of listener.hosts.entries()) checkEgressHost(host, [...path, "hosts", at], findings);
-    checkBind(listener.bind, [...path, "bind"], findings);
-    const isSocket = isUnixAddress(listener.bind ?? "");
-    if (listener.port !== undefined && !isSocket)
-      checkPort(listener.port.number, [...path, "port", "number"], findings);
-    if (listener.port === undefined && (listener.bind ?? "") !== "") {
-      findings.error([...path, "bind"], "needs a port", "required");
-    }
-    if (
-      isSocket &&
-      listener.captureMode !== undefined &&
-      listener.captureMode !== "NONE" &&
-      listener.captureMode !== "DEFAULT"
-    ) {
-      findings.error([...path, "captureMode"], "must be DEFAULT or NONE for a Unix socket", "enum");
-    }
-  }
-}
-
-/**
- * Checks "namespace/host": the namespace is a name, ".", "*", or "~" for nothing at all; "~" in front of a namespace
- * takes the host out again.
- */
-function checkEgressHost(host: string, path: Path, findings: Findings): void {
-  const [namespace = "", name, more] = host.split("/");
-  if (name === undefined || more !== undefined) {
-    findings.error(path, `"${host}" must be namespace/host, such as "./*" or "prod/api.example.com"`, "host");
-    return;
-  }
-  if (namespace === "~") {
-    if (name !== "*") findings.error(path, 'only "~/*" has a meaning: no hosts at all', "host");
-    return;
-  }
-  const plain = namespace.startsWith("~") ? namespace.slice(1) : namespace;
-  if (plain !== "*" && plain !== "." && !isDnsLabel(plain)) {
-    findings.error(path, `"${namespace}" is not a namespace, ".", "*" or "~"`, "host");
-  }
-  if (!isWildcardDnsName(name)) findings.error(path, `"${name}" is not a valid host name`, "host");
 }
