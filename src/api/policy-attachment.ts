@@ -4,12 +4,15 @@ import type { Findings, Path } from "./findings.ts";
 import { type DeepReadonly, list, name, optional, policySelector, record, text } from "./schema-fields.ts";
 import { checkSelector } from "./workload-selector.ts";
 
-const targetReferenceSchema = record({
-  group: optional(text('API group of the object; "" for a Service.')),
-  kind: name("Kind of the object: Gateway, GatewayClass, Service or ServiceEntry."),
-  name: name("Name of the object."),
-  namespace: optional(text("Must be empty: the object is in the policy's own namespace.")),
-});
+const targetReferenceSchema = record(
+  {
+    group: optional(text('API group of the object; "" for a Service.')),
+    kind: name("Kind of the object: Gateway, GatewayClass, Service or ServiceEntry."),
+    name: name("Name of the object."),
+    namespace: optional(text("Must be empty: the object is in the policy's own namespace.")),
+  },
+  "Object that the policy is for, such as a Gateway or a waypoint; targetRefs takes several.",
+);
 
 /** The fields that attach a policy, to be spread into its schema. At most one of them may be set. */
 export const attachmentFields = {
@@ -19,7 +22,7 @@ export const attachmentFields = {
     ),
   ),
   targetRef: optional(targetReferenceSchema),
-  targetRefs: optional(list(targetReferenceSchema, "Objects that the policy is for, such as a Gateway or a waypoint.")),
+  targetRefs: optional(list(targetReferenceSchema, "Objects that the policy is for.")),
 };
 
 type TargetReference = DeepReadonly<Static<typeof targetReferenceSchema>>;

@@ -1,23 +1,8 @@
 import { expect, test } from "vitest";
-import { destinationRuleSchema } from "./destination-rule/schema.ts";
-import { gatewaySchema } from "./gateway/schema.ts";
 import { meshConfigSchema } from "./mesh-config/schema.ts";
-import { peerAuthenticationSchema } from "./peer-authentication/schema.ts";
-import { serviceEntrySchema } from "./service-entry/schema.ts";
-import { sidecarSchema } from "./sidecar/schema.ts";
-import { virtualServiceSchema } from "./virtual-service/schema.ts";
-import { workloadEntrySchema } from "./workload-entry/schema.ts";
+import { specSchemas } from "./spec-schemas.ts";
 
-const schemas = {
-  destinationRuleSchema,
-  gatewaySchema,
-  meshConfigSchema,
-  peerAuthenticationSchema,
-  serviceEntrySchema,
-  sidecarSchema,
-  virtualServiceSchema,
-  workloadEntrySchema,
-};
+const schemas = { ...specSchemas, MeshConfig: meshConfigSchema };
 
 interface Node {
   readonly description?: string;

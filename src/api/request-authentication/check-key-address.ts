@@ -3,10 +3,10 @@ import { isIP } from "node:net";
 
 const badEscape = /%(?![0-9a-fA-F]{2})/;
 /** Characters of a host name beside what is not ASCII. */
-const hostPattern = /^[A-Za-z0-9\-_.~!$&'()*+,;=<>"\u0080-\u{10ffff}]*$/u;
+const hostPattern = /^[A-Za-z0-9\-_.~!$&'()*+,;=<>"\]\u0080-\u{10ffff}]*$/u;
 const userPattern = /^[A-Za-z0-9\-._:~!$&'()*+,;=%@]*$/;
-/** Escapes of bytes that are not ASCII, the only ones that a host may have. */
-const hostEscape = /%[89a-fA-F][0-9a-fA-F]/g;
+/** Escapes of bytes that are not ASCII and of "%", the only ones that a host may have. */
+const hostEscape = /%([89a-fA-F][0-9a-fA-F]|25)/g;
 
 /** Says what is wrong with the address of a key set; undefined where nothing is. */
 export function findAddressFault(address: string): string | undefined {

@@ -2,6 +2,8 @@
  * JSON Web Key Sets as istiod reads them (github.com/lestrrat-go/jwx v1): a set or a single key; every key has the
  * fields that its type needs.
  */
+import { X509Certificate } from "node:crypto";
+
 export interface KeySetReport {
   /** What is wrong with it; absent where it is a key set. */
   readonly fault?: string;
@@ -29,7 +31,7 @@ const privateBytes: { readonly [kty: string]: readonly string[] } = {
   EC: ["d"],
   OKP: ["d"],
 };
-const commonTexts = ["alg", "kid", "use", "x5t", "x5t#S256", "x5u"];
+const commonTexts = ["alg", "kid", "use", "x5t", "x5t#S256"];
 
 /** Reads the text of a key set. Never throws. */
 export function checkKeySet(text: string): KeySetReport {
@@ -74,11 +76,22 @@ function findFieldFault(key: Json, { texts, bytes }: Omit<KeyType, "required">):
     const value = key[field];
     if (!isTextOrAbsent(value) || !isBase64(value ?? "")) return `has a "${field}" that is not base64`;
   }
-  for (const field of ["key_ops", "x5c"]) {
-    const value = key[field] ?? [];
-    if (!Array.isArray(value) || !value.every(isTextOrAbsent)) return `has a "${field}" that is not a list of texts`;
+  const { key_ops: operations, x5c: certificates } = key;
+  if (!isTextList(operations ?? [])) return 'has "key_ops" that are not a list of texts';
+  if (!isTextList(certificates ?? [])) return 'has an "x5c" that is not a list of texts';
+  const all = (certificates ?? []) as readonly (string | null)[];
+  return all.every(isCertificate) ? undefined : 'has an "x5c" with something that is not a certificate';
+}
+
+/** A certificate in base64, without the lines of PEM around it. */
+function isCertificate(text: string | null): boolean {
+  if (text === null || !isBase64(text)) return false;
+  try {
+    new X509Certificate(Buffer.from(text, "base64"));
+    return true;
+  } catch {
+    return false;
   }
-  return undefined;
 }
 
 const isObject = (value: unknown): value is Json =>
@@ -86,6 +99,8 @@ const isObject = (value: unknown): value is Json =>
 
 const isTextOrAbsent = (value: unknown): value is string | null | undefined =>
   value === undefined || value === null || typeof value === "string";
+
+const isTextList = (value: unknown): boolean => Array.isArray(value) && value.every(isTextOrAbsent);
 
 /** Base64 of either alphabet; padding, where it is there, must be whole. Line ends are skipped. */
 function isBase64(text: string): boolean {

@@ -60,7 +60,10 @@ export const workloadGroupSchema = record({
       "Metadata that each WorkloadEntry of the group gets.",
     ),
   ),
-  template: workloadEntrySchema,
+  template: record(
+    workloadEntrySchema.properties,
+    "What each WorkloadEntry of the group gets; address and labels come from elsewhere.",
+  ),
   probe: optional(readinessProbeSchema),
 });
 
