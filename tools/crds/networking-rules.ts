@@ -53,9 +53,15 @@ const trafficPolicyRules: Refinements = {
 
 export const destinationRuleRules: Refinements = { ...trafficPolicyRules, ...policySelectorRules("workloadSelector") };
 
-/** TLS of a server; istiod takes its certificates from one of three places. */
+/** TLS of a server. A credentialName next to tlsCertificates passes Istio's CRDs, so it must pass here. */
 const serverTlsRules: Refinements = {
-  tls: { nullable: ["insecureSkipVerify"], oneofs: [["credentialName", "credentialNames", "tlsCertificates"]] },
+  tls: {
+    nullable: ["insecureSkipVerify"],
+    oneofs: [
+      ["credentialName", "credentialNames"],
+      ["credentialNames", "tlsCertificates"],
+    ],
+  },
   "tls.credentialNames": { minItems: 1, maxItems: 2 },
   "tls.tlsCertificates": { minItems: 1, maxItems: 2 },
 };

@@ -2,7 +2,7 @@
  * What a CRD says beyond the schema of src/api. The parser reads specs as istiod's webhook does; the API server checks
  * objects before any webhook, and there Istio's own CRDs are the measure: a refinement never refuses what they accept.
  */
-import type { CelRule, Refine, StructuralSchema, ValueRule } from "./structural.ts";
+import type { CelRule, Refine, StructuralSchema } from "./structural.ts";
 
 export interface Refinement extends Limits {
   /** Groups of fields, of each of which one may be set. */
@@ -65,12 +65,7 @@ function applyRefinement(schema: StructuralSchema, refinement: Refinement, path:
     if (schema.properties?.[field] === undefined)
       throw new Error(`a rule of ${path} names ${field}, which is no field`);
   }
-  const inRepeated = path.includes("[]") || path.includes("{}");
-  const allRules = [
-    ...(schema["x-kubernetes-validations"] ?? []),
-    ...(inRepeated ? [] : oneofs.map(atMostOneRule)),
-    ...rules,
-  ];
+  const allRules = [...(schema["x-kubernetes-validations"] ?? []), ...oneofs.map(atMostOneRule), ...rules];
   const properties = schema.properties === undefined ? undefined : { ...schema.properties };
   for (const field of nullable) {
     if (properties?.[field] !== undefined) properties[field] = { ...properties[field], nullable: true };
@@ -82,7 +77,6 @@ function applyRefinement(schema: StructuralSchema, refinement: Refinement, path:
     ...schema,
     ...limits,
     ...(properties === undefined ? {} : { properties }),
-    ...(inRepeated ? structuralOneofs(oneofs) : {}),
     ...(allRules.length === 0 ? {} : { "x-kubernetes-validations": allRules }),
     ...(listMapKey === undefined ? {} : mapList(listMapKey)),
   };
@@ -93,7 +87,10 @@ const mapList = (key: string): StructuralSchema => ({
   "x-kubernetes-list-map-keys": [key],
 });
 
-/** As a rule with words. Each test is nested in the one before, which keeps the estimated cost at one step a field. */
+/**
+ * Each test is nested in the one before. Together they cost about one step a field, which matters: the API server
+ * multiplies the cost by how many items would fit into the largest object, and refuses CRDs that could cost too much.
+ */
 function atMostOneRule(fields: readonly string[]): CelRule {
   return { rule: atMostOne(fields), message: `only one of ${fields.join(", ")} may be set` };
 }
@@ -105,20 +102,4 @@ function atMostOne([first, ...others]: readonly string[]): string {
   return rest === "true"
     ? `!(has(self.${first}) && ${another})`
     : `has(self.${first}) ? !(${another}) : ${others.length === 2 ? rest : `(${rest})`}`;
-}
-
-/**
- * As plain schema, inside lists and maps without a bound: rules cost by how many items would fit into the largest
- * object, and the API server refuses CRDs whose rules could cost too much.
- */
-function structuralOneofs(oneofs: readonly (readonly string[])[]): StructuralSchema {
-  if (oneofs.length === 0) return {};
-  const branches = oneofs.map((fields): readonly ValueRule[] => [
-    { not: { anyOf: fields.map((field) => ({ required: [field] })) } },
-    ...fields.map((field) => ({ required: [field] })),
-  ]);
-  const [only] = branches;
-  return branches.length === 1 && only !== undefined
-    ? { oneOf: only }
-    : { allOf: branches.map((oneOf) => ({ oneOf })) };
 }

@@ -25,23 +25,12 @@ export interface StructuralSchema {
   readonly maxItems?: number;
   readonly minProperties?: number;
   readonly maxProperties?: number;
-  readonly oneOf?: readonly ValueRule[];
-  readonly anyOf?: readonly ValueRule[];
-  readonly allOf?: readonly ValueRule[];
+  readonly anyOf?: readonly { readonly type: string }[];
   readonly "x-kubernetes-validations"?: readonly CelRule[];
   readonly "x-kubernetes-preserve-unknown-fields"?: true;
   readonly "x-kubernetes-int-or-string"?: true;
   readonly "x-kubernetes-list-type"?: "map";
   readonly "x-kubernetes-list-map-keys"?: readonly string[];
-}
-
-/** What may stand in a branch of oneOf and anyOf: only facts about the value, no types, no texts. */
-export interface ValueRule {
-  readonly type?: string;
-  readonly required?: readonly string[];
-  readonly not?: ValueRule;
-  readonly oneOf?: readonly ValueRule[];
-  readonly anyOf?: readonly ValueRule[];
 }
 
 export interface CelRule {
