@@ -7,7 +7,7 @@ machine_path := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-kubernetes test cluster-programs check golden parity envoy-parity fuzz bench build
+.PHONY: help run run-kubernetes test cluster-programs check golden parity envoy-parity fuzz bench build chart image kind-up
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,32 @@ fuzz: build ## Break objects at random, check what proxies would get (RUNS=10000
 
 bench: build ## Measure speed and memory with many simulated proxies
 	@node test/bench/bench.ts
+
+version := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
+# $(call need,program,where to get it): ends with a sentence where the program is missing.
+need = command -v $(1) > /dev/null || { echo "make $@ needs $(1): $(2)" >&2; exit 1; }
+need_docker = $(call need,docker,https://docs.docker.com/engine/install/); \
+	docker info > /dev/null 2>&1 || { echo "make $@ needs a running Docker daemon; 'docker info' finds none" >&2; exit 1; }
+
+chart: build cluster-programs ## Check the Helm chart and pack it, CRDs and all, into dist
+	@.cache/kubernetes/helm lint --strict manifests/chart
+	@.cache/kubernetes/helm package manifests/chart --destination dist
+
+image: ## Build the images of the control plane and of the proxy with Docker
+	@$(need_docker)
+	docker build --tag meltemi:$(version) .
+	docker build --tag meltemi-proxy:$(version) --build-arg MELTEMI_IMAGE=meltemi:$(version) --file Dockerfile.proxy .
+
+kind-up: ## Start a cluster in Docker with kind, and install Meltemi from this checkout into it
+	@$(need_docker)
+	@$(call need,kind,https://kind.sigs.k8s.io/docs/user/quick-start/#installation)
+	@$(call need,helm,https://helm.sh/docs/intro/install/)
+	@$(call need,kubectl,https://kubernetes.io/docs/tasks/tools/)
+	@$(MAKE) --no-print-directory build image
+	@kind get clusters | grep -qx meltemi || kind create cluster --config kind-config.yaml
+	kind load docker-image --name meltemi meltemi:$(version) meltemi-proxy:$(version)
+	helm upgrade --install meltemi manifests/chart --kube-context kind-meltemi --namespace istio-system --create-namespace --wait
+	@echo "Meltemi runs; docs/install.md goes on from here. 'kind delete cluster --name meltemi' ends it."
 
 # Generated code (protobuf types), only where its inputs changed.
 build: node_modules/.package-lock.json

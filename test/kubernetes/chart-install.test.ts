@@ -6,9 +6,11 @@ import { stringify } from "yaml";
 import { type Cluster, startCluster } from "../../tools/cluster/cluster.ts";
 import { createSelfSigned } from "../../tools/run/certificate.ts";
 import {
+  chartFolder,
   copyChartWithoutCrds,
   type Manifest,
   parseManifests,
+  readChartFile,
   renderChart,
   type Values,
   valueAt,
@@ -58,7 +60,7 @@ async function listReleaseObjects(): Promise<readonly string[]> {
 }
 
 describe("objects", () => {
-  it("of every variant are taken by the API server, which knows every field", async () => {
+  it("of every variant are taken by the API server, which knows every field", { timeout: 120_000 }, async () => {
     const distinct = new Set<string>();
     for (const { values } of Object.values(chartVariants)) {
       for (const object of await renderChart(values)) distinct.add(JSON.stringify(object));
@@ -177,6 +179,31 @@ describe("two revisions", () => {
     for (const name of ["meltemi", "meltemi-next"]) {
       await cluster.helm(["uninstall", name, "--namespace", namespace]);
     }
+  });
+});
+
+describe("a release with the definitions of kinds", () => {
+  it("brings Istio's kinds, with which the objects of the guide are taken", async () => {
+    // Without webhooks: nobody serves them here, and the API server would wait for them.
+    const values = ["--set", "validation.enabled=false"];
+    const notes = await cluster.helm(["install", "meltemi", chartFolder, "--namespace", namespace, ...values]);
+    expect(notes).not.toContain("does not have Istio's kinds");
+    const guide = readChartFile("../../docs/install.md");
+    const objects = [...guide.matchAll(/^```yaml\n(.*?)^```/gms)].map(([, text]) => text).join("---\n");
+    const options = ["--server-side", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-"];
+    expect((await cluster.kubectl(["apply", ...options], objects)).trim().split("\n")).toEqual([
+      "serviceaccount/ingress",
+      "deployment.apps/ingress",
+      "service/ingress",
+      "gateway.networking.istio.io/web",
+      "virtualservice.networking.istio.io/hello",
+    ]);
+  });
+
+  it("keeps them, and so the objects of these kinds, when it is removed", async () => {
+    await cluster.helm(["uninstall", "meltemi", "--namespace", namespace]);
+    expect(await listReleaseObjects()).toEqual([]);
+    expect(await cluster.kubectl(["get", "crds", "-o", "name"])).toContain("virtualservices.networking.istio.io");
   });
 });
 
