@@ -33,6 +33,20 @@ export class Discovery {
     return undefined;
   }
 
+  /**
+   * Whether the kind is being removed, or is gone: the API server deletes its objects first, one by one, and takes the
+   * verb "create" away before that.
+   */
+  async isBeingRemoved({ group, plural }: WatchTarget, version: string): Promise<boolean> {
+    const path = groupVersionPath(group, version);
+    // Never from what was heard before the deletion.
+    this.#asked.delete(path);
+    const resources = readRecord(await this.#ask(path))["resources"];
+    const list: readonly unknown[] = Array.isArray(resources) ? resources : [];
+    const verbs = readRecord(list.find((each) => readRecord(each)["name"] === plural))["verbs"];
+    return !(Array.isArray(verbs) && verbs.includes("create"));
+  }
+
   /** False while the server starts: then it may say of anything that it is missing or forbidden. Rejects where it is not reached. */
   async isReady(): Promise<boolean> {
     try {

@@ -24,6 +24,8 @@ export interface KubernetesSourceOptions extends TargetOptions {
   /** From 0 up to but not including 1, such as Math.random. */
   readonly random: () => number;
   readonly log: Log;
+  /** False takes the objects of a kind out of the mesh when its CustomResourceDefinition is removed; true where not given. */
+  readonly keepsRemovedKinds?: boolean;
   /** Replaces single limits. */
   readonly limits?: Partial<KubernetesLimits>;
 }
@@ -53,6 +55,8 @@ class ClusterSource implements KubernetesSource {
   readonly #timers = new Set<Timer>();
   /** Resolves when the first change set was applied, or the source was stopped. */
   readonly #started = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<void>();
+  #isWaiting = false;
   #delivery: Delivery | undefined;
   #batch: Timer | undefined;
   #retry: Backoff = noBackoff;
@@ -69,21 +73,10 @@ class ClusterSource implements KubernetesSource {
   }
 
   async start(sink: SourceSink): Promise<void> {
-    const { clock, random } = this.#options;
+    const { clock } = this.#options;
     this.#delivery = new Delivery({ sink, log: this.#log, tables: this.#reflectors.map(({ table }) => table) });
-    const isStopped = (): boolean => this.#delivery === undefined;
-    const pause = (delayMs: number): Promise<void> =>
-      Promise.race([this.#started.promise, new Promise<void>((resolve) => this.#after(delayMs, resolve))]);
-    await waitForServer({
-      discovery: this.#discovery,
-      clock,
-      random,
-      limits: this.#limits,
-      log: this.#log,
-      isStopped,
-      pause,
-    });
-    if (isStopped()) return;
+    await this.#waitForServer();
+    if (this.#delivery === undefined) return;
     for (const reflector of this.#reflectors) reflector.dispatch({ type: "started" });
     this.#lookedAtMs = clock.monotonic();
     this.#lookLater();
@@ -97,6 +90,7 @@ class ClusterSource implements KubernetesSource {
     for (const timer of this.#timers) timer.close();
     this.#timers.clear();
     this.#started.resolve();
+    this.#ended.resolve();
   }
 
   listWatches(): readonly WatchStatus[] {
@@ -118,9 +112,10 @@ class ClusterSource implements KubernetesSource {
       random,
       log: this.#log,
       limits: this.#limits,
+      keepsRemovedKinds: this.#options.keepsRemovedKinds ?? true,
       onChange: () => {
         const { phase, lastFailure } = reflector.state;
-        if (phase === "waiting" && lastFailure?.type === "unreached") this.#isReached = false;
+        if (phase === "waiting" && lastFailure?.type === "unreached") this.#noteUnreached(lastFailure.text);
         this.#schedule(this.#limits.batchMs);
       },
       onReached: () => this.#noteReached(),
@@ -185,10 +180,44 @@ class ClusterSource implements KubernetesSource {
     );
   }
 
+  #noteUnreached(error: string): void {
+    if (this.#isReached)
+      this.#log.warn("the API server is not reached, the mesh stays as it was last known", { error });
+    this.#isReached = false;
+  }
+
+  #waitForServer(): Promise<void> {
+    const { clock, random } = this.#options;
+    return waitForServer({
+      discovery: this.#discovery,
+      clock,
+      random,
+      limits: this.#limits,
+      log: this.#log,
+      isStopped: () => this.#delivery === undefined,
+      pause: (delayMs) =>
+        Promise.race([this.#ended.promise, new Promise<void>((resolve) => this.#after(delayMs, resolve))]),
+    });
+  }
+
   /** Whoever waits for a server that was not reached comes back as soon as one of them has reached it. */
   #noteReached(): void {
     if (this.#isReached) return;
     this.#isReached = true;
-    for (const reflector of this.#reflectors) reflector.dispatch({ type: "reachable" });
+    this.#log.info("the API server is reached again");
+    this.#wake(false);
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    this.#waitForServer().then(
+      () => {
+        this.#isWaiting = false;
+        this.#wake(true);
+      },
+      (cause: unknown) => this.#log.error("waiting for the API server failed", { error: classifyFailure(cause).text }),
+    );
+  }
+
+  #wake(isReady: boolean): void {
+    for (const reflector of this.#reflectors) reflector.dispatch({ type: "reachable", isReady });
   }
 }

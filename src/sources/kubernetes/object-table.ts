@@ -20,6 +20,13 @@ interface Entry {
 
 export type WatchEventType = "ADDED" | "MODIFIED" | "DELETED";
 
+export interface EventContext {
+  /** Version of the kind that is watched. */
+  readonly version: string;
+  /** Deletions may come from a kind that is being removed. */
+  readonly isDoubted: boolean;
+}
+
 /** What the mesh is to be told about one object. */
 export interface TakenChange {
   readonly changes: readonly ObjectChange[];
@@ -35,6 +42,8 @@ export class ObjectTable {
   #staged: Map<string, Entry> | undefined;
   /** Changed objects by name, with what the mesh knows of each. */
   #unpublished = new Map<string, MeshObject | undefined>();
+  /** Names of objects whose deletion was told, and is not believed yet. */
+  readonly #doubted = new Set<string>();
   /** Names of objects about which there is something to say. */
   readonly #spoken = new Set<string>();
   #messages: readonly Message[] | undefined = [];
@@ -75,8 +84,20 @@ export class ObjectTable {
     this.#staged = undefined;
   }
 
-  /** Takes an event in. False where it is about no object of this kind. */
-  apply(type: WatchEventType, raw: unknown, version: string): boolean {
+  /** Deletions wait for confirmDeletions(). */
+  get hasDoubtedDeletions(): boolean {
+    return this.#doubted.size > 0;
+  }
+
+  confirmDeletions(): void {
+    for (const key of this.#doubted) this.#remove(key);
+  }
+
+  /**
+   * Takes an event in. False where it is about no object of this kind. A deletion that is doubted keeps the object until
+   * it is confirmed, or a list is taken in.
+   */
+  apply(type: WatchEventType, raw: unknown, { version, isDoubted }: EventContext): boolean {
     const identity = readIdentity(raw, this.#target);
     if (identity === undefined) return false;
     const key = keyOf(identity);
@@ -88,8 +109,9 @@ export class ObjectTable {
     // Told too late, or twice. A deletion of this very object is final whenever it is told.
     const isFinal = type === "DELETED" && isSameObject;
     if (order !== undefined && !isFinal && (order < 0 || (order === 0 && isSameObject))) return true;
-    if (type === "DELETED") this.#remove(key);
-    else this.#set(key, this.#makeEntry(raw, identity, version));
+    if (type !== "DELETED") this.#set(key, this.#makeEntry(raw, identity, version));
+    else if (isDoubted) this.#doubted.add(key);
+    else this.#remove(key);
     return true;
   }
 
@@ -141,6 +163,7 @@ export class ObjectTable {
   #set(key: string, entry: Entry): void {
     const before = this.#entries.get(key);
     this.#entries.set(key, entry);
+    this.#doubted.delete(key);
     if (before?.object !== entry.object) this.#note(key, before?.object);
     if (entry.messages.length > 0) this.#spoken.add(key);
     else if (!this.#spoken.delete(key)) return;
@@ -150,6 +173,7 @@ export class ObjectTable {
   #remove(key: string): void {
     const before = this.#entries.get(key);
     this.#entries.delete(key);
+    this.#doubted.delete(key);
     if (before?.object !== undefined) this.#note(key, before.object);
     if (this.#spoken.delete(key)) this.#messages = undefined;
   }

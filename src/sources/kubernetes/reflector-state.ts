@@ -30,6 +30,9 @@ export interface ReflectorState {
   readonly isSynced: boolean;
   readonly fault: "none" | "forbidden" | "missing" | "broken";
   readonly lastFailure: Failure | undefined;
+  /** Of a server that is not reached; apart from the other, so that its return is not met with a long wait. */
+  readonly unreachedBackoff: Backoff;
+  /** Of a server that answers, but not with what was asked for. */
   readonly backoff: Backoff;
   readonly canStream: boolean;
   /** The list is read in pages this time, though the server can stream it. */
@@ -59,6 +62,7 @@ export const initialState: ReflectorState = {
   isSynced: false,
   fault: "none",
   lastFailure: undefined,
+  unreachedBackoff: noBackoff,
   backoff: noBackoff,
   canStream: true,
   isPagedOnce: false,
@@ -89,8 +93,8 @@ export type ReflectorEvent =
   | { readonly type: "failed"; readonly failure: Failure }
   | { readonly type: "elapsed" }
   | { readonly type: "probed"; readonly result: "fine" | "deaf" | "older" }
-  /** Somebody else reached the server again. */
-  | { readonly type: "reachable" };
+  /** Somebody else reached the server again; `isReady`: it says that it has started up. */
+  | { readonly type: "reachable"; readonly isReady: boolean };
 
 export type Effect =
   | { readonly type: "find" }
@@ -147,7 +151,7 @@ export function transition(state: ReflectorState, event: ReflectorEvent, context
     case "probed":
       return handleProbed(state, event.result, context);
     case "reachable":
-      return handleReachable(state, context);
+      return handleReachable(state, event.isReady, context);
   }
 }
 
@@ -236,7 +240,7 @@ function handleFailure(state: ReflectorState, failure: Failure, context: Transit
     ...state,
     failures: state.failures + 1,
     lastFailure: failure,
-    backoff: isProven ? noBackoff : state.backoff,
+    ...(isProven ? { unreachedBackoff: noBackoff, backoff: noBackoff } : {}),
     // A server (or what stands before it) that fails to stream a list may still serve it in pages.
     isPagedOnce: state.isPagedOnce || state.phase === "streaming",
     openedAtMs: undefined,
@@ -275,9 +279,12 @@ function decide(state: ReflectorState, failure: Failure, context: TransitionCont
 
 function wait(state: ReflectorState, next: Step, { nowMs, random, limits }: TransitionContext): Transition {
   const failure = state.lastFailure;
-  const attempt = { nowMs, random, isUnreached: failure?.type === "unreached", retryAfterMs: failure?.retryAfterMs };
-  const [backoff, delayMs] = nextBackoff(state.backoff, attempt, limits.backoff);
-  return [{ ...state, phase: "waiting", next, backoff }, [{ type: "wait", delayMs }]];
+  const isUnreached = failure?.type === "unreached";
+  const attempt = { nowMs, random, isUnreached, retryAfterMs: failure?.retryAfterMs };
+  const before = isUnreached ? state.unreachedBackoff : state.backoff;
+  const [counted, delayMs] = nextBackoff(before, attempt, limits.backoff);
+  const counts = isUnreached ? { unreachedBackoff: counted } : { backoff: counted };
+  return [{ ...state, phase: "waiting", next, ...counts }, [{ type: "wait", delayMs }]];
 }
 
 function handleProbed(
@@ -294,7 +301,9 @@ function handleProbed(
   return [next, [{ type: "cut" }, ...effects]];
 }
 
-function handleReachable(state: ReflectorState, { random, limits }: TransitionContext): Transition {
-  if (state.phase !== "waiting" || state.lastFailure?.type !== "unreached") return [state, []];
+/** What a server told while it started up ("wait", "forbidden") counts no more once it is ready. */
+function handleReachable(state: ReflectorState, isReady: boolean, { random, limits }: TransitionContext): Transition {
+  const isWoken = state.phase === "waiting" && (isReady || state.lastFailure?.type === "unreached");
+  if (!isWoken) return [state, []];
   return [state, [{ type: "cut" }, { type: "wait", delayMs: Math.round(random * limits.backoff.firstMs) }]];
 }

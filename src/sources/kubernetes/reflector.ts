@@ -26,6 +26,8 @@ export interface ReflectorOptions {
   readonly random: () => number;
   readonly log: Log;
   readonly limits: KubernetesLimits;
+  /** The objects of a kind whose definition is removed stay in the mesh. */
+  readonly keepsRemovedKinds: boolean;
   /** The table or the state changed. */
   readonly onChange: () => void;
   /** The server answered. */
@@ -43,6 +45,8 @@ export class Reflector {
   #state: ReflectorState = initialState;
   #abort = new AbortController();
   #timer: Timer | undefined;
+  /** The watch whose deletions are being confirmed. */
+  #confirmed: AbortSignal | undefined;
   /** The watch that is being compared with the server. */
   #probed: AbortSignal | undefined;
   #silence: Silence | undefined;
@@ -240,13 +244,15 @@ export class Reflector {
     const event = parseEvent(line);
     const raw = event["object"];
     const resourceVersion = readResourceVersion(raw);
-    const { table } = this.#options;
+    const { table, keepsRemovedKinds } = this.#options;
     switch (event["type"]) {
       case "ADDED":
       case "MODIFIED":
       case "DELETED": {
         const isStreaming = this.#state.phase === "streaming";
-        const isTaken = isStreaming ? table.stage(raw, version) : table.apply(event["type"], raw, version);
+        const context = { version, isDoubted: this.target.isCustom && keepsRemovedKinds };
+        const isTaken = isStreaming ? table.stage(raw, version) : table.apply(event["type"], raw, context);
+        if (table.hasDoubtedDeletions) this.#confirmDeletions();
         if (!isTaken) this.#log.warn("an event is about no object of the kind that is watched");
         this.dispatch({ type: "told", resourceVersion, isBookmark: false });
         break;
@@ -265,6 +271,33 @@ export class Reflector {
         // A newer server may have more to say than we understand.
         this.#log.debug("an event of an unknown type is passed over");
     }
+  }
+
+  /**
+   * Believes deletions unless the definition of the kind is being removed: who takes a CustomResourceDefinition away by
+   * mistake must not lose the mesh's traffic.
+   */
+  #confirmDeletions(): void {
+    const { version } = this.#state;
+    const { clock, discovery, limits, table, onChange } = this.#options;
+    const { signal } = this.#abort;
+    if (this.#confirmed === signal || version === undefined) return;
+    this.#confirmed = signal;
+    const end = (isBelieved: boolean): void => {
+      if (this.#confirmed === signal) this.#confirmed = undefined;
+      if (signal.aborted || !isBelieved) return;
+      table.confirmDeletions();
+      onChange();
+    };
+    discovery.isBeingRemoved(this.target, version).then(
+      (isRemoved) => end(!isRemoved),
+      () => {
+        end(false);
+        clock.after(limits.backoff.initialMs, () => {
+          if (!signal.aborted && table.hasDoubtedDeletions) this.#confirmDeletions();
+        });
+      },
+    );
   }
 
   /** Watches over the watch: asks the server when it is silent, and cuts it when it stays so. */
@@ -313,11 +346,15 @@ export class Reflector {
       });
   }
 
-  /** Says what changed, once. */
+  /** Says what changed, once. That the server is not reached is said once for all kinds (kubernetes-source.ts). */
   #report(before: ReflectorState, after: ReflectorState): void {
-    const { resourceVersion, version } = after;
-    if (after.failures !== before.failures && after.lastFailure?.text !== before.lastFailure?.text) {
-      this.#log.warn("watching objects failed, it is tried again", { error: after.lastFailure?.text });
+    const { resourceVersion, version, lastFailure } = after;
+    if (after.failures !== before.failures && lastFailure !== undefined) {
+      const isTold = lastFailure.type === "unreached" || lastFailure.type === "expired";
+      const isNew = before.fault !== after.fault || lastFailure.type !== before.lastFailure?.type;
+      this.#log[isNew && !isTold ? "warn" : "debug"]("objects cannot be watched, it is tried again", {
+        error: lastFailure.text,
+      });
     }
     if (after.relists > before.relists) this.#log.info("objects were listed anew", { resourceVersion });
     if (after.isSynced && !before.isSynced) this.#log.debug("objects are listed", { resourceVersion, version });

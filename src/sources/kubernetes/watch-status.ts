@@ -49,35 +49,42 @@ const tellingFailures = 4;
 
 /** The problems of the watches themselves: kinds that we may not or cannot read, and a server that is not reached. */
 export function listWatchProblems(reflectors: readonly Reflector[]): readonly Message[] {
-  const problems: Message[] = [];
-  let unreached = 0;
-  for (const { target, state } of reflectors) {
-    const name = resourceNameOf(target);
-    const within = target.namespace === undefined ? "" : ` in namespace ${target.namespace}`;
-    const stays = state.isSynced ? "its last known objects stay" : "its objects are not seen";
-    const tell = (level: Message["level"], code: string, text: string): void => {
-      const ref = { kind: "APIResource", namespace: target.namespace ?? "", name };
-      problems.push({ level, code, object: ref, path: "", text });
-    };
-    if (state.fault === "forbidden") {
-      tell(
-        "error",
-        "kind-forbidden",
-        `${target.kind} may not be listed and watched${within}, ${stays}: RBAC must allow it`,
-      );
-    } else if (state.fault === "missing") {
+  const problems = reflectors.flatMap((reflector) => findProblem(reflector) ?? []);
+  if (!reflectors.some(isUnreached)) return problems;
+  const ref = { kind: "APIServer", namespace: "", name: "kubernetes" };
+  const text = "the API server is not reached, the mesh stays as it was last known";
+  return [...problems, { level: "error", code: "api-server-unreached", object: ref, path: "", text }];
+}
+
+function isUnreached({ state }: Reflector): boolean {
+  if (state.phase === "watching" || state.fault !== "broken" || state.lastFailure?.type !== "unreached") return false;
+  return state.unreachedBackoff.failures >= tellingFailures;
+}
+
+function findProblem(reflector: Reflector): Message | undefined {
+  const { target, state } = reflector;
+  const namespace = target.namespace ?? "";
+  const object = { kind: "APIResource", namespace, name: resourceNameOf(target) };
+  const stays = state.isSynced ? "its last known objects stay" : "its objects are not seen";
+  switch (state.fault) {
+    case "forbidden": {
+      const within = namespace === "" ? "" : ` in namespace ${namespace}`;
+      const text = `${target.kind} may not be listed and watched${within}, ${stays}: RBAC must allow it`;
+      return { level: "error", code: "kind-forbidden", object, path: "", text };
+    }
+    case "missing": {
       // Nobody must install what nobody uses; what was there and is gone is another matter.
       const level = state.isSynced ? "error" : "info";
-      tell(level, "kind-missing", `${target.kind} is not served by the API server in a version that is read, ${stays}`);
-    } else if (state.phase !== "watching" && state.fault === "broken" && state.backoff.failures >= tellingFailures) {
-      if (state.lastFailure?.type === "unreached") unreached++;
-      else tell("error", "kind-failing", `${target.kind} cannot be read, ${stays}: the API server refuses it`);
+      const text = `${target.kind} is not served by the API server in a version that is read, ${stays}`;
+      return { level, code: "kind-missing", object, path: "", text };
     }
+    case "broken": {
+      if (state.phase === "watching" || isUnreached(reflector)) return undefined;
+      if (state.backoff.failures < tellingFailures) return undefined;
+      const text = `${target.kind} cannot be read, ${stays}: the API server refuses it`;
+      return { level: "error", code: "kind-failing", object, path: "", text };
+    }
+    case "none":
+      return undefined;
   }
-  if (unreached > 0) {
-    const ref = { kind: "APIServer", namespace: "", name: "kubernetes" };
-    const text = "the API server is not reached, the mesh stays as it was last known";
-    problems.push({ level: "error", code: "api-server-unreached", object: ref, path: "", text });
-  }
-  return problems;
 }
