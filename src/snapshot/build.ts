@@ -1,6 +1,6 @@
 import type { Kind } from "../api/kinds.ts";
-import type { ConfigMap } from "../api/kubernetes/types.ts";
 import { defaultMeshConfig } from "../api/mesh-config/defaults.ts";
+import type { MeshNetworks } from "../api/mesh-config/networks.ts";
 import type { MeshConfig } from "../api/mesh-config/schema.ts";
 import type { Message } from "../lib/message.ts";
 import { networkLabel } from "../model/workload-labels.ts";
@@ -8,7 +8,7 @@ import { listTrafficDistributions } from "../registry/traffic-distribution.ts";
 import type { ChangeSet } from "../sources/source.ts";
 import { ConfigTable, type ConfigView } from "./config-table.ts";
 import { EndpointTable } from "./endpoint-table.ts";
-import { type MeshSettings, readMeshSettings } from "./mesh-settings.ts";
+import { describeGoneSettings, type MeshSettings, readMeshSettings } from "./mesh-settings.ts";
 import {
   applyObjectChanges,
   findObject,
@@ -30,6 +30,8 @@ export interface SnapshotBuilderOptions {
   readonly systemNamespace?: string;
   /** Name of that ConfigMap; "istio" where not given. */
   readonly meshConfigName?: string;
+  /** Name of a ConfigMap of the same namespace whose settings lie below those; none where not given. */
+  readonly sharedMeshConfigName?: string;
   /** Settings below those that a ConfigMap states; Istio's defaults where not given. */
   readonly mesh?: MeshConfig;
 }
@@ -63,7 +65,7 @@ class IncrementalBuilder implements SnapshotBuilder {
 
   constructor(options: SnapshotBuilderOptions) {
     this.#options = options;
-    this.#mesh = { config: options.mesh ?? defaultMeshConfig, problems: [] };
+    this.#mesh = { config: options.mesh ?? defaultMeshConfig, networks: {}, problems: [] };
     this.#workloads = new WorkloadTable(options.clusterId);
     this.#endpoints = new EndpointTable({ ...options, services: this.#services, workloads: this.#workloads });
     this.#config = new ConfigTable(options.domain);
@@ -95,15 +97,22 @@ class IncrementalBuilder implements SnapshotBuilder {
 
   /** True where the settings read differently. */
   #updateMesh(deltas: readonly ObjectDelta[]): boolean {
-    const { systemNamespace = "istio-system", meshConfigName = "istio" } = this.#options;
-    const delta = deltas.find(
-      ({ ref }) => ref.kind === "ConfigMap" && ref.namespace === systemNamespace && ref.name === meshConfigName,
-    );
-    if (delta === undefined) return false;
+    const { systemNamespace = "istio-system", meshConfigName = "istio", sharedMeshConfigName = "" } = this.#options;
+    const isSettings = ({ ref }: ObjectDelta) =>
+      ref.kind === "ConfigMap" &&
+      ref.namespace === systemNamespace &&
+      (ref.name === meshConfigName || ref.name === sharedMeshConfigName);
+    const changed = deltas.filter(isSettings);
+    if (changed.length === 0) return false;
+    const find = (name: string) => findObject(this.#maps, "ConfigMap", nameKey(systemNamespace, name));
     const before = this.#mesh;
     const below = this.#options.mesh ?? defaultMeshConfig;
-    this.#mesh = readMeshSettings(delta.after as ConfigMap | undefined, before, below);
-    return this.#mesh.config !== before.config;
+    const settings = readMeshSettings({ shared: find(sharedMeshConfigName), own: find(meshConfigName) }, before, below);
+    const gone = changed.flatMap(({ before: object, after }) =>
+      object?.kind === "ConfigMap" && after === undefined ? [describeGoneSettings(object)] : [],
+    );
+    this.#mesh = { ...settings, problems: [...settings.problems, ...gone] };
+    return this.#mesh.config !== before.config || this.#mesh.networks !== before.networks;
   }
 
   #updateRegistry(deltas: readonly ObjectDelta[]): Pick<SnapshotChange, "services" | "endpoints"> {
@@ -129,6 +138,7 @@ class IncrementalBuilder implements SnapshotBuilder {
     return new MeshSnapshot({
       generation,
       mesh: this.#mesh.config,
+      meshNetworks: this.#mesh.networks,
       domain: this.#options.domain,
       clusterId: this.#options.clusterId,
       services: this.#services.index,
@@ -144,6 +154,7 @@ class IncrementalBuilder implements SnapshotBuilder {
 interface SnapshotParts {
   readonly generation: number;
   readonly mesh: MeshConfig;
+  readonly meshNetworks: MeshNetworks;
   readonly domain: string;
   readonly clusterId: string;
   readonly services: ServiceIndex;
@@ -157,6 +168,7 @@ interface SnapshotParts {
 class MeshSnapshot implements Snapshot {
   readonly generation: number;
   readonly mesh: MeshConfig;
+  readonly meshNetworks: MeshNetworks;
   readonly domain: string;
   readonly clusterId: string;
   readonly services: ServiceIndex;
@@ -178,6 +190,7 @@ class MeshSnapshot implements Snapshot {
   constructor(parts: SnapshotParts) {
     this.generation = parts.generation;
     this.mesh = parts.mesh;
+    this.meshNetworks = parts.meshNetworks;
     this.domain = parts.domain;
     this.clusterId = parts.clusterId;
     this.services = parts.services;

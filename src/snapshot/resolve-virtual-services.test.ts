@@ -15,11 +15,11 @@ describe("a virtual service", () => {
     const [resolved] = buildMesh(
       rule(
         "v",
-        `hosts: [a, x.example, '*.example'], gateways: [gw, other/gw, old.ns2.svc.cluster.local, mesh],
+        `hosts: [a, x.test, '*.example'], gateways: [gw, other/gw, old.ns2.svc.cluster.local, mesh],
          http: [{match: [{gateways: [gw]}], ${to("a")}, mirrors: [{destination: {host: b}}]}], tcp: [{${to("c")}}]`,
       ),
     ).current.virtualServices;
-    expect(resolved?.hosts).toEqual(["a.ns.svc.cluster.local", "x.example", "*.example"]);
+    expect(resolved?.hosts).toEqual(["a.ns.svc.cluster.local", "x.test", "*.example"]);
     expect(resolved?.gateways).toEqual(["ns/gw", "other/gw", "ns2/old", "mesh"]);
     expect(resolved?.spec.http).toEqual([
       {

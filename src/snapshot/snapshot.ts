@@ -1,6 +1,7 @@
 import type { DestinationRule } from "../api/destination-rule/schema.ts";
 import type { Gateway } from "../api/gateway/schema.ts";
 import type { Kind, ObjectOf } from "../api/kinds.ts";
+import type { MeshNetworks } from "../api/mesh-config/networks.ts";
 import type { MeshConfig } from "../api/mesh-config/schema.ts";
 import type { Labels } from "../api/object.ts";
 import type { PeerAuthentication } from "../api/peer-authentication/schema.ts";
@@ -56,6 +57,8 @@ export interface Snapshot {
   /** Grows by one with every change. Never part of a version. */
   readonly generation: number;
   readonly mesh: MeshConfig;
+  /** Networks that the mesh's ConfigMap names; empty where it names none. */
+  readonly meshNetworks: MeshNetworks;
   /** Domain of the cluster, such as "cluster.local". */
   readonly domain: string;
   readonly clusterId: string;

@@ -7,7 +7,7 @@ test("nothing gives Istio's defaults", () => {
   expect(parseMeshConfig(undefined).mesh).toEqual(defaultMeshConfig);
 });
 
-test("fields replace, nested messages and proxyMetadata merge, lists replace, providers merge by name", () => {
+test("fields replace; defaultConfig merges by field, proxyMetadata and providers by name, aliases add up", () => {
   const first = parseMeshConfig(`
 localityLbSetting: {failover: [{from: a, to: b}]}
 defaultServiceExportTo: ["."]
@@ -19,7 +19,7 @@ extensionProviders:
 - name: otel
   opentelemetry: {service: otel.svc, port: 4317}
 `).mesh;
-  expect(first?.localityLbSetting).toEqual({ enabled: true, failover: [{ from: "a", to: "b" }] });
+  expect(first?.localityLbSetting).toEqual({ failover: [{ from: "a", to: "b" }] });
   expect(first?.defaultServiceExportTo).toEqual(["."]);
   expect(first?.trustDomainAliases).toEqual(["x", "y"]);
   expect(first?.extensionProviders.map(({ name }) => name)).toEqual(["prometheus", "stackdriver", "envoy", "otel"]);
@@ -29,6 +29,26 @@ extensionProviders:
     first === undefined ? {} : { below: first },
   ).mesh;
   expect(second?.defaultConfig).toMatchObject({ proxyMetadata: { A: "1", B: "2" }, concurrency: 4, statusPort: 15020 });
+});
+
+test("what is given replaces what it excludes, and policies without a mode have protobuf's", () => {
+  const mesh = parseMeshConfig(`
+outboundTrafficPolicy: {}
+trustDomainAliases: [b, a]
+defaultProviders: {metrics: [prometheus]}
+defaultConfig: {tracingServiceName: CANONICAL_NAME_ONLY, proxyHeaders: {server: {disabled: true}}}
+`).mesh;
+  expect(mesh?.outboundTrafficPolicy).toEqual({ mode: "REGISTRY_ONLY" });
+  expect(mesh?.defaultConfig).not.toHaveProperty("serviceCluster");
+  const above = {
+    trustDomainAliases: ["c", "a"],
+    defaultProviders: { tracing: ["x"] },
+    defaultConfig: { proxyHeaders: { requestId: { disabled: true } } },
+  };
+  const second = parseMeshConfig(above, mesh === undefined ? {} : { below: mesh }).mesh;
+  expect(second?.trustDomainAliases).toEqual(["a", "b", "c"]);
+  expect(second?.defaultProviders).toEqual({ metrics: ["prometheus"], tracing: ["x"] });
+  expect(second?.defaultConfig.proxyHeaders).toEqual({ server: { disabled: true }, requestId: { disabled: true } });
 });
 
 test("fields of other versions are a warning, wrong values and bad YAML errors without a result", () => {

@@ -181,6 +181,19 @@ const telemetryFields = {
   inboundClusterStatName: optional(text("Pattern of statistics' names for inbound clusters.")),
 };
 
+/** Fields of earlier versions that proxies have no use for any more. */
+const retiredFields = {
+  thriftConfig: optional(
+    record(
+      {
+        rateLimitUrl: optional(text("Not used any more.")),
+        rateLimitTimeout: optional(duration("Not used any more.")),
+      },
+      "Not used any more.",
+    ),
+  ),
+};
+
 const discoveryFields = {
   discoverySelectors: optional(
     list(labelSelectorSchema, "Namespaces that the mesh looks at; all where there is none."),
@@ -241,6 +254,7 @@ export const meshConfigSchema = record({
   ...identityFields,
   ...telemetryFields,
   ...discoveryFields,
+  ...retiredFields,
 });
 
 export type MeshConfigSpec = DeepReadonly<Static<typeof meshConfigSchema>>;

@@ -104,16 +104,15 @@ const specs: readonly (readonly [ServiceEntrySpec, readonly string[]])[] = [
   [
     { hosts: ["*.a.com"], resolution: "DNS", workloadSelector: { labels: { "a*": "b", "c d": "e" } } },
     [
-      'error spec.workloadSelector.labels["a*"]: wildcards are not supported',
-      'warning spec.workloadSelector.labels["c d"]: "c d" is not a valid label name',
+      'error spec.workloadSelector.labels["a*"]: "*" has no meaning here: labels are compared as they are',
       "error spec.hosts[0]: must be a full name for resolution DNS without endpoints",
     ],
   ],
   [
     { hosts: ["a.com"], workloadSelector: {} },
     [
-      "warning spec.workloadSelector: without labels selects every workload of the namespace",
       "warning spec.workloadSelector: has no effect for resolution NONE",
+      "warning spec.workloadSelector: has no labels, so that it selects every workload of the namespace",
     ],
   ],
   [

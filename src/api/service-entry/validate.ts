@@ -3,8 +3,9 @@ import { isHttp, isTcp, isTls, isUnsupported, parseProtocol } from "../../lib/pr
 import { checkExportTo } from "../export-to.ts";
 import { createFindings, type Finding, type Findings, type Path } from "../findings.ts";
 import type { Labels } from "../object.ts";
-import { checkHost, checkLabels, checkPort, checkUnique, isAddressOrSubnet, isDnsLabel, isDnsName } from "../rules.ts";
+import { checkHost, checkPort, checkUnique, isAddressOrSubnet, isDnsLabel, isDnsName } from "../rules.ts";
 import { checkAddress, checkUnaddressed, checkWorkload } from "../workload-entry/validate.ts";
+import { checkSelector } from "../workload-selector.ts";
 import type { ServiceEntryEndpoint, ServiceEntrySpec } from "./schema.ts";
 
 /** Label by which an object says that it wants no address of its own. */
@@ -20,7 +21,7 @@ export function validateServiceEntry(
 ): readonly Finding[] {
   const findings = createFindings();
   const endpoints = spec.endpoints ?? [];
-  checkSelector(spec, findings);
+  checkWorkloadSelector(spec, findings);
   checkHosts(spec, findings);
   checkAddresses(spec, findings);
   checkPorts(spec, { getsAddress: getsAddress(spec, meta.labels), findings });
@@ -35,7 +36,7 @@ export function validateServiceEntry(
   return findings.all;
 }
 
-function checkSelector(
+function checkWorkloadSelector(
   { workloadSelector, endpoints, resolution = "NONE" }: ServiceEntrySpec,
   findings: Findings,
 ): void {
@@ -44,26 +45,8 @@ function checkSelector(
   if ((endpoints ?? []).length > 0) {
     findings.error(["spec", "endpoints"], "cannot stand together with workloadSelector", "one-of");
   }
-  const labels = Object.entries(workloadSelector.labels ?? {});
-  if (labels.length === 0) findings.warning(path, "without labels selects every workload of the namespace", "selector");
   if (resolution === "NONE") findings.warning(path, "has no effect for resolution NONE", "no-effect");
-  for (const [name, value] of labels) {
-    const at = [...path, "labels", name];
-    if (name === "") findings.error(at, "the name must not be empty", "label");
-    else if (`${name}${value}`.includes("*")) findings.error(at, "wildcards are not supported", "label");
-    else checkSelectorLabel(name, value, { path, findings });
-  }
-}
-
-/** A label that no workload can have is no error for Istio. */
-function checkSelectorLabel(
-  name: string,
-  value: string,
-  { path, findings }: { readonly path: Path; readonly findings: Findings },
-): void {
-  const inner = createFindings();
-  checkLabels({ [name]: value }, [...path, "labels"], inner);
-  for (const finding of inner.all) findings.warning(finding.path, finding.text, finding.code);
+  checkSelector(workloadSelector.labels, { path, field: "labels" }, findings);
 }
 
 function checkHosts(spec: ServiceEntrySpec, findings: Findings): void {
