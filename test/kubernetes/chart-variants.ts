@@ -1,6 +1,6 @@
 /** Every value of the chart set to something else than its default, with what has to come out. */
 import { expect } from "vitest";
-import { findManifest, type Manifest, type Values, valueAt } from "./chart-rendering.ts";
+import { findManifest, listRules, type Manifest, type Values, valueAt } from "./chart-rendering.ts";
 
 export interface ChartVariant {
   readonly values: Values;
@@ -193,6 +193,13 @@ const meshVariants: Readonly<Record<string, ChartVariant>> = {
       expect(environmentOf(manifests)["REVISION"]).toBe("next");
     },
   },
+  "the revision default is no other than none": {
+    values: { revision: "default" },
+    check: (manifests) => {
+      expect(manifests.filter(({ metadata }) => metadata.name.includes("default"))).toEqual([]);
+      expect(environmentOf(manifests)["REVISION"]).toBe("default");
+    },
+  },
   "settings of the mesh lie over the defaults": {
     values: {
       meshConfig: { accessLogFile: "/dev/stdout", trustDomain: "mesh.example", defaultConfig: { concurrency: 2 } },
@@ -216,7 +223,14 @@ const meshVariants: Readonly<Record<string, ChartVariant>> = {
     },
   },
   "no ConfigMap of its own": without({ meshConfigMap: { create: false } }, "ConfigMap"),
-  "a shared ConfigMap": withVariable({ sharedMeshConfig: "company" }, "SHARED_MESH_CONFIG", "company"),
+  "a shared ConfigMap, which may be read": {
+    values: { sharedMeshConfig: "company" },
+    check: (manifests) => {
+      expect(environmentOf(manifests)["SHARED_MESH_CONFIG"]).toBe("company");
+      const rule = listRules(manifests).find(({ resources }) => resources.includes("configmaps"));
+      expect(rule?.resourceNames).toEqual(["istio", "company"]);
+    },
+  },
   "annotations of the service account": placed(
     { serviceAccount: { annotations: { owner: "mesh" } } },
     "ServiceAccount",

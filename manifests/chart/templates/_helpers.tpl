@@ -3,9 +3,14 @@
 {{- .Values.revision | default "default" -}}
 {{- end -}}
 
-{{/* Name of namespaced objects: "meltemi", with the revision where there is one. */}}
+{{/* End of names: "-REVISION", nothing for the default revision. */}}
+{{- define "meltemi.suffix" -}}
+{{- if ne (include "meltemi.revision" .) "default" -}}-{{ .Values.revision }}{{- end -}}
+{{- end -}}
+
+{{/* Name of namespaced objects. */}}
 {{- define "meltemi.name" -}}
-{{- if .Values.revision -}}meltemi-{{ .Values.revision }}{{- else -}}meltemi{{- end -}}
+meltemi{{ include "meltemi.suffix" . }}
 {{- end -}}
 
 {{/* Name of cluster-wide objects: two releases in different namespaces must not share them. */}}
@@ -14,16 +19,12 @@
 {{- end -}}
 
 {{- define "meltemi.validatorName" -}}
-{{- if .Values.revision -}}
-meltemi-validator-{{ .Values.revision }}-{{ .Release.Namespace }}
-{{- else -}}
-meltemi-validator-{{ .Release.Namespace }}
-{{- end -}}
+meltemi-validator{{ include "meltemi.suffix" . }}-{{ .Release.Namespace }}
 {{- end -}}
 
 {{/* Istio's name for the ConfigMap of the mesh. */}}
 {{- define "meltemi.meshConfigMapName" -}}
-{{- if .Values.revision -}}istio-{{ .Values.revision }}{{- else -}}istio{{- end -}}
+istio{{ include "meltemi.suffix" . }}
 {{- end -}}
 
 {{- define "meltemi.selectorLabels" -}}
@@ -113,5 +114,5 @@ extensions.istio.io:
 
 {{/* Name of the Lease that says which replica leads. */}}
 {{- define "meltemi.leaseName" -}}
-{{- if .Values.revision -}}meltemi-leader-{{ .Values.revision }}{{- else -}}meltemi-leader{{- end -}}
+meltemi-leader{{ include "meltemi.suffix" . }}
 {{- end -}}
