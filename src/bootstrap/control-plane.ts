@@ -11,11 +11,13 @@ import type { Log } from "../lib/log.ts";
 import { createSnapshotBuilder, type SnapshotBuilder } from "../snapshot/build.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
 import { createFileSource } from "../sources/file/file-source.ts";
+import type { KubernetesLimits } from "../sources/kubernetes/limits.ts";
 import type { Source } from "../sources/source.ts";
 import { createDiscoveryServer, type DiscoveryServer } from "../xds/discovery-server.ts";
 import { createGrpcTransport } from "../xds/grpc-server.ts";
 import type { XdsLimits } from "../xds/limits.ts";
 import { type ChangePath, createChangePath } from "./apply-changes.ts";
+import { type Cluster, createCluster, meshConfigName } from "./cluster.ts";
 import { generators } from "./generators.ts";
 import { deriveGrpcLimits, deriveXdsLimits } from "./limits.ts";
 import { type Runner, startRunners } from "./runners.ts";
@@ -23,8 +25,10 @@ import { type Runner, startRunners } from "./runners.ts";
 export interface ControlPlaneOptions {
   readonly flags: Flags;
   readonly log: Log;
-  /** Where the mesh comes from; the directory of --config-dir where not given. */
+  /** Where the mesh comes from; where not given, the directory of --config-dir, or the cluster. */
   readonly source?: Source;
+  /** Limits of watches that differ from the usual ones. */
+  readonly watchLimits?: Partial<KubernetesLimits>;
   readonly clock?: Clock;
   /** Limits that differ from those of the flags. */
   readonly limits?: Partial<XdsLimits>;
@@ -44,7 +48,12 @@ export interface ControlPlane {
 /** Starts a control plane; rejects where a port is taken or the source does not exist, and then leaves nothing behind. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { flags, log } = options;
-  const parts = createParts(options);
+  const clock = options.clock ?? systemClock;
+  const isInCluster = options.source === undefined && flags.configDir === "";
+  const cluster = isInCluster
+    ? await createCluster({ flags, clock, log, limits: options.watchLimits ?? {} })
+    : undefined;
+  const parts = createParts(options, cluster);
   let isSynced = false;
   let isServing = false;
   let servers: HttpServers | undefined;
@@ -88,7 +97,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       },
     },
   ];
-  const stop = await startRunners(runners, log);
+  const stopAll = await startRunners(runners, log);
+  const stop = async (): Promise<void> => {
+    await stopAll();
+    cluster?.client.close();
+  };
   return {
     grpcAddress,
     httpPort: servers?.httpPort ?? 0,
@@ -107,10 +120,15 @@ interface Parts {
   readonly changes: ChangePath;
 }
 
-function createParts(options: ControlPlaneOptions): Parts {
+function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined): Parts {
   const { flags, log, clock = systemClock } = options;
   const { clusterId, domain, namespace } = flags;
-  const builder = createSnapshotBuilder({ domain, clusterId, systemNamespace: namespace });
+  const builder = createSnapshotBuilder({
+    domain,
+    clusterId,
+    systemNamespace: namespace,
+    meshConfigName: meshConfigName(flags.revision),
+  });
   const startedAt = clock.monotonic();
   // Metrics read the server's state and the server counts in metrics: each is looked at only when both are there.
   const debug: DebugPort = {
@@ -135,7 +153,7 @@ function createParts(options: ControlPlaneOptions): Parts {
     createTransport: (service) => createGrpcTransport(transport, service),
     yieldTurn: (run) => void setImmediate(run),
   });
-  const source = options.source ?? createDirectorySource(flags, clock, log);
+  const source = options.source ?? cluster?.source ?? createDirectorySource(flags, clock, log);
   return {
     builder,
     discovery,

@@ -14,7 +14,7 @@ import { CommandFailure, UsageError } from "../failures.ts";
 
 export function createServeCommand(): Command {
   const command = new Command("serve").description(
-    "Run the control plane: read the mesh from a directory and configure the proxies that connect.",
+    "Run the control plane: read the mesh from Kubernetes or a directory and configure the proxies that connect.",
   );
   for (const [key, flag] of listFlags()) addFlag(command, key, flag);
   return command
@@ -22,7 +22,7 @@ export function createServeCommand(): Command {
     .action(async (given: Readonly<Record<string, string | true>>) => {
       const { flags, problems } = resolveFlags(mergeSpellings(given), readEnvironment());
       if (problems.length > 0) throw new UsageError(problems.join("\nerror: "));
-      checkConfigDir(flags.configDir);
+      if (flags.configDir !== "") checkConfigDir(flags.configDir);
       await serve(flags);
     });
 }
@@ -71,9 +71,6 @@ function describeEnvironment(): string {
 }
 
 function checkConfigDir(path: string): void {
-  if (path === "") {
-    throw new UsageError("say where the mesh's configuration is: meltemi serve --config-dir DIR");
-  }
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined) throw new UsageError(`--config-dir: there is no directory ${path}`);
   if (!stats.isDirectory()) throw new UsageError(`--config-dir: ${path} is a file; name the directory that holds it`);

@@ -1,0 +1,54 @@
+/** The cluster that a control plane belongs to: its API server, and the objects in it. */
+import type { Flags } from "../config/flags.ts";
+import { createKubeClient } from "../kube/create-kube-client.ts";
+import type { KubeClient } from "../kube/kube-client.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Log } from "../lib/log.ts";
+import { createKubernetesSource, type KubernetesSource } from "../sources/kubernetes/kubernetes-source.ts";
+import type { KubernetesLimits } from "../sources/kubernetes/limits.ts";
+
+export interface Cluster {
+  readonly client: KubeClient;
+  readonly source: KubernetesSource;
+}
+
+export interface ClusterOptions {
+  readonly flags: Flags;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Limits of the watches that differ from the usual ones. */
+  readonly limits?: Partial<KubernetesLimits>;
+}
+
+/** Name of the ConfigMap with the mesh's settings: "istio", or "istio-REVISION" (row G60). */
+export function meshConfigName(revision: string): string {
+  return revision === "" || revision === "default" ? "istio" : `istio-${revision}`;
+}
+
+/** Reads the credentials; whether the API server can be reached shows when the source starts. */
+export async function createCluster({ flags, clock, log, limits = {} }: ClusterOptions): Promise<Cluster> {
+  const client = await createKubeClient({
+    ...(flags.kubeconfig === "" ? {} : { kubeconfig: flags.kubeconfig }),
+    qps: flags.kubernetesApiQps,
+    burst: flags.kubernetesApiBurst,
+    clock,
+    log,
+  });
+  const source = createKubernetesSource({
+    client,
+    systemNamespace: flags.namespace,
+    configMapNames: [meshConfigName(flags.revision), flags.sharedMeshConfig].filter((name) => name !== ""),
+    secretNamespaces: parseNames(flags.secretNamespaces),
+    ...(flags.watchNamespace === "" ? {} : { watchNamespace: flags.watchNamespace }),
+    clock,
+    random: Math.random,
+    log,
+    limits,
+  });
+  return { client, source };
+}
+
+function parseNames(list: string): readonly string[] {
+  const names = list.split(",").map((name) => name.trim());
+  return [...new Set(names.filter((name) => name !== ""))];
+}

@@ -1,0 +1,298 @@
+/**
+ * A control plane over a real API server with a proxy between them that breaks things, and proxies that watch. After each
+ * fault the five invariants of the fault list are checked: (i) no proxy was emptied, (ii) the state of the proxies is what
+ * the objects ask for, (iii) no accepted object was forgotten, (iv) the log shows the cause, (v) the heap is as before.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { expect } from "vitest";
+import { findKindInfo } from "../../src/api/known-kinds.ts";
+import { groupVersionPath, istioResources, kubeResources, type ResourceNames } from "../../src/api/resource-names.ts";
+import type { ControlPlane } from "../../src/bootstrap/control-plane.ts";
+import type { GivenOptions } from "../../src/config/flags.ts";
+import { createKubeClient } from "../../src/kube/create-kube-client.ts";
+import { KubeApiError, type KubeClient } from "../../src/kube/kube-client.ts";
+import { type Clock, systemClock } from "../../src/lib/clock.ts";
+import { type Log, silentLog } from "../../src/lib/log.ts";
+import type { KubernetesLimits } from "../../src/sources/kubernetes/limits.ts";
+import { createMemorySource } from "../../src/sources/memory.ts";
+import { type Cluster, startCluster } from "../../tools/cluster/cluster.ts";
+import { startTestControlPlane } from "../support/control-plane.ts";
+import { baseObjects, type ProxyPlace, proxyPlaces } from "./fault-mesh.ts";
+import { type FaultProxy, type FaultTarget, startFaultProxy } from "./fault-proxy.ts";
+import { installCrds } from "./install-crds.ts";
+import { WatchingProxy } from "./watching-proxy.ts";
+
+export interface LogLine {
+  readonly level: "debug" | "info" | "warn" | "error";
+  readonly text: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+export interface RigOptions {
+  readonly limits?: Partial<KubernetesLimits>;
+  readonly options?: GivenOptions;
+  readonly clock?: Clock;
+  /** kubeconfig to use in place of an administrator's. */
+  readonly kubeconfig?: string;
+  /** False: the control plane is made by the test itself with `startControlPlane`. */
+  readonly isStarted?: boolean;
+}
+
+/** A cluster with the CRDs and the mesh that all faults are done to; one for all tests of a file. */
+export async function startFaultCluster(): Promise<Cluster> {
+  const cluster = await startCluster();
+  await installCrds(cluster);
+  await cluster.kubectl(["apply", "--server-side", "-f", "-"], baseObjects());
+  return cluster;
+}
+
+export class FaultRig {
+  readonly cluster: Cluster;
+  readonly proxy: FaultProxy;
+  readonly log: LogLine[] = [];
+  readonly proxies: WatchingProxy[] = [];
+  readonly #options: RigOptions;
+  /** To the API server itself, past the faults. */
+  readonly #direct: Promise<KubeClient>;
+  #controlPlane: ControlPlane | undefined;
+  #heapBefore = 0;
+  #serial = 0;
+
+  private constructor(cluster: Cluster, proxy: FaultProxy, options: RigOptions) {
+    this.cluster = cluster;
+    this.proxy = proxy;
+    this.#options = options;
+    this.#direct = createKubeClient({ kubeconfig: cluster.kubeconfig, clock: systemClock, log: silentLog });
+  }
+
+  /** A control plane that has everything, four proxies that have taken everything, and the heap as it is then. */
+  static async start(cluster: Cluster, options: RigOptions = {}): Promise<FaultRig> {
+    const proxy = await startFaultProxy(targetOf(cluster));
+    const rig = new FaultRig(cluster, proxy, options);
+    if (options.isStarted === false) return rig;
+    await rig.startControlPlane();
+    await rig.connectProxies();
+    rig.#heapBefore = measureHeap();
+    return rig;
+  }
+
+  get controlPlane(): ControlPlane {
+    if (this.#controlPlane === undefined) throw new Error("the control plane was not started");
+    return this.#controlPlane;
+  }
+
+  async startControlPlane(): Promise<ControlPlane> {
+    const { limits, options, clock } = this.#options;
+    this.#controlPlane = await startTestControlPlane({
+      log: createRecorder(this.log),
+      options: {
+        kubeconfig: this.#options.kubeconfig ?? this.cluster.kubeconfigFor(this.proxy.url),
+        httpsAddr: "127.0.0.1:0",
+        leaderElection: "false",
+        writeStatus: "false",
+        validationWebhookConfigName: "",
+        ...options,
+      },
+      ...(limits === undefined ? {} : { watchLimits: limits }),
+      ...(clock === undefined ? {} : { clock }),
+    });
+    return this.#controlPlane;
+  }
+
+  /** A sidecar and a gateway in each variant, which then hold everything. */
+  async connectProxies(): Promise<void> {
+    for (const place of proxyPlaces) for (const variant of ["sotw", "delta"] as const) this.connect(variant, place);
+    await this.expectConverged(20_000);
+    if (this.#heapBefore === 0) this.#heapBefore = measureHeap();
+  }
+
+  connect(variant: "sotw" | "delta", place: ProxyPlace): WatchingProxy {
+    const proxy = new WatchingProxy(this.controlPlane.grpcAddress, variant, place.node(++this.#serial));
+    this.proxies.push(proxy);
+    return proxy;
+  }
+
+  /** Whole lists of a kind that were asked for so far: first pages, and watches that begin with a list. */
+  countLists(plural: string, after = 0): number {
+    return this.proxy.requests.slice(after).filter(({ path, query, isWatch }) => {
+      if (!path.endsWith(`/${plural}`) || query.get("limit") === "1") return false;
+      return isWatch ? query.get("sendInitialEvents") === "true" : !query.has("continue");
+    }).length;
+  }
+
+  /** Invariants (ii) and (iii): within `withinMs` each proxy has exactly what a control plane that knows only the objects gives. */
+  async expectConverged(withinMs = 10_000): Promise<void> {
+    const end = Date.now() + withinMs;
+    for (;;) {
+      const difference = await this.#findDifference();
+      if (difference === undefined) return;
+      if (Date.now() > end) throw new Error(`not what the objects ask for after ${withinMs} ms: ${difference}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  /** All five, after a fault; `cause` is what the log must show of it. */
+  async expectInvariants(
+    cause: RegExp,
+    { heap = true, streams = true }: { heap?: boolean; streams?: boolean } = {},
+  ): Promise<void> {
+    await this.expectConverged();
+    for (const proxy of this.proxies) {
+      expect(proxy.emptied(), `(i) ${proxy.node.id}`).toEqual([]);
+      if (streams) expect(proxy.isEnded, `${proxy.node.id} lost its stream`).toBe(false);
+    }
+    expect(this.findLogged(cause), `(iv) the log has no line like ${cause}:\n${this.printLog()}`).toBeDefined();
+    if (heap) expectHeap(this.#heapBefore);
+  }
+
+  findLogged(pattern: RegExp): LogLine | undefined {
+    return this.log.find(({ text, fields }) => pattern.test(`${text} ${printFields(fields)}`));
+  }
+
+  printLog(): string {
+    return this.log
+      .slice(-30)
+      .map(({ level, text, fields }) => `${level} ${text} ${printFields(fields)}`.slice(0, 300))
+      .join("\n");
+  }
+
+  async stop(): Promise<void> {
+    for (const proxy of this.proxies) proxy.stop();
+    await this.#controlPlane?.stop();
+    (await this.#direct).close();
+    await this.proxy.stop();
+  }
+
+  async #findDifference(): Promise<string | undefined> {
+    const expected = await this.#deriveExpected();
+    for (const proxy of this.proxies) {
+      const wanted = expected.get(nodeKey(proxy));
+      if (wanted === undefined || proxy.isEnded) continue;
+      const difference = firstDifference(wanted, proxy.state());
+      if (difference !== undefined) return `${proxy.node.id}: ${difference}`;
+    }
+    return undefined;
+  }
+
+  /** What a control plane gives that reads the objects of this moment once, and nothing else. */
+  async #deriveExpected(): Promise<ReadonlyMap<string, string>> {
+    const text = await listObjects(await this.#direct);
+    const known = oracle.get(text);
+    if (known !== undefined) return known;
+    const source = createMemorySource();
+    source.apply(text);
+    const controlPlane = await startTestControlPlane({ source });
+    const states = new Map<string, string>();
+    try {
+      for (const proxy of uniqueNodes(this.proxies)) {
+        const twin = new WatchingProxy(controlPlane.grpcAddress, "sotw", proxy.node);
+        states.set(nodeKey(proxy), await settledState(twin));
+        twin.stop();
+      }
+    } finally {
+      await controlPlane.stop();
+    }
+    oracle.clear();
+    oracle.set(text, states);
+    return states;
+  }
+}
+
+function targetOf(cluster: Cluster): FaultTarget {
+  const read = (name: string): Buffer => readFileSync(join(cluster.folder, "certs", name));
+  return { url: cluster.url, certificate: read("apiserver.crt"), key: read("apiserver.key") };
+}
+
+/** The last answer of the oracle: most questions are asked again before anything changes. */
+const oracle = new Map<string, ReadonlyMap<string, string>>();
+
+const nodeKey = ({ node }: WatchingProxy): string => JSON.stringify(node.metadata);
+
+function uniqueNodes(proxies: readonly WatchingProxy[]): readonly WatchingProxy[] {
+  return [...new Map(proxies.map((proxy) => [nodeKey(proxy), proxy])).values()];
+}
+
+async function settledState(proxy: WatchingProxy): Promise<string> {
+  let before = "";
+  for (let round = 0; round < 100; round++) {
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    const state = proxy.state();
+    if (state !== "" && state === before && proxy.count("rds") > 0) return state;
+    before = state;
+  }
+  throw new Error(`${proxy.node.id} does not settle:\n${before.slice(0, 500)}`);
+}
+
+function firstDifference(wanted: string, found: string): string | undefined {
+  if (wanted === found) return undefined;
+  const [wantedLines, foundLines] = [new Set(wanted.split("\n")), new Set(found.split("\n"))];
+  const missing = [...wantedLines].filter((line) => !foundLines.has(line));
+  const extra = [...foundLines].filter((line) => !wantedLines.has(line));
+  return `missing ${missing.slice(0, 3).join(", ")}; extra ${extra.slice(0, 3).join(", ")}`;
+}
+
+/** All objects of the kinds that are read, asked of the API server itself: JSON documents, which are YAML. */
+async function listObjects(client: KubeClient): Promise<string> {
+  const wanted = [...Object.entries<ResourceNames>(kubeResources), ...Object.entries<ResourceNames>(istioResources)]
+    .filter(([kind]) => findKindInfo(kind) !== undefined && kind !== "Secret")
+    .map(([kind, names]) => listKind(client, kind, names));
+  return (await Promise.all(wanted)).flat().join("\n---\n");
+}
+
+async function listKind(
+  client: KubeClient,
+  kind: string,
+  { group, versions, plural }: ResourceNames,
+): Promise<readonly string[]> {
+  const [version = "v1"] = versions;
+  const isSettings = kind === "ConfigMap";
+  const query = isSettings ? { fieldSelector: "metadata.name=istio,metadata.namespace=istio-system" } : {};
+  try {
+    const list = await client.request({ path: `${groupVersionPath(group, version)}/${plural}`, query });
+    const items = (list as { readonly items: readonly object[] }).items;
+    const apiVersion = group === "" ? version : `${group}/${version}`;
+    return items.map((item) => JSON.stringify({ apiVersion, kind, ...item }));
+  } catch (cause) {
+    // A kind whose CRD was taken away.
+    if (cause instanceof KubeApiError && cause.status === 404) return [];
+    throw cause;
+  }
+}
+
+function createRecorder(lines: LogLine[], bound: Readonly<Record<string, unknown>> = {}): Log {
+  const record =
+    (level: LogLine["level"]) =>
+    (text: string, fields: Readonly<Record<string, unknown>> = {}) =>
+      void lines.push({ level, text, fields: { ...bound, ...fields } });
+  return {
+    debug: record("debug"),
+    info: record("info"),
+    warn: record("warn"),
+    error: record("error"),
+    child: (fields) => createRecorder(lines, { ...bound, ...fields }),
+  };
+}
+
+function printFields(fields: Readonly<Record<string, unknown>>): string {
+  return JSON.stringify(fields, (_key, value: unknown) => (value instanceof Error ? value.message : value));
+}
+
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
+/** Bytes in use after everything that can be freed was freed. */
+export function measureHeap(): number {
+  for (let round = 0; round < 3; round++) collect();
+  return process.memoryUsage().heapUsed;
+}
+
+/** Invariant (v), within a tenth. The records of this rig itself grow as well, so that nothing is taken off for them. */
+function expectHeap(before: number): void {
+  const after = measureHeap();
+  expect(after, `(v) heap ${Math.round(before / 1e6)} MB before, ${Math.round(after / 1e6)} MB after`).toBeLessThan(
+    before * 1.1,
+  );
+}
