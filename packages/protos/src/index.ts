@@ -17,6 +17,7 @@ export {
 export { decode, decodeDynamic } from "./decode.ts";
 export { encode, encodeDynamic, type TypeName } from "./encode.ts";
 export { fromJson, fromJsonDynamic } from "./from-json.ts";
+export { findJsonFaults, type JsonFault } from "./json-faults.ts";
 export { ProtoError } from "./proto-error.ts";
 export { findService, listTypeNames, type MethodDescriptor, type ServiceDescriptor } from "./schema.ts";
 export { type ToJsonOptions, toJson, toJsonDynamic } from "./to-json.ts";
