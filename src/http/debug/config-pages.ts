@@ -12,7 +12,12 @@ const configKinds = [
   { group: "networking.istio.io", version: "v1", kind: "Sidecar" },
   { group: "networking.istio.io", version: "v1", kind: "VirtualService" },
   { group: "networking.istio.io", version: "v1", kind: "WorkloadEntry" },
+  { group: "networking.istio.io", version: "v1", kind: "WorkloadGroup" },
+  { group: "networking.istio.io", version: "v1beta1", kind: "ProxyConfig" },
+  { group: "security.istio.io", version: "v1", kind: "AuthorizationPolicy" },
   { group: "security.istio.io", version: "v1", kind: "PeerAuthentication" },
+  { group: "security.istio.io", version: "v1", kind: "RequestAuthentication" },
+  { group: "telemetry.istio.io", version: "v1", kind: "Telemetry" },
 ] as const satisfies readonly { readonly group: string; readonly version: string; readonly kind: Kind }[];
 
 /** All configuration, as Kubernetes would print the objects. */
