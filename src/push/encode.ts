@@ -20,7 +20,10 @@ export interface EncodedResource {
   readonly sotwFrame: Uint8Array;
   /** Field `resources` of a DeltaDiscoveryResponse: a Resource with name and version. Made when first asked for. */
   readonly deltaFrame: Uint8Array;
+  /** As it was last generated: the same bytes may come to be made by other objects. */
   readonly built: Built<object>;
+  /** Notes that the resource was generated again and came out the same, byte for byte. */
+  adopt(built: Built<object>): void;
 }
 
 interface EncodedMessage {
@@ -46,7 +49,7 @@ class LazyResource implements EncodedResource {
   readonly version: string;
   readonly bytes: Uint8Array;
   readonly sotwFrame: Uint8Array;
-  readonly built: Built<object>;
+  #built: Built<object>;
   #deltaFrame: Uint8Array | undefined;
 
   constructor(typeUrl: string, built: Built<object>, encoded: EncodedMessage) {
@@ -55,7 +58,15 @@ class LazyResource implements EncodedResource {
     this.version = encoded.version;
     this.bytes = encoded.bytes;
     this.sotwFrame = encoded.sotwFrame;
-    this.built = built;
+    this.#built = built;
+  }
+
+  get built(): Built<object> {
+    return this.#built;
+  }
+
+  adopt(built: Built<object>): void {
+    this.#built = built;
   }
 
   get deltaFrame(): Uint8Array {

@@ -54,7 +54,8 @@ export class PartCache {
   #replace(built: readonly Built<object>[]): void {
     const part = buildPart(built.flatMap((each) => this.#encode(each) ?? []));
     const isEqual = this.#part?.sum === part.sum && this.#part.byName.size === part.byName.size;
-    if (!isEqual) this.#part = part;
+    if (isEqual) for (const [name, { built: made }] of part.byName) this.#part?.byName.get(name)?.adopt(made);
+    else this.#part = part;
     this.#built = this.#hasFailed ? undefined : built;
   }
 
@@ -161,8 +162,10 @@ export class NamedCache {
       if (built === undefined) return { resource: undefined, hasFailed: false };
       if (built === last?.built) return { resource: last, hasFailed: false };
       const resource = encodeResource(this.#type, built);
+      if (last?.version !== resource.version) return { resource, hasFailed: false };
       // The same object for the same content, so that sets stay the same.
-      return { resource: last?.version === resource.version ? last : resource, hasFailed: false };
+      last.adopt(built);
+      return { resource: last, hasFailed: false };
     } catch (cause) {
       this.#report({ type: this.#type, name, cause });
       return { resource: last, hasFailed: true };

@@ -8,6 +8,7 @@ import type { Snapshot, SnapshotChange } from "../snapshot/snapshot.ts";
 import type { Generators } from "../translate/generators.ts";
 import { listTouched, type Touched } from "./dependency-table.ts";
 import type { EncodedResource } from "./encode.ts";
+import { ObjectGenerations } from "./object-generations.ts";
 import type { ReportFailure } from "./part-cache.ts";
 import type { XdsType } from "./resource-types.ts";
 import { ListenerEntry, type Resolution, ScopeEntry, type Wanted, WorkloadEntry } from "./scope-cache.ts";
@@ -30,6 +31,7 @@ export interface ProxyResources {
 }
 
 export class ResourceStore {
+  readonly generations = new ObjectGenerations();
   readonly #options: ResourceStoreOptions;
   readonly #scopes = new Map<string, ScopeEntry>();
   readonly #listeners = new Map<string, ListenerEntry>();
@@ -50,6 +52,7 @@ export class ResourceStore {
   apply(change: SnapshotChange): void {
     const { after } = change;
     this.#snapshot = after;
+    this.generations.note(change);
     const touched = { sidecar: listTouched(change, "sidecar"), router: listTouched(change, "router") };
     for (const entry of this.#scopes.values()) entry.update(after, touched[entry.key.proxyType]);
     for (const entry of this.#listeners.values()) entry.update(touched[entry.key.scope.proxyType]);

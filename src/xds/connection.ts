@@ -15,8 +15,9 @@ import { diffSets, mergeSets, type ResourceSet } from "../push/resource-set.ts";
 import type { ProxyResources } from "../push/resource-store.ts";
 import { type ResourceType, resourceTypes } from "../push/resource-types.ts";
 import type { EncodedResponse, ResponseEncoder } from "../push/response-encoder.ts";
-import { basisOf } from "./delivery.ts";
+import { basisOf, type Delivery } from "./delivery.ts";
 import { transitionDelta } from "./delta.ts";
+import type { DistributionMember, SyncState } from "./distribution.ts";
 import type { ReceivedRequest } from "./request.ts";
 import { formatClientError } from "./request.ts";
 import { transitionSotw } from "./sotw.ts";
@@ -43,6 +44,10 @@ export interface ConnectionInputs {
   readonly requestTurn: () => void;
   /** Ends the stream because its client does not read. */
   readonly onUnread: () => void;
+  /** Generation of the snapshot that resources are made of. */
+  readonly generation: () => number;
+  /** The proxy has taken, or refused, what is new. */
+  readonly onProgress: () => void;
 }
 
 /** State of a type with what the reducers need not know. */
@@ -56,6 +61,10 @@ export interface Watch {
   retryAt: number;
   answerTimer: Timer | undefined;
   retryTimer: Timer | undefined;
+  /** Generation of the snapshot that the last response was made of. */
+  sentGeneration: number;
+  /** Generation of the snapshot of which the client has everything, as far as it asks for it; -1 before. */
+  syncedGeneration: number;
 }
 
 interface Sending {
@@ -72,7 +81,7 @@ const refusalsBeforeBackOff = 3;
 const firstBackOffMs = 1000;
 const maxBackOffMs = 30_000;
 
-export class Connection implements FanOutMember {
+export class Connection implements FanOutMember, DistributionMember {
   readonly inputs: ConnectionInputs;
   readonly connectedAtMs: number;
   readonly watches = new Map<string, Watch>();
@@ -144,6 +153,18 @@ export class Connection implements FanOutMember {
     this.inputs.resources.release();
   }
 
+  /** How far the client has come, for each type that it asks for. */
+  listSyncStates(): readonly SyncState[] {
+    return [...this.watches.values()].flatMap(({ state, syncedGeneration, lastError }) => {
+      const { type, delivery } = state;
+      const target = this.#findTarget(state);
+      if (target === undefined) return [];
+      const held = delivery.kind === "waiting" ? delivery.base : basisOf(delivery);
+      const refused = delivery.kind === "rejected" ? { set: delivery.refused, error: lastError } : undefined;
+      return { type: type.type, target, held, syncedGeneration, refused };
+    });
+  }
+
   #findWatch(type: ResourceType): Watch {
     const known = this.watches.get(type.typeUrl);
     if (known !== undefined) return known;
@@ -157,6 +178,8 @@ export class Connection implements FanOutMember {
       retryAt: 0,
       answerTimer: undefined,
       retryTimer: undefined,
+      sentGeneration: -1,
+      syncedGeneration: -1,
     };
     this.watches.set(type.typeUrl, created);
     return created;
@@ -172,6 +195,7 @@ export class Connection implements FanOutMember {
     const send = effects.find((effect) => effect.kind === "send");
     if (send !== undefined) return { bytes: this.#send(watch, { plan: send.plan, startedAt, onWritten }) };
     const { delivery } = state;
+    if (hasTaken(delivery, goal)) this.#noteSynced(watch, this.inputs.generation());
     return delivery.kind === "waiting" && differs(delivery.target, goal) ? "blocked" : "current";
   }
 
@@ -223,6 +247,7 @@ export class Connection implements FanOutMember {
     watch.serial = response.serial;
     watch.nonceSent = response.nonce;
     watch.sentAtMs = clock.now();
+    watch.sentGeneration = this.inputs.generation();
     this.#awaitAnswer(watch);
     this.#expectWarming(type, before, plan);
     const startedAt = clock.monotonic();
@@ -270,6 +295,7 @@ export class Connection implements FanOutMember {
         if (watch.lastError !== "") metrics.setReject(type, proxy.nodeId, undefined);
         watch.lastError = "";
         watch.retryAt = 0;
+        if (watch.state.delivery.kind === "accepted") this.#noteSynced(watch, watch.sentGeneration);
         return;
       case "refused": {
         watch.answerTimer?.close();
@@ -283,6 +309,7 @@ export class Connection implements FanOutMember {
         // A proxy that refuses everything must not fill the log.
         const report = excess > 0 ? log.debug : log.warn;
         report("a proxy refused a response", { proxy: proxy.nodeId, type, error: watch.lastError });
+        this.inputs.onProgress();
         return;
       }
       case "staleNonce":
@@ -291,6 +318,13 @@ export class Connection implements FanOutMember {
       case "send":
         return;
     }
+  }
+
+  /** Also where nothing was sent, because what changed is nothing that the client has. */
+  #noteSynced(watch: Watch, generation: number): void {
+    if (watch.syncedGeneration >= generation) return;
+    watch.syncedGeneration = generation;
+    this.inputs.onProgress();
   }
 
   #noteConverged(): void {
@@ -303,6 +337,12 @@ export class Connection implements FanOutMember {
   #transition(state: WatchState, event: ContentEvent): readonly [WatchState, readonly Effect[]] {
     return this.inputs.variant === "sotw" ? transitionSotw(state, event) : transitionDelta(state, event);
   }
+}
+
+/** True where the client has all of `goal`, and said so. */
+function hasTaken(delivery: Delivery, goal: ResourceSet): boolean {
+  if (delivery.kind === "waiting" || delivery.kind === "rejected") return false;
+  return !differs(delivery.held, goal);
 }
 
 function differs(before: ResourceSet, after: ResourceSet): boolean {

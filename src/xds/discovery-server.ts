@@ -17,6 +17,7 @@ import type { Snapshot, SnapshotChange } from "../snapshot/snapshot.ts";
 import type { Generators } from "../translate/generators.ts";
 import { Connection } from "./connection.ts";
 import { createDebugView, type XdsDebug } from "./debug-view.ts";
+import { DistributionCounter, type DistributionView } from "./distribution.ts";
 import type { XdsLimits } from "./limits.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { parseRequest, type ReceivedRequest } from "./request.ts";
@@ -51,6 +52,8 @@ export interface DiscoveryServer {
   /** Refuses what is new, ends streams and frees everything. */
   stop(): Promise<void>;
   readonly debug: XdsDebug;
+  /** On how many proxies each object is live. */
+  readonly distribution: DistributionView;
 }
 
 /** Creates the server; proxies are refused until the first change was applied. */
@@ -66,6 +69,7 @@ const maxRememberedNodes = 10_000;
 
 class Server implements DiscoveryServer, StreamService {
   readonly debug: XdsDebug;
+  readonly distribution: DistributionCounter;
   readonly #options: DiscoveryServerOptions;
   readonly #store: ResourceStore;
   readonly #encoder: ResponseEncoder;
@@ -110,6 +114,7 @@ class Server implements DiscoveryServer, StreamService {
     });
     this.#transport = options.createTransport(this);
     this.debug = createDebugView(this.#store, this.#connections);
+    this.distribution = new DistributionCounter(this.#store, this.#connections, clock);
   }
 
   apply(change: SnapshotChange): void {
@@ -129,6 +134,7 @@ class Server implements DiscoveryServer, StreamService {
     const stopped = this.#transport.stop(this.#options.limits.drainMs);
     for (const port of this.#ports) port.end(stopping);
     await stopped;
+    this.distribution.close();
     this.#store.close();
   }
 
@@ -237,6 +243,8 @@ class Server implements DiscoveryServer, StreamService {
       serialFloor: this.#seenSerials.get(proxy.nodeId) ?? 0,
       requestTurn: () => this.#fanOut.enqueue(connection),
       onUnread: () => fail({ code: "DEADLINE_EXCEEDED", details: "responses are not read" }),
+      generation: () => this.#store.snapshot?.generation ?? -1,
+      onProgress: () => this.distribution.note(),
     });
     this.#connections.set(connection.inputs.id, connection);
     log.info("proxy connected", { connection: connection.inputs.id, peer: port.peer, variant });
@@ -248,6 +256,7 @@ class Server implements DiscoveryServer, StreamService {
     this.#fanOut.remove(connection);
     connection.close();
     this.#connections.delete(id);
+    this.distribution.note();
     this.#remember(proxy.nodeId, connection.highestSerial);
     this.#options.log.info("proxy disconnected", { connection: id });
   }
@@ -269,6 +278,7 @@ class Server implements DiscoveryServer, StreamService {
     metrics.observe("pilot_debounce_time", waitedMs / 1000);
     for (const reason of listReasons(change)) metrics.count("pilot_push_triggers", { type: reason });
     for (const connection of this.#connections.values()) connection.noteChange();
+    this.distribution.note();
   }
 }
 

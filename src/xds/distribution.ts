@@ -1,0 +1,267 @@
+/**
+ * On how many proxies the objects of the mesh are live. An object is used by a proxy where it made one of the resources
+ * that the proxy is to have, or still has, of the types that it watches. It is live there when each of those types is
+ * acknowledged as of the generation of the snapshot in which the object last changed, or a later one. So what other
+ * objects and endpoints change in the same resources says nothing about it.
+ *
+ * Counted when somebody asks: proxies that share resources and have come equally far are counted together, so that a
+ * thousand proxies of a scope cost little more than one.
+ */
+import type { Clock, Timer } from "../lib/clock.ts";
+import { type ObjectRef, objectKey } from "../lib/message.ts";
+import { isFollowed } from "../push/object-generations.ts";
+import { diffSets, findInSet, type ResourcePart, type ResourceSet, type Versioned } from "../push/resource-set.ts";
+import type { ResourceStore } from "../push/resource-store.ts";
+import type { XdsType } from "../push/resource-types.ts";
+import { isEncoded } from "../push/response-encoder.ts";
+
+/** How far a proxy has come with one type. */
+export interface SyncState {
+  readonly type: XdsType;
+  /** What it is to have now. */
+  readonly target: ResourceSet;
+  /** What it has for certain. */
+  readonly held: ResourceSet;
+  /** Generation of the snapshot of which it has acknowledged everything; -1 before. */
+  readonly syncedGeneration: number;
+  /** What it refused, and what it said; undefined where its last answer was none of refusal. */
+  readonly refused: { readonly set: ResourceSet; readonly error: string } | undefined;
+}
+
+export interface ObjectDistribution {
+  readonly ref: ObjectRef;
+  /** Connected proxies with a resource that the object made. */
+  readonly using: number;
+  /** Those of them that have its present form. */
+  readonly live: number;
+  /** Those of them that refused a response with it. */
+  readonly refused: number;
+  /** What the first of these said, on one line; "" where none did. */
+  readonly refusal: string;
+}
+
+export interface DistributionView {
+  /** Objects that a connected proxy uses, by objectKey; as of the snapshot that proxies are given. */
+  list(): ReadonlyMap<string, ObjectDistribution>;
+  /** Calls `listener` some time after the counts may have changed, not more than once in that time. */
+  subscribe(listener: () => void): () => void;
+}
+
+/** What is counted: connected proxies. */
+export interface DistributionMember {
+  listSyncStates(): readonly SyncState[];
+}
+
+/** Answers come in by the thousand; who listens looks once for all of this time. */
+const noticeDelayMs = 200;
+
+export class DistributionCounter implements DistributionView {
+  readonly #store: ResourceStore;
+  readonly #members: ReadonlyMap<string, DistributionMember>;
+  readonly #clock: Clock;
+  readonly #listeners = new Set<() => void>();
+  #timer: Timer | undefined;
+
+  constructor(store: ResourceStore, members: ReadonlyMap<string, DistributionMember>, clock: Clock) {
+    this.#store = store;
+    this.#members = members;
+    this.#clock = clock;
+  }
+
+  list(): ReadonlyMap<string, ObjectDistribution> {
+    const identities = new Identities();
+    const groups = new Map<string, Group>();
+    for (const member of this.#members.values()) {
+      const states = member.listSyncStates();
+      const key = states.map((state) => identities.describe(state)).join("\n");
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, { states, members: [states] });
+      else group.members.push(states);
+    }
+    const tally = new Tally((key) => this.#store.generations.find(key));
+    for (const group of groups.values()) tally.addGroup(group);
+    return tally.counts;
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Something happened that may change the counts. Cheap: it is called for each answer of each proxy. */
+  note(): void {
+    if (this.#timer !== undefined || this.#listeners.size === 0) return;
+    this.#timer = this.#clock.after(noticeDelayMs, () => {
+      this.#timer = undefined;
+      for (const listener of this.#listeners) listener();
+    });
+  }
+
+  close(): void {
+    this.#timer?.close();
+    this.#timer = undefined;
+    this.#listeners.clear();
+  }
+}
+
+/** Proxies that share everything but what is their workload's own. */
+interface Group {
+  /** Of any of them: what they share. */
+  readonly states: readonly SyncState[];
+  readonly members: (readonly SyncState[])[];
+}
+
+/** Numbers for objects, so that a text can say which they are. */
+class Identities {
+  readonly #numbers = new WeakMap<object, number>();
+  #next = 0;
+
+  /** Equal text: the same shared part, equally far, and, where something is under way, the same difference. */
+  describe({ type, target, held, syncedGeneration, refused }: SyncState): string {
+    const isUnderWay = refused !== undefined || held.version !== target.version;
+    const way = isUnderWay ? [held, target, refused?.set].map((set) => this.#of(set)).join(" ") : "";
+    return `${type} ${this.#of(target.parts[0])} ${syncedGeneration} ${way}`;
+  }
+
+  #of(object: object | undefined): number {
+    if (object === undefined) return -1;
+    const known = this.#numbers.get(object);
+    if (known !== undefined) return known;
+    this.#numbers.set(object, this.#next);
+    return this.#next++;
+  }
+}
+
+type RefsByKey = ReadonlyMap<string, ObjectRef>;
+
+interface Count {
+  readonly ref: ObjectRef;
+  using: number;
+  live: number;
+  refused: number;
+  refusal: string;
+}
+
+/** Of the objects that a proxy uses: whether each is live. */
+type Verdicts = Map<string, { readonly ref: ObjectRef; readonly isLive: boolean }>;
+
+class Tally {
+  readonly counts = new Map<string, Count>();
+  readonly #changedIn: (key: string) => number;
+  readonly #refsOfParts = new Map<ResourcePart, RefsByKey>();
+
+  constructor(changedIn: (key: string) => number) {
+    this.#changedIn = changedIn;
+  }
+
+  addGroup({ states, members }: Group): void {
+    const shared: Verdicts = new Map();
+    for (const state of states) {
+      this.#judge(shared, state, this.#refsOf(state.target.parts.slice(0, 1)));
+      this.#judgeDifference(shared, state);
+    }
+    for (const { ref, isLive } of shared.values()) {
+      const count = this.#count(ref);
+      count.using += members.length;
+      if (isLive) count.live += members.length;
+    }
+    for (const own of members) this.#addOwn(own, shared);
+    for (const [key, { ref, error }] of this.#listRefused(states)) {
+      const count = this.#count(ref);
+      count.refused += members.length;
+      count.refusal ||= error;
+      // A refused response may have been the first with the object.
+      if (!shared.has(key)) count.using += members.length;
+    }
+  }
+
+  /** The parts that are the workload's own: few resources of few objects. */
+  #addOwn(states: readonly SyncState[], shared: Verdicts): void {
+    const own: Verdicts = new Map();
+    for (const state of states) this.#judge(own, state, this.#refsOf(state.target.parts.slice(1)));
+    for (const [key, { ref, isLive }] of own) {
+      const count = this.#count(ref);
+      const known = shared.get(key);
+      if (known === undefined) {
+        count.using += 1;
+        if (isLive) count.live += 1;
+      } else if (known.isLive && !isLive) count.live -= 1;
+    }
+  }
+
+  #judge(verdicts: Verdicts, { syncedGeneration }: SyncState, refs: RefsByKey): void {
+    for (const [key, ref] of refs) {
+      const isLive = syncedGeneration >= this.#changedIn(key) && verdicts.get(key)?.isLive !== false;
+      verdicts.set(key, { ref, isLive });
+    }
+  }
+
+  /** What is on its way: resources that the proxy never had are not live, those that are to go still count as used. */
+  #judgeDifference(verdicts: Verdicts, state: SyncState): void {
+    const { held, target } = state;
+    if (held.version === target.version) return;
+    const { changed, removed } = diffSets(held, target);
+    for (const name of changed) {
+      const earlier = findInSet(held, name);
+      if (earlier !== undefined) this.#judge(verdicts, state, refsOf(earlier));
+      else for (const [key, ref] of refsOf(findInSet(target, name))) verdicts.set(key, { ref, isLive: false });
+    }
+    for (const name of removed) this.#judge(verdicts, state, refsOf(findInSet(held, name)));
+  }
+
+  /** Objects that a refused response is to blame on: those that changed since the last good one, where there are any. */
+  #listRefused(states: readonly SyncState[]): Map<string, { readonly ref: ObjectRef; readonly error: string }> {
+    const blamed = new Map<string, { readonly ref: ObjectRef; readonly error: string }>();
+    for (const { held, refused, syncedGeneration } of states) {
+      if (refused === undefined) continue;
+      const { changed } = diffSets(held, refused.set);
+      // Envoy's text names the resources that it refused.
+      const named = changed.filter((name) => refused.error.includes(name));
+      const refs = (named.length > 0 ? named : changed).flatMap((name) => [...refsOf(findInSet(refused.set, name))]);
+      const recent = refs.filter(([key]) => this.#changedIn(key) > syncedGeneration);
+      for (const [key, ref] of recent.length > 0 ? recent : refs) blamed.set(key, { ref, error: refused.error });
+    }
+    return blamed;
+  }
+
+  #refsOf(parts: readonly ResourcePart[]): RefsByKey {
+    const [only] = parts;
+    if (only === undefined) return noRefs;
+    return parts.length === 1 ? this.#refsOfPart(only) : new Map(parts.flatMap((part) => [...this.#refsOfPart(part)]));
+  }
+
+  #refsOfPart(part: ResourcePart): RefsByKey {
+    const known = this.#refsOfParts.get(part);
+    if (known !== undefined) return known;
+    const refs = new Map<string, ObjectRef>();
+    for (const resource of part.byName.values()) for (const [key, ref] of refsOf(resource)) refs.set(key, ref);
+    this.#refsOfParts.set(part, refs);
+    return refs;
+  }
+
+  #count(ref: ObjectRef): Count {
+    const key = objectKey(ref);
+    let count = this.counts.get(key);
+    if (count === undefined) {
+      count = { ref, using: 0, live: 0, refused: 0, refusal: "" };
+      this.counts.set(key, count);
+    }
+    return count;
+  }
+}
+
+const noRefs: RefsByKey = new Map();
+const knownRefs = new WeakMap<readonly ObjectRef[], RefsByKey>();
+
+/** The followed objects that made a resource. Generators keep the lists of what did not change. */
+function refsOf(resource: Versioned | undefined): RefsByKey {
+  if (resource === undefined || !isEncoded(resource)) return noRefs;
+  const { sources } = resource.built;
+  if (sources.length === 0) return noRefs;
+  let refs = knownRefs.get(sources);
+  if (refs === undefined) {
+    refs = new Map(sources.filter(({ kind }) => isFollowed(kind)).map((ref) => [objectKey(ref), ref]));
+    knownRefs.set(sources, refs);
+  }
+  return refs;
+}
