@@ -100,6 +100,7 @@ export const telemetryRules: Refinements = {
 function wasmRules(prefix: string): Refinements {
   return {
     [`${prefix}url`]: {
+      minLength: 1,
       rules: [
         {
           rule: "isURL(self) ? url(self).getScheme() in ['', 'http', 'https', 'oci', 'file'] : isURL('http://' + self)",
@@ -112,6 +113,7 @@ function wasmRules(prefix: string): Refinements {
     [`${prefix}sha256`]: { pattern: "(^$|^[a-f0-9]{64}$)" },
     [`${prefix}vmConfig.env`]: { maxItems: 256, listMapKey: "name" },
     [`${prefix}vmConfig.env[]`]: {
+      required: ["name"],
       rules: [
         {
           rule: "!has(self.value) || !has(self.valueFrom) || self.valueFrom != 'HOST'",
@@ -119,13 +121,14 @@ function wasmRules(prefix: string): Refinements {
         },
       ],
     },
-    [`${prefix}vmConfig.env[].name`]: { maxLength: 256 },
+    [`${prefix}vmConfig.env[].name`]: { minLength: 1, maxLength: 256 },
     [`${prefix}vmConfig.env[].value`]: { maxLength: 2048 },
   };
 }
 
 const trafficMatchRules: Refinements = {
   "match[].ports": { listMapKey: "number" },
+  "match[].ports[]": { required: ["number"] },
   "match[].ports[].number": { minimum: 1, maximum: 65535 },
 };
 

@@ -31,6 +31,7 @@ export function policySelectorRules(field: string): Refinements {
 export const networkSelectorRules: Refinements = selectorLabels("workloadSelector.labels", 256);
 
 const targetReference: Refinements = {
+  "": { required: ["kind", "name"] },
   group: { maxLength: 253, pattern: "^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" },
   kind: { minLength: 1, maxLength: 63, pattern: "^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$" },
   name: { minLength: 1, maxLength: 253 },

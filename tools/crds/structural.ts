@@ -114,8 +114,11 @@ function describeText({ pattern, minLength, maxLength, enum: words }: SourceSche
   };
 }
 
-/** int32 is said by its format, which the API server checks itself. */
+/** The API server knows the format int32 and does not check it, so the bounds stay. */
 function describeRange({ format, minimum, maximum }: SourceSchema): StructuralSchema {
-  if (format === "int32") return { format };
-  return { ...(minimum === undefined ? {} : { minimum }), ...(maximum === undefined ? {} : { maximum }) };
+  return {
+    ...(format === undefined ? {} : { format }),
+    ...(minimum === undefined ? {} : { minimum }),
+    ...(maximum === undefined ? {} : { maximum }),
+  };
 }
