@@ -6,7 +6,6 @@ export const webhookCounters = {
   galley_validation_http_error: { help: "Resource validation http serve errors", labels: ["status"] },
   galley_validation_config_updates: { help: "k8s webhook configuration updates" },
   galley_validation_config_update_error: { help: "k8s webhook configuration update error", labels: ["reason"] },
-  galley_validation_config_load_error: { help: "k8s webhook configuration (re)load error", labels: ["reason"] },
 } as const;
 
 export type WebhookCounter = keyof typeof webhookCounters;

@@ -17,7 +17,6 @@ import {
   type ResourceName,
   type Verdict,
 } from "./admission-review.ts";
-import { validateAnnotations } from "./metadata-rules.ts";
 import type { WebhookMetrics } from "./metrics.ts";
 
 /** istiod's words for why something is refused. */
@@ -82,9 +81,6 @@ function judgeObject(request: AdmissionRequest, object: object, names: ResourceN
   const { messages } = parseObject({ ...object, apiVersion: `${names.group}/${names.versions[0] ?? "v1"}` });
   const told = messages.flatMap((message) => adaptMessage(message, kind));
   const causes = [
-    ...validateAnnotations(kind, object).map(({ annotation, text }) =>
-      cause(`metadata.annotations["${annotation}"]`, text),
-    ),
     ...listUnknownFields(object, told),
     ...told.filter(({ level }) => level === "error").map(({ path, text }) => cause(path, text)),
   ];
