@@ -1,5 +1,6 @@
 import type { AuthorizationPolicy } from "./authorization-policy/schema.ts";
 import type { DestinationRule } from "./destination-rule/schema.ts";
+import type { EnvoyFilter } from "./envoy-filter/schema.ts";
 import type { Gateway } from "./gateway/schema.ts";
 import type {
   ConfigMap,
@@ -18,7 +19,9 @@ import type { RequestAuthentication } from "./request-authentication/schema.ts";
 import type { ServiceEntry } from "./service-entry/schema.ts";
 import type { Sidecar } from "./sidecar/schema.ts";
 import type { Telemetry } from "./telemetry/schema.ts";
+import type { TrafficExtension } from "./traffic-extension/schema.ts";
 import type { VirtualService } from "./virtual-service/schema.ts";
+import type { WasmPlugin } from "./wasm-plugin/schema.ts";
 import type { WorkloadEntry } from "./workload-entry/schema.ts";
 import type { WorkloadGroup } from "./workload-group/schema.ts";
 
@@ -44,7 +47,10 @@ export type MeshObject =
   | RequestAuthentication
   | Telemetry
   | ProxyConfig
-  | WorkloadGroup;
+  | WorkloadGroup
+  | EnvoyFilter
+  | WasmPlugin
+  | TrafficExtension;
 
 export type Kind = MeshObject["kind"];
 export type ObjectOf<K extends Kind> = Extract<MeshObject, { readonly kind: K }>;

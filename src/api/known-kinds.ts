@@ -40,6 +40,9 @@ export const istioKinds: Readonly<Record<IstioKind, KindInfo>> = {
   Telemetry: namespaced(["telemetry.istio.io/v1", "telemetry.istio.io/v1alpha1"]),
   ProxyConfig: namespaced(["networking.istio.io/v1beta1"]),
   WorkloadGroup: namespaced(networking),
+  EnvoyFilter: namespaced(["networking.istio.io/v1alpha3"]),
+  WasmPlugin: namespaced(["extensions.istio.io/v1alpha1"]),
+  TrafficExtension: namespaced(["extensions.istio.io/v1alpha1"]),
 };
 
 /**

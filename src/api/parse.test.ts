@@ -154,8 +154,13 @@ const cases: readonly (readonly [name: string, text: string, expected: readonly 
   ],
   [
     "a kind that is not translated yet",
-    "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: a}\n",
-    ["warning 2:1 kind: kind EnvoyFilter is not translated yet by this version"],
+    "apiVersion: extensions.istio.io/v1alpha1\nkind: TrafficExtension\nmetadata: {name: a}\nspec: {lua: {inlineCode: x}}\n",
+    ["warning 2:1 kind: kind TrafficExtension is not translated yet by this version"],
+  ],
+  [
+    "a kind that is not read at all",
+    "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: a}\n",
+    ["warning 2:1 kind: kind HTTPRoute is not translated yet by this version"],
   ],
   [
     "a Deployment beside the rest",

@@ -6,6 +6,8 @@ import { checkAnnotations } from "./check-annotations.ts";
 import { compileSchema, type SchemaCheck } from "./check-schema.ts";
 import type { DestinationRuleSpec } from "./destination-rule/schema.ts";
 import { validateDestinationRule } from "./destination-rule/validate.ts";
+import type { EnvoyFilterSpec } from "./envoy-filter/schema.ts";
+import { validateEnvoyFilter } from "./envoy-filter/validate.ts";
 import { createFindings, type Finding, formatPath, type Path } from "./findings.ts";
 import type { GatewaySpec } from "./gateway/schema.ts";
 import { validateGateway } from "./gateway/validate.ts";
@@ -38,8 +40,12 @@ import { validateSidecar } from "./sidecar/validate.ts";
 import { specSchemas } from "./spec-schemas.ts";
 import type { TelemetrySpec } from "./telemetry/schema.ts";
 import { validateTelemetry } from "./telemetry/validate.ts";
+import type { TrafficExtensionSpec } from "./traffic-extension/schema.ts";
+import { validateTrafficExtension } from "./traffic-extension/validate.ts";
 import type { VirtualServiceSpec } from "./virtual-service/schema.ts";
 import { validateVirtualService } from "./virtual-service/validate.ts";
+import type { WasmPluginSpec } from "./wasm-plugin/schema.ts";
+import { validateWasmPlugin } from "./wasm-plugin/validate.ts";
 import type { WorkloadEntrySpec } from "./workload-entry/schema.ts";
 import { validateWorkloadEntry } from "./workload-entry/validate.ts";
 import type { WorkloadGroupSpec } from "./workload-group/schema.ts";
@@ -72,6 +78,9 @@ interface SpecOf {
   readonly Telemetry: TelemetrySpec;
   readonly ProxyConfig: ProxyConfigSpec;
   readonly WorkloadGroup: WorkloadGroupSpec;
+  readonly EnvoyFilter: EnvoyFilterSpec;
+  readonly WasmPlugin: WasmPluginSpec;
+  readonly TrafficExtension: TrafficExtensionSpec;
 }
 
 type KindChecks = {
@@ -100,6 +109,9 @@ const kindChecks: KindChecks = {
   Telemetry: { schema: compileSchema(specSchemas.Telemetry), validate: validateTelemetry },
   ProxyConfig: { schema: compileSchema(specSchemas.ProxyConfig), validate: validateProxyConfig },
   WorkloadGroup: { schema: compileSchema(specSchemas.WorkloadGroup), validate: validateWorkloadGroup },
+  EnvoyFilter: { schema: compileSchema(specSchemas.EnvoyFilter), validate: validateEnvoyFilter },
+  WasmPlugin: { schema: compileSchema(specSchemas.WasmPlugin), validate: validateWasmPlugin },
+  TrafficExtension: { schema: compileSchema(specSchemas.TrafficExtension), validate: validateTrafficExtension },
 };
 
 /** Most objects in one List, and levels of Lists in Lists. */

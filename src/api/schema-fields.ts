@@ -50,7 +50,11 @@ export const map = <Value extends TSchema>(value: Value, description?: string) =
   Type.Record(Type.String(), value, describe(description));
 export const labels = (description: string) => map(Type.String(), description);
 
-/** One of a few words, exactly as users write them. */
+/** An object of any content, which is for somebody else to read. */
+export const freeForm = (description: string) =>
+  Type.Unsafe<{ readonly [name: string]: unknown }>({ type: "object", description });
+
+/** One of a few words, exactly as users write them, in the order of their numbers in the .proto files. */
 export const oneOf = <const Words extends readonly [string, ...string[]]>(words: Words, description: string) =>
   Type.Unsafe<Words[number]>({ type: "string", enum: words, description });
 

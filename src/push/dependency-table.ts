@@ -39,6 +39,9 @@ const table: Readonly<Record<ChangedKind, Readonly<Record<ProxyType, readonly Xd
   Telemetry: { sidecar: nothing, router: nothing },
   ProxyConfig: { sidecar: nothing, router: nothing },
   WorkloadGroup: { sidecar: nothing, router: nothing },
+  EnvoyFilter: { sidecar: nothing, router: nothing },
+  WasmPlugin: { sidecar: nothing, router: nothing },
+  TrafficExtension: { sidecar: nothing, router: nothing },
 };
 
 /** What of a scope must be looked at again. */

@@ -25,6 +25,9 @@ const kindsWithoutProxySelectors: ReadonlySet<string> = new Set<Kind>([
   "RequestAuthentication",
   "Telemetry",
   "ProxyConfig",
+  "EnvoyFilter",
+  "WasmPlugin",
+  "TrafficExtension",
 ]);
 
 /** True for kinds whose objects may select proxies by labels. */
