@@ -12,6 +12,7 @@ import { createSnapshotBuilder, type SnapshotBuilder } from "../snapshot/build.t
 import type { Snapshot } from "../snapshot/snapshot.ts";
 import { createFileSource } from "../sources/file/file-source.ts";
 import type { KubernetesLimits } from "../sources/kubernetes/limits.ts";
+import { createSelectedSource } from "../sources/selection.ts";
 import type { Source } from "../sources/source.ts";
 import { createDiscoveryServer, type DiscoveryServer } from "../xds/discovery-server.ts";
 import { createGrpcTransport } from "../xds/grpc-server.ts";
@@ -19,8 +20,10 @@ import type { XdsLimits } from "../xds/limits.ts";
 import { type ChangePath, createChangePath } from "./apply-changes.ts";
 import { type Cluster, createCluster, meshConfigName } from "./cluster.ts";
 import { generators } from "./generators.ts";
+import { createLeader } from "./leader.ts";
 import { deriveGrpcLimits, deriveXdsLimits } from "./limits.ts";
 import { type Runner, startRunners } from "./runners.ts";
+import { createWebhook } from "./webhook.ts";
 
 export interface ControlPlaneOptions {
   readonly flags: Flags;
@@ -39,6 +42,8 @@ export interface ControlPlane {
   readonly grpcAddress: string;
   readonly httpPort: number;
   readonly monitoringPort: number;
+  /** 0 where no webhooks are served. */
+  readonly webhookPort: number;
   /** The mesh as it is served. */
   snapshot(): Snapshot;
   /** Ends streams within --shutdownDuration, then everything else. */
@@ -58,6 +63,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   let isServing = false;
   let servers: HttpServers | undefined;
   let grpcAddress = "";
+  const isReady = (): boolean => isSynced && isServing;
+  const webhook =
+    cluster && createWebhook({ flags, client: cluster.client, isReady, metrics: parts.metrics, clock, log });
+  const leader = cluster && createLeader({ flags, client: cluster.client, clock, log });
+  if (webhook !== undefined) leader?.onChange((isLeader) => webhook.setLeading(isLeader));
   // HTTP comes first and goes last, so that readiness tells the truth from the beginning to the end.
   const runners: readonly Runner[] = [
     {
@@ -66,7 +76,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         servers = await startHttpServers({
           httpAddress: flags.httpAddr,
           monitoringAddress: flags.monitoringAddr,
-          status: { isReady: () => isSynced && isServing, version: readVersion() },
+          status: { isReady, version: readVersion() },
           metrics: parts.metrics,
           debug: flags.debugOnHttp ? parts.debug : undefined,
           log,
@@ -96,16 +106,23 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         await parts.discovery.stop();
       },
     },
+    ...(webhook === undefined ? [] : [{ name: "webhook", start: () => webhook.start(), stop: () => webhook.stop() }]),
+    ...(leader === undefined ? [] : [{ name: "leader", start: () => leader.start(), stop: () => leader.stop() }]),
   ];
-  const stopAll = await startRunners(runners, log);
+  const end = async (): Promise<void> => cluster?.client.close();
+  const stopAll = await startRunners(runners, log).catch(async (cause: unknown) => {
+    await end();
+    throw cause;
+  });
   const stop = async (): Promise<void> => {
     await stopAll();
-    cluster?.client.close();
+    await end();
   };
   return {
     grpcAddress,
     httpPort: servers?.httpPort ?? 0,
     monitoringPort: servers?.monitoringPort ?? 0,
+    webhookPort: webhook?.port() ?? 0,
     snapshot: () => parts.builder.current,
     stop,
   };
@@ -128,6 +145,7 @@ function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined)
     clusterId,
     systemNamespace: namespace,
     meshConfigName: meshConfigName(flags.revision),
+    ...(flags.sharedMeshConfig === "" ? {} : { sharedMeshConfigName: flags.sharedMeshConfig }),
   });
   const startedAt = clock.monotonic();
   // Metrics read the server's state and the server counts in metrics: each is looked at only when both are there.
@@ -153,7 +171,13 @@ function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined)
     createTransport: (service) => createGrpcTransport(transport, service),
     yieldTurn: (run) => void setImmediate(run),
   });
-  const source = options.source ?? cluster?.source ?? createDirectorySource(flags, clock, log);
+  const everything = options.source ?? cluster?.source ?? createDirectorySource(flags, clock, log);
+  const source = createSelectedSource(everything, {
+    systemNamespace: namespace,
+    meshConfigName: meshConfigName(flags.revision),
+    ...(flags.sharedMeshConfig === "" ? {} : { sharedMeshConfigName: flags.sharedMeshConfig }),
+    revision: flags.revision,
+  });
   return {
     builder,
     discovery,

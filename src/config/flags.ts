@@ -58,8 +58,8 @@ export const flagTable = {
   validationWebhookConfigName: defineFlag({
     env: "VALIDATION_WEBHOOK_CONFIG_NAME",
     type: "string",
-    default: "istio-validator-istio-system",
-    doc: "ValidatingWebhookConfiguration that is kept right (its certificate authority and failure policy); empty leaves all alone.",
+    default: "meltemi-validator-istio-system",
+    doc: "ValidatingWebhookConfiguration that is kept right (its certificate authority and failure policy); none leaves all alone.",
   }),
   leaderElection: defineFlag({
     env: "ENABLE_LEADER_ELECTION",

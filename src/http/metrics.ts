@@ -4,6 +4,7 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { XdsMetrics } from "../push/metrics.ts";
+import { webhookCounters } from "../webhook/metrics.ts";
 import { type FindingName, findingHelp, listFindings } from "./debug/push-status.ts";
 import type { DebugPort } from "./ports.ts";
 
@@ -43,6 +44,7 @@ const counterTable = {
     help: "Total number of configs that Pilot had to reject or ignore.",
     labels: ["type", "name"],
   },
+  ...webhookCounters,
 } as const satisfies { readonly [name: string]: Labelled };
 
 const histogramTable = {

@@ -93,7 +93,7 @@ export class FaultRig {
         httpsAddr: "127.0.0.1:0",
         leaderElection: "false",
         writeStatus: "false",
-        validationWebhookConfigName: "",
+        validationWebhookConfigName: "none",
         ...options,
       },
       ...(limits === undefined ? {} : { watchLimits: limits }),
