@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { buildMesh, parseMeshObjects, setObjects } from "../../test/support/mesh-objects.ts";
+import { createSnapshotBuilder } from "./build.ts";
 
 const config = (text: string): string => `
 apiVersion: v1
@@ -40,6 +41,38 @@ describe("the settings of the mesh", () => {
     expect(change.after.messages).toMatchObject([{ level: "error", object: { kind: "ConfigMap", name: "istio" } }]);
     builder.apply(setObjects(parseMeshObjects(config("trustDomain: other"))));
     expect(builder.current.messages).toEqual([]);
+  });
+
+  it("name the field that is wrong, also in the networks, which stay as they were, too", () => {
+    const text = (mesh: string, networks: string) => config(mesh).replace("'}", `', meshNetworks: '${networks}'}`);
+    const builder = buildMesh(text("trustDomain: td", "networks: {n: {gateways: [{address: 1.2.3.4, port: 1}]}}"));
+    const { meshNetworks } = builder.current;
+    expect(meshNetworks.networks?.["n"]?.gateways).toEqual([{ address: "1.2.3.4", port: 1 }]);
+    const bad = text("connectTimeout: 0s", "networks: {n: {gateways: [{address: 1.2.3.4, port: 0}]}}");
+    const change = builder.apply(setObjects(parseMeshObjects(bad)));
+    expect(change.after.mesh.trustDomain).toBe("td");
+    expect(change.after.meshNetworks).toBe(meshNetworks);
+    expect(change.after.messages.map((message) => message.path)).toEqual([
+      "connectTimeout",
+      "meshNetworks.networks.n.gateways[0].port",
+    ]);
+  });
+
+  it("lie over those of a shared ConfigMap, and go back to the defaults with a word when they are gone", () => {
+    const named = (name: string, text: string) => config(text).replace("name: istio,", `name: ${name},`);
+    const ref = { kind: "ConfigMap", namespace: "istio-system", name: "istio-canary" };
+    const builder = createSnapshotBuilder({
+      domain: "cluster.local",
+      clusterId: "Kubernetes",
+      meshConfigName: ref.name,
+      sharedMeshConfigName: "shared",
+    });
+    const shared = named("shared", "{trustDomain: a, rootNamespace: root}");
+    builder.apply(setObjects(parseMeshObjects(shared + named(ref.name, "trustDomain: b"))));
+    expect(builder.current.mesh).toMatchObject({ trustDomain: "b", rootNamespace: "root" });
+    builder.apply({ changes: [{ type: "deleted", ref }], problems: [] });
+    expect(builder.current.mesh).toMatchObject({ trustDomain: "a", rootNamespace: "root" });
+    expect(builder.current.messages).toMatchObject([{ level: "warning", code: "mesh-config-gone", object: ref }]);
   });
 
   it("decide of services that state nothing themselves", () => {

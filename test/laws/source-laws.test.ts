@@ -8,34 +8,43 @@ import type { ObjectRef } from "../../src/lib/message.ts";
 import { parseContent } from "../../src/sources/content.ts";
 import { createFileSource } from "../../src/sources/file/file-source.ts";
 import { createMemorySource } from "../../src/sources/memory.ts";
-import { defineSourceLaws } from "./source-laws.ts";
+import { createSelectedSource } from "../../src/sources/selection.ts";
+import type { Source } from "../../src/sources/source.ts";
+import { defineSourceLaws, type SourceRig } from "./source-laws.ts";
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
+/** A memory source that is written part by part, as files are, behind what `wrap` puts around it. */
+async function createMemoryRig(wrap: (source: Source) => Source): Promise<SourceRig> {
+  const source = createMemorySource();
+  const parts = new Map<string, readonly ObjectRef[]>();
+  return {
+    source: wrap(source),
+    async write(part, text) {
+      const content = parseContent(text, part);
+      const refs = [...content.objects.values()].map(({ kind, meta }) => ({
+        kind,
+        namespace: meta.namespace,
+        name: meta.name,
+      }));
+      const named = [...refs, ...content.messages.map((message) => message.object)];
+      const isNamed = (ref: ObjectRef) => named.some((other) => other.kind === ref.kind && other.name === ref.name);
+      const gone = (parts.get(part) ?? []).filter((ref) => !isNamed(ref));
+      parts.set(part, named);
+      source.apply(text);
+      if (gone.length > 0) source.delete(...gone);
+    },
+    settle: async () => undefined,
+    close: async () => undefined,
+  };
+}
+
 describe("the memory source", () => {
-  defineSourceLaws(async () => {
-    const source = createMemorySource();
-    const parts = new Map<string, readonly ObjectRef[]>();
-    return {
-      source,
-      async write(part, text) {
-        const content = parseContent(text, part);
-        const refs = [...content.objects.values()].map(({ kind, meta }) => ({
-          kind,
-          namespace: meta.namespace,
-          name: meta.name,
-        }));
-        const named = [...refs, ...content.messages.map((message) => message.object)];
-        const isNamed = (ref: ObjectRef) => named.some((other) => other.kind === ref.kind && other.name === ref.name);
-        const gone = (parts.get(part) ?? []).filter((ref) => !isNamed(ref));
-        parts.set(part, named);
-        source.apply(text);
-        if (gone.length > 0) source.delete(...gone);
-      },
-      settle: async () => undefined,
-      close: async () => undefined,
-    };
-  });
+  defineSourceLaws(() => createMemoryRig((source) => source));
+});
+
+describe("a source of which a part is selected", () => {
+  defineSourceLaws(() => createMemoryRig((source) => createSelectedSource(source, { revision: "default" })));
 });
 
 describe("the file source", () => {

@@ -110,8 +110,8 @@ function isText(item: unknown, path: Path, findings: Findings): boolean {
 function readLabels(value: unknown, path: Path, findings: Findings): Labels | undefined {
   const record = asRecord(value, path, findings);
   if (record === undefined) return undefined;
-  const entries = Object.entries(record).filter(
-    ([name, item]) => name !== "__proto__" && isText(item, [...path, name], findings),
-  );
-  return Object.fromEntries(entries.map(([name, item]) => [name, String(item)]));
+  // As in Go, null stands for the empty text.
+  const entries = Object.entries(record).map(([name, item]) => [name, item ?? ""] as const);
+  const valid = entries.filter(([name, item]) => name !== "__proto__" && isText(item, [...path, name], findings));
+  return Object.fromEntries(valid.map(([name, item]) => [name, String(item)]));
 }
