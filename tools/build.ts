@@ -37,7 +37,7 @@ const STEPS: readonly Step[] = [
     outputFiles: ["manifests/crds", "manifests/chart/crds"].map(
       (dir) => `${dir}/virtualservices.networking.istio.io.yaml`,
     ),
-    stamp: "manifests/crds/.inputs.sha256",
+    stamp: ".cache/crds.sha256",
   },
 ];
 

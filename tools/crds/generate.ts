@@ -2,7 +2,7 @@
  * Writes the CRDs, one file each, to manifests/crds (for `kubectl apply -f`) and to manifests/chart/crds (Helm installs
  * what is there before everything else). Files of kinds that are no more are removed.
  */
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { type CustomResourceDefinition, listCrds } from "./crds.ts";
@@ -20,7 +20,12 @@ function writeCrds(folder: string): void {
   for (const name of readdirSync(folder)) {
     if (name.endsWith(".yaml") && !files.has(name)) rmSync(join(folder, name));
   }
-  for (const [name, text] of files) writeFileSync(join(folder, name), text);
+  for (const [name, text] of files) writeChanged(join(folder, name), text);
+}
+
+/** Leaves files alone that are right already: somebody may be reading them. */
+function writeChanged(file: string, text: string): void {
+  if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
 }
 
 /** Anchors would save room, but not every reader of YAML knows them. */
