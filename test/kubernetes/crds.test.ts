@@ -318,7 +318,7 @@ describe("kubectl get", () => {
     const condition = {
       type: "Reconciled",
       status: "True",
-      message: "3/3 proxies",
+      message: "3/3 proxies up to date.",
       reason: "Live",
       observedGeneration: 1,
     };
@@ -329,17 +329,17 @@ describe("kubectl get", () => {
     await cluster.kubectl(["patch", ...target, "-p", patch]);
     const table = await cluster.kubectl(["get", "vs,dr,gw", "-n", "table", "-o", "wide"]);
     const lines = table.split("\n").map((line) => line.trim().split(/\s{2,}/));
-    expect(lines).toContainEqual(["NAME", "GATEWAYS", "HOSTS", "RECONCILED", "LIVE", "AGE"]);
+    expect(lines).toContainEqual(["NAME", "GATEWAYS", "HOSTS", "STATUS", "MESSAGE", "AGE"]);
     expect(lines).toContainEqual([
       "virtualservice.networking.istio.io/reviews",
       '["edge"]',
       '["a.example.com"]',
-      "True",
-      "3/3 proxies",
+      "Live",
+      "3/3 proxies up to date.",
       expect.stringMatching(/^\d+s$/),
     ]);
-    expect(lines).toContainEqual(["NAME", "HOST", "RECONCILED", "LIVE", "AGE"]);
-    expect(lines).toContainEqual(["NAME", "SELECTOR", "HOSTS", "RECONCILED", "LIVE", "AGE"]);
+    expect(lines).toContainEqual(["NAME", "HOST", "STATUS", "MESSAGE", "AGE"]);
+    expect(lines).toContainEqual(["NAME", "SELECTOR", "HOSTS", "STATUS", "MESSAGE", "AGE"]);
   });
 
   it("finds all kinds by their categories", async () => {

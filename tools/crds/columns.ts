@@ -23,24 +23,24 @@ const age: PrinterColumn = {
   description: "Time since the object was created.",
 };
 
-/** The condition that the control plane writes: whether proxies have the object, and on how many it is live. */
-const live: readonly PrinterColumn[] = [
+/** The condition that the control plane writes: in one word, and in a sentence that counts the proxies. */
+const state: readonly PrinterColumn[] = [
   {
-    name: "Reconciled",
+    name: "Status",
     type: "string",
-    jsonPath: '.status.conditions[?(@.type=="Reconciled")].status',
-    description: "True when all proxies that need the object have its newest generation.",
+    jsonPath: '.status.conditions[?(@.type=="Reconciled")].reason',
+    description: "Live, Unused, Distributing, Refused by a proxy, or ValidationFailed.",
   },
   {
-    name: "Live",
+    name: "Message",
     type: "string",
     jsonPath: '.status.conditions[?(@.type=="Reconciled")].message',
-    description: "On how many proxies the newest generation is live.",
+    description: "On how many proxies the newest generation is live, or why it is not.",
     priority: 1,
   },
 ];
 
-const endWith = (...own: readonly PrinterColumn[]): readonly PrinterColumn[] => [...own, ...live, age];
+const endWith = (...own: readonly PrinterColumn[]): readonly PrinterColumn[] => [...own, ...state, age];
 
 export const columns = {
   VirtualService: endWith(
@@ -57,7 +57,7 @@ export const columns = {
     specColumn("Location", "location", "Whether the service is part of the mesh."),
     specColumn("Resolution", "resolution", "How the addresses of endpoints are found."),
   ),
-  WorkloadEntry: [age, specColumn("Address", "address", "Address of the workload."), ...live],
+  WorkloadEntry: [age, specColumn("Address", "address", "Address of the workload."), ...state],
   WorkloadGroup: endWith(),
   Sidecar: endWith(specColumn("Selector", "workloadSelector.labels", "Labels of the workloads.")),
   EnvoyFilter: endWith(),

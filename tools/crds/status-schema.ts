@@ -32,6 +32,7 @@ const validationMessage = record({
     enum: ["UNKNOWN", "ERROR", "WARNING", "INFO"],
     description: "How bad it is.",
   },
+  message: text("Field and finding, in words."),
   documentationUrl: text("Where to read more."),
 });
 
