@@ -6,7 +6,6 @@ import type { Findings, Path } from "./findings.ts";
 
 const dnsLabel = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/i;
 const labelName = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
-const headerName = /^[!#$%&'*+,\-.^_`|~0-9A-Za-z]+$/;
 const labelPrefix = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/i;
 const labelText = /^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/;
 /** Longest expression that Istio takes. */
@@ -109,11 +108,6 @@ export function checkRegex(pattern: string, path: Path, findings: Findings): voi
   }
 }
 
-export function checkHeaderName(name: string, path: Path, findings: Findings): void {
-  const plain = name.startsWith(":") ? name.slice(1) : name;
-  if (!headerName.test(plain)) findings.error(path, `"${name}" is not a valid header name`, "header");
-}
-
 /**
  * Checks names and values of labels: an optional DNS prefix and a name of 63 characters. Values that are too long for
  * Kubernetes are a warning only, as Istio takes them (pkg/config/labels): no workload can have them.
@@ -138,22 +132,6 @@ function isLabelKey(key: string): boolean {
   if (more !== undefined) return false;
   if (second === undefined) return labelName.test(first);
   return first.length <= 253 && labelPrefix.test(first) && labelName.test(second);
-}
-
-/** Checks exportTo: namespaces, ".", "*" or "~"; "*" and "~" stand alone, nothing stands twice. */
-export function checkExportTo(exportTo: readonly string[] | undefined, path: Path, findings: Findings): void {
-  const seen = new Set<string>();
-  for (const [index, value] of (exportTo ?? []).entries()) {
-    const at = [...path, index];
-    if (seen.has(value)) findings.error(at, `"${value}" is given twice`, "duplicate");
-    seen.add(value);
-    if (!["*", ".", "~"].includes(value) && !isDnsLabel(value)) {
-      findings.error(at, `"${value}" is not a namespace, ".", "*" or "~"`, "export-to");
-    }
-  }
-  for (const alone of ["*", "~"]) {
-    if (seen.has(alone) && seen.size > 1) findings.error(path, `"${alone}" must stand alone`, "export-to");
-  }
 }
 
 /** Checks a list of which no value may stand twice. */
