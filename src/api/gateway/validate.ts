@@ -12,7 +12,8 @@ import { checkServerTls } from "./validate-tls.ts";
 export function validateGateway(spec: GatewaySpec, meta: Pick<ObjectMeta, "name">): readonly Finding[] {
   const findings = createFindings();
   if (!isDnsLabel(meta.name)) {
-    findings.error(["metadata", "name"], "of a Gateway must not have dots, nor more than 63 characters", "name");
+    const text = "of a Gateway must be one label: letters, digits and dashes, 63 at most";
+    findings.error(["metadata", "name"], text, "gateway-name");
   }
   const servers = spec.servers ?? [];
   if (servers.length === 0) findings.error(["spec", "servers"], "at least one server is required", "required");

@@ -122,7 +122,9 @@ function deriveDeclaredTarget({ view, modes, listener, index }: Declared): reado
   const service = { registry: "External", hostname, name: hostname, namespace: named.namespace } as const;
   const parts = { service, port: { number: port, name: listener.port.name ?? "" }, subset: "", targetPort: port };
   // Where workloads take mutual TLS, the certificate of the mesh stands in the handshake and no other can.
-  const tls = mode === "DISABLE" ? listener.tls : undefined;
+  // PASSTHROUGH, the default, has nothing to end TLS with: the workload does that itself.
+  const endsTls = mode === "DISABLE" && (listener.tls?.mode ?? "PASSTHROUGH") !== "PASSTHROUGH";
+  const tls = endsTls ? listener.tls : undefined;
   return [
     {
       port,

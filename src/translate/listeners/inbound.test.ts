@@ -191,6 +191,11 @@ spec:
     expect(chainsOf(listenersOf(`${service}${sidecar}`)[0], 8443)).toHaveLength(3);
     const off = peers("off", "{mtls: {mode: DISABLE}}");
     expect(chainsOf(listenersOf(`${service}${sidecar}${off}`)[0], 8443).map(describeChain)).toEqual(["tls http+tls"]);
+    const passed = sidecar.replace(/tls: \{.*\}/, "tls: {mode: PASSTHROUGH}");
+    const withoutTls = sidecar.replace(/ +tls: \{.*\}\n/, "");
+    const chainsWith = (declared: string) =>
+      chainsOf(listenersOf(`${service}${declared}${off}`)[0], 8443).map(describeChain);
+    expect(chainsWith(passed)).toEqual(chainsWith(withoutTls));
   });
 
   it("makes no listener where nothing is redirected and no Sidecar declares one", () => {
