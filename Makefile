@@ -31,7 +31,7 @@ check: build ## Check format, lint, types, layers, dead code and sizes
 golden: build ## Write the expected outputs of test/golden anew; read the diff before you commit it
 	@vitest run test/golden --update
 
-parity: build ## Compare with the reference's recorded resources (CASES=01,03 picks some; PARITY_DIR=dir names another folder)
+parity: build ## Compare with the reference's recorded resources (CASES=01,03 picks some; SOURCE=kubernetes takes an API server; PARITY_DIR=dir: another folder)
 	@node tools/parity/parity.ts
 
 envoy-parity: build ## Give the reference's cases to real Envoys (CASES and PARITY_DIR as above); fails on any rejection

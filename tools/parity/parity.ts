@@ -3,7 +3,8 @@
  *
  * The folder (PARITY_DIR, by default the shared reference beside the checkout) holds mesh.yaml, proxies.json, cases/ and,
  * or else the default folder does, compare.mjs. CASES=01,03 picks cases by the beginning of their names. Every case
- * runs through the whole control plane: files, snapshot, translation, gRPC.
+ * runs through the whole control plane: files, snapshot, translation, gRPC. SOURCE=kubernetes puts the objects into a real
+ * API server instead of files.
  */
 import { spawnSync } from "node:child_process";
 import {
@@ -20,7 +21,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fromJson } from "@meltemi/protos";
 import type { Node } from "@meltemi/protos/envoy/config/core/v3";
-import { startTestControlPlane } from "../../test/support/control-plane.ts";
+import { startTestControlPlane, type TestControlPlaneOptions } from "../../test/support/control-plane.ts";
+import { type ClusterMesh, startClusterMesh } from "./cluster-source.ts";
 import { type FetchedResources, fetchResources } from "./fetch-resources.ts";
 import { formatRecorded } from "./recorded-form.ts";
 
@@ -50,7 +52,15 @@ const nodes = Object.entries(
 rmSync(output, { recursive: true, force: true });
 const recorded = join(output, "reference");
 const ours = join(output, "ours");
-for (const name of cases) await runCase(name);
+const cluster =
+  process.env["SOURCE"] === "kubernetes"
+    ? await startClusterMesh(readFileSync(join(folder, "mesh.yaml"), "utf8"))
+    : undefined;
+try {
+  for (const name of cases) await (cluster === undefined ? runCase(name) : runClusterCase(name, cluster));
+} finally {
+  await cluster?.stop();
+}
 
 const compare = [join(folder, "compare.mjs"), join(defaultFolder, "compare.mjs")].find((file) => existsSync(file));
 if (compare === undefined) {
@@ -64,13 +74,27 @@ async function runCase(name: string): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "meltemi-parity-"));
   copyFileSync(join(folder, "mesh.yaml"), join(directory, "mesh.yaml"));
   copyFileSync(join(folder, "cases", name, "config.yaml"), join(directory, "zz-config.yaml"));
-  const server = await startTestControlPlane({ configDir: directory });
+  try {
+    await recordCase(name, { configDir: directory });
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function runClusterCase(name: string, mesh: ClusterMesh): Promise<void> {
+  const takeAway = await mesh.apply(readFileSync(join(folder, "cases", name, "config.yaml"), "utf8"));
+  const options = { kubeconfig: mesh.kubeconfig, httpsAddr: "127.0.0.1:0", validationWebhookConfigName: "none" };
+  await recordCase(name, { options: { ...options, leaderElection: "false", writeStatus: "false" } });
+  await takeAway();
+}
+
+async function recordCase(name: string, options: TestControlPlaneOptions): Promise<void> {
+  const server = await startTestControlPlane(options);
   try {
     for (const [proxy, node] of nodes)
       writeResources(name, proxy, await fetchResources(server.grpcAddress, node as Node));
   } finally {
     await server.stop();
-    rmSync(directory, { recursive: true, force: true });
   }
 }
 
