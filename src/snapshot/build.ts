@@ -8,7 +8,7 @@ import { listTrafficDistributions } from "../registry/traffic-distribution.ts";
 import type { ChangeSet } from "../sources/source.ts";
 import { ConfigTable, type ConfigView } from "./config-table.ts";
 import { EndpointTable } from "./endpoint-table.ts";
-import { describeGoneSettings, type MeshSettings, readMeshSettings } from "./mesh-settings.ts";
+import { type MeshSettings, readMeshSettings } from "./mesh-settings.ts";
 import {
   applyObjectChanges,
   findObject,
@@ -102,16 +102,11 @@ class IncrementalBuilder implements SnapshotBuilder {
       ref.kind === "ConfigMap" &&
       ref.namespace === systemNamespace &&
       (ref.name === meshConfigName || ref.name === sharedMeshConfigName);
-    const changed = deltas.filter(isSettings);
-    if (changed.length === 0) return false;
+    if (!deltas.some(isSettings)) return false;
     const find = (name: string) => findObject(this.#maps, "ConfigMap", nameKey(systemNamespace, name));
     const before = this.#mesh;
     const below = this.#options.mesh ?? defaultMeshConfig;
-    const settings = readMeshSettings({ shared: find(sharedMeshConfigName), own: find(meshConfigName) }, before, below);
-    const gone = changed.flatMap(({ before: object, after }) =>
-      object?.kind === "ConfigMap" && after === undefined ? [describeGoneSettings(object)] : [],
-    );
-    this.#mesh = { ...settings, problems: [...settings.problems, ...gone] };
+    this.#mesh = readMeshSettings({ shared: find(sharedMeshConfigName), own: find(meshConfigName) }, before, below);
     return this.#mesh.config !== before.config || this.#mesh.networks !== before.networks;
   }
 

@@ -1,4 +1,3 @@
-import type { ConfigMap } from "../api/kubernetes/types.ts";
 import { layerMeshConfigs, type MeshLayers } from "../api/mesh-config/layers.ts";
 import { type MeshNetworks, parseMeshNetworks } from "../api/mesh-config/networks.ts";
 import type { MeshConfig } from "../api/mesh-config/schema.ts";
@@ -18,8 +17,9 @@ export interface MeshSettings {
 
 /**
  * Reads the mesh's settings from its ConfigMaps, laid over `below`. Where they are not there, or have no such key, `below`
- * holds, also where there was one before: a replica that starts then has nothing else (and istiod does so). A text with
- * errors leaves the settings of before in force. Settings that read the same are the same object.
+ * holds, also where there was one before: a replica that starts then has nothing else, and all must say the same (istiod
+ * does so, too). A text with errors leaves the settings of before in force. Settings that read the same are the same
+ * object.
  */
 export function readMeshSettings(layers: MeshLayers, before: MeshSettings, below: MeshConfig): MeshSettings {
   const { mesh, messages, hasErrors } = layerMeshConfigs(layers, below);
@@ -41,10 +41,4 @@ function readNetworks({ shared, own }: MeshLayers, before: MeshNetworks): ReadNe
   if (object === undefined) return { value: {}, problems: [] };
   const { networks, messages } = parseMeshNetworks(object.spec.data[networksKey], refOf(object));
   return { value: networks ?? before, problems: messages };
-}
-
-/** Says that an object with settings, which was there, is not there any more. */
-export function describeGoneSettings(object: ConfigMap): Message {
-  const text = "is gone: the mesh runs with Istio's defaults and what other ConfigMaps say";
-  return { level: "warning", code: "mesh-config-gone", object: refOf(object), path: "", text };
 }
