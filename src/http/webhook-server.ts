@@ -168,8 +168,8 @@ async function refuseEarly(
   reply: FastifyReply,
   options: WebhookServerOptions,
 ): Promise<FastifyReply | undefined> {
-  if (!options.isReady())
-    return sendError(reply.header("retry-after", "1"), 503, "the control plane is not ready yet", options);
+  // Without Retry-After: API servers would try again themselves, and let whoever writes wait until the time is over.
+  if (!options.isReady()) return sendError(reply, 503, "the control plane is not ready yet", options);
   if (!hasBody(request) || isJson(request)) return undefined;
   return sendError(reply, 415, "invalid Content-Type, want `application/json`", options);
 }

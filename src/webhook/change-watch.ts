@@ -14,6 +14,9 @@ export interface ChangeWatchOptions {
   readonly signal: AbortSignal;
 }
 
+/** How long is waited where there is no watch. */
+const lookAgainMs = 5_000;
+
 /**
  * Resolves when something changes below the path, when the time is over, when the signal is aborted: the caller looks at
  * everything again in any case, so nothing is lost where a watch cannot be had. Never rejects.
@@ -32,8 +35,10 @@ export async function waitForChange({
   if (resourceVersion === "") return waiting;
   const timeoutSeconds = String(Math.ceil(waitMs / 1000) + 5);
   const query = { watch: "true", resourceVersion, timeoutSeconds };
-  const changed = watchOnce(client, { path, query, signal: either }).then((isChanged) => {
-    if (isChanged) over.abort();
+  const changed = watchOnce(client, { path, query, signal: either }).then(async (isChanged) => {
+    // A watch that broke, or cannot be had, tells nothing any more: then looking now and then has to do.
+    if (!isChanged) await pause(clock, lookAgainMs, either);
+    over.abort();
   });
   await waiting;
   over.abort();

@@ -145,6 +145,7 @@ class Run {
         if (!(cause instanceof KubeApiError)) throw cause;
         metrics.count("galley_validation_config_update_error", { reason: cause.reason });
         if (!isConflict(cause)) throw cause;
+        this.#say("a webhook configuration was changed by another; it is looked at again", { reason: cause.message });
       }
     }
     return isUnchanged;

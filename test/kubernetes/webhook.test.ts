@@ -251,6 +251,7 @@ describe("the configuration of the webhook", () => {
     reconciler.start();
     await vi.waitFor(async () => expect(await bundles()).toEqual([ownBundle(), ownBundle()]), patient);
     await create(virtualService(invalid, { name: "early" }));
+    // Long enough for some self-tests.
     await sleep(1_500);
     expect(await policies()).toEqual(["Ignore", "Ignore"]);
     isReady = true;
@@ -280,6 +281,16 @@ describe("the configuration of the webhook", () => {
     await apply(buildConfig(configName, server.port));
     await closed();
     await expect(create(virtualService(invalid))).rejects.toThrow("configuration is invalid");
+  });
+
+  test("is put right after the API server was away", async () => {
+    reconciler.start();
+    await closed();
+    await cluster.apiServer.kill();
+    await cluster.apiServer.start();
+    const patch = '[{"op":"remove","path":"/webhooks/0/clientConfig/caBundle"}]';
+    await cluster.kubectl(["patch", "validatingwebhookconfiguration", configName, "--type=json", "-p", patch]);
+    await vi.waitFor(async () => expect(await bundles()).toEqual([ownBundle(), ownBundle()]), patient);
   });
 
   test("others' configurations are left as they are", async () => {
