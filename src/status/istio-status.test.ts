@@ -67,16 +67,14 @@ test("what was written is recognised, also where the CRD drops the texts", () =>
 test("the time of the transition moves with the status alone, and conditions of others stay", () => {
   const other = { type: "PassedAnalysis", status: "True" };
   const first = storedOf({ conditions: [other] });
-  const before = storedOf(buildStatusPatch(deriveStatus(1, [], live), first, Date.UTC(2026, 0, 1)));
+  const before = storedOf(buildStatusPatch(deriveStatus(1, [], live), first, 1_767_225_600_000));
   expect(before.others).toEqual([other]);
   expect(before.lastTransitionTime).toBe("2026-01-01T00:00:00Z");
   const sixth = deriveStatus(2, [], { ...live, using: 6, live: 6 });
-  const same = storedOf(buildStatusPatch(sixth, before, Date.UTC(2026, 0, 2)));
+  const same = storedOf(buildStatusPatch(sixth, before, 1_767_312_000_000));
   expect(same.lastTransitionTime).toBe("2026-01-01T00:00:00Z");
   const behind = deriveStatus(2, [], { ...live, live: 1 });
-  expect(storedOf(buildStatusPatch(behind, same, Date.UTC(2026, 0, 3))).lastTransitionTime).toBe(
-    "2026-01-03T00:00:00Z",
-  );
+  expect(storedOf(buildStatusPatch(behind, same, 1_767_398_400_000)).lastTransitionTime).toBe("2026-01-03T00:00:00Z");
 });
 
 test("counts that move with the proxies can wait, what somebody waits for cannot", () => {

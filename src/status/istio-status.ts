@@ -48,6 +48,7 @@ export interface StoredStatus {
   readonly others: readonly RawRecord[];
 }
 
+const levelNames = { error: "ERROR", warning: "WARNING", info: "INFO" } as const;
 const conditionType = "Reconciled";
 const maxMessages = 50;
 const maxTextLength = 1000;
@@ -176,7 +177,7 @@ function listValidationMessages(messages: readonly Message[]): readonly Validati
     .slice(0, maxMessages)
     .map((message) => ({
       type: { name: formatName(message.code), code: message.code },
-      level: message.level === "error" ? "ERROR" : message.level === "warning" ? "WARNING" : "INFO",
+      level: levelNames[message.level],
       message: bound(formatFinding(message)),
     }));
 }

@@ -63,7 +63,7 @@ test("a leader renews each period, a follower looks when the Lease ends at the l
 });
 
 test("a Lease counts its holders, and carries the resource version that it was seen with", () => {
-  const common = { namespace: "ns", name: "leader", durationMs: 15_000, nowMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678) };
+  const common = { namespace: "ns", name: "leader", durationMs: 15_000, nowMs: 1_767_323_045_678 };
   const taken = buildLease({ ...common, holder: "a", over: record("b") });
   expect(taken).toEqual({
     apiVersion: "coordination.k8s.io/v1",

@@ -292,6 +292,7 @@ class Writer implements StatusWriter {
 
   async #attempt(key: string, pending: Pending): Promise<void> {
     const { subject } = pending;
+    const term = this.#term;
     try {
       const isDone = await this.#write(key, subject);
       if (!isDone) return;
@@ -299,7 +300,8 @@ class Writer implements StatusWriter {
       // A later look may have asked for something else in the meantime.
       if (this.#pending.get(key)?.subject === subject) this.#pending.delete(key);
     } catch (cause) {
-      this.#handleFailure(key, pending, cause);
+      // What failed for an earlier term is none of this one's business.
+      if (term === this.#term) this.#handleFailure(key, pending, cause);
     }
   }
 
