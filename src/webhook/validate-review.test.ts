@@ -74,6 +74,14 @@ describe("the answer", () => {
     expect(counted).toEqual([]);
   });
 
+  test("to an object with 100,000 hosts comes before the API server gives up", () => {
+    const hosts = Array.from({ length: 100_000 }, (_, index) => `*.h${index}.example.com`);
+    expect(ask({ object: { ...good, spec: { ...spec, hosts } } }).allowed).toBe(true);
+    expect(ask({ object: { ...good, spec: { ...spec, hosts: [...hosts, "a.h7.example.com"] } } }).message).toContain(
+      'spec.hosts[100000]: host "a.h7.example.com" overlaps with "*.h7.example.com"',
+    );
+  });
+
   test("is bounded however much is wrong", () => {
     const hosts = Array.from({ length: 5_000 }, (_, index) => `_${"x".repeat(500)}${index}`);
     const { message, causes } = ask({ object: { ...good, spec: { ...spec, hosts } } });
