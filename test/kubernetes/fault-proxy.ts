@@ -16,6 +16,8 @@ export interface ProxiedRequest {
   readonly isWatch: boolean;
   /** Bearer token, for the faults of credentials. */
   readonly token: string;
+  /** When it came, on the monotonic clock. */
+  readonly atMs: number;
 }
 
 /** What is done to a request. */
@@ -30,6 +32,8 @@ export type Fault =
   | { readonly do: "reset" }
   /** Taken in, never answered, never closed. */
   | { readonly do: "swallow" }
+  /** Passed on when the promise is settled: something happens in between. */
+  | { readonly do: "wait"; readonly until: Promise<unknown> }
   /** Passed on; every chunk of the answer goes through `chunk`, which returns what goes out in its place. */
   | { readonly do: "change"; readonly chunk: (bytes: Buffer) => readonly Buffer[] }
   /** Passed on to another query. */
@@ -44,13 +48,17 @@ export interface FaultProxy {
   rule: ((request: ProxiedRequest) => Fault | undefined) | undefined;
   /** Cuts every connection with RST. */
   resetAll(): void;
-  /** Ends every answer that is under way in an orderly way, as a server does that is asked to. */
-  endAnswers(): void;
+  /** Ends every answer that is under way (or those of one path) in an orderly way, as a server does that is asked to. */
+  endAnswers(path?: string): void;
   /** Freezes: connections stay, nothing passes any more in either direction, until thaw(). */
   freeze(): void;
   thaw(): void;
   /** Writes bytes into every watch of this path that is under way. */
   inject(path: string, bytes: Buffer): number;
+  /** Watches that are under way. */
+  listWatches(): readonly ProxiedRequest[];
+  /** Passes on to another server from the next request on; it must show the same certificate. */
+  retarget(url: string): void;
   stop(): Promise<void>;
 }
 
@@ -78,7 +86,7 @@ class BreakingProxy implements FaultProxy {
   readonly requests: ProxiedRequest[] = [];
   rule: FaultProxy["rule"];
   url = "";
-  readonly #target: FaultTarget;
+  #target: FaultTarget;
   readonly #agent = new Agent({ keepAlive: true });
   /** Below TLS, where a connection can be reset, by the port of the other end. */
   readonly #sockets = new Map<number, Socket>();
@@ -113,8 +121,9 @@ class BreakingProxy implements FaultProxy {
     for (const socket of this.#sockets.values()) socket.resetAndDestroy();
   }
 
-  endAnswers(): void {
-    for (const { answer, upstream } of this.#open) {
+  endAnswers(path?: string): void {
+    for (const { asked, answer, upstream } of this.#open) {
+      if (path !== undefined && asked.path !== path) continue;
       upstream.unpipe();
       answer.end();
     }
@@ -134,6 +143,14 @@ class BreakingProxy implements FaultProxy {
     const watches = [...this.#open].filter(({ asked }) => asked.isWatch && asked.path === path);
     for (const { answer } of watches) answer.write(bytes);
     return watches.length;
+  }
+
+  listWatches(): readonly ProxiedRequest[] {
+    return [...this.#open].map(({ asked }) => asked).filter(({ isWatch }) => isWatch);
+  }
+
+  retarget(url: string): void {
+    this.#target = { ...this.#target, url };
   }
 
   async stop(): Promise<void> {
@@ -162,6 +179,9 @@ class BreakingProxy implements FaultProxy {
         incoming.resume();
         answer.writeHead(fault.status, { "content-type": "application/json", ...fault.headers });
         answer.end(JSON.stringify(fault.body));
+        return;
+      case "wait":
+        void fault.until.finally(() => this.#forward(incoming, answer, { asked, fault: undefined }));
         return;
       default:
         this.#forward(incoming, answer, { asked, fault });
@@ -214,6 +234,7 @@ function describe(incoming: IncomingMessage): ProxiedRequest {
     query: url.searchParams,
     isWatch: url.searchParams.get("watch") === "true" || url.searchParams.get("watch") === "1",
     token: (incoming.headers.authorization ?? "").replace("Bearer ", ""),
+    atMs: performance.now(),
   };
 }
 

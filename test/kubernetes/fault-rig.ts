@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect } from "vitest";
+import { parseAllDocuments } from "yaml";
 import { findKindInfo } from "../../src/api/known-kinds.ts";
 import { groupVersionPath, istioResources, kubeResources, type ResourceNames } from "../../src/api/resource-names.ts";
 import type { ControlPlane } from "../../src/bootstrap/control-plane.ts";
@@ -18,7 +19,8 @@ import { type Clock, systemClock } from "../../src/lib/clock.ts";
 import { type Log, silentLog } from "../../src/lib/log.ts";
 import type { KubernetesLimits } from "../../src/sources/kubernetes/limits.ts";
 import { createMemorySource } from "../../src/sources/memory.ts";
-import { type Cluster, startCluster } from "../../tools/cluster/cluster.ts";
+import type { XdsLimits } from "../../src/xds/limits.ts";
+import { type Cluster, type ClusterOptions, startCluster } from "../../tools/cluster/cluster.ts";
 import { startTestControlPlane } from "../support/control-plane.ts";
 import { baseObjects, type ProxyPlace, proxyPlaces } from "./fault-mesh.ts";
 import { type FaultProxy, type FaultTarget, startFaultProxy } from "./fault-proxy.ts";
@@ -35,15 +37,19 @@ export interface RigOptions {
   readonly limits?: Partial<KubernetesLimits>;
   readonly options?: GivenOptions;
   readonly clock?: Clock;
-  /** kubeconfig to use in place of an administrator's. */
-  readonly kubeconfig?: string;
+  /** kubeconfig to use in place of an administrator's; or who makes it, for the address of the proxy before the API server. */
+  readonly kubeconfig?: string | ((url: string) => Promise<string>);
+  /** Limits of the xDS side. */
+  readonly xdsLimits?: Partial<XdsLimits>;
+  /** What the heap is compared with, where the fault is there from the start. */
+  readonly heapBefore?: number;
   /** False: the control plane is made by the test itself with `startControlPlane`. */
   readonly isStarted?: boolean;
 }
 
 /** A cluster with the CRDs and the mesh that all faults are done to; one for all tests of a file. */
-export async function startFaultCluster(): Promise<Cluster> {
-  const cluster = await startCluster();
+export async function startFaultCluster(options: ClusterOptions = {}): Promise<Cluster> {
+  const cluster = await startCluster(options);
   await installCrds(cluster);
   await cluster.kubectl(["apply", "--server-side", "-f", "-"], baseObjects());
   return cluster;
@@ -65,6 +71,7 @@ export class FaultRig {
     this.cluster = cluster;
     this.proxy = proxy;
     this.#options = options;
+    this.#heapBefore = options.heapBefore ?? 0;
     this.#direct = createKubeClient({ kubeconfig: cluster.kubeconfig, clock: systemClock, log: silentLog });
   }
 
@@ -75,8 +82,12 @@ export class FaultRig {
     if (options.isStarted === false) return rig;
     await rig.startControlPlane();
     await rig.connectProxies();
-    rig.#heapBefore = measureHeap();
     return rig;
+  }
+
+  /** Bytes in use before the fault. */
+  get heapBefore(): number {
+    return this.#heapBefore;
   }
 
   get controlPlane(): ControlPlane {
@@ -85,11 +96,13 @@ export class FaultRig {
   }
 
   async startControlPlane(): Promise<ControlPlane> {
-    const { limits, options, clock } = this.#options;
+    const { limits, options, clock, xdsLimits, kubeconfig } = this.#options;
+    const { url } = this.proxy;
     this.#controlPlane = await startTestControlPlane({
       log: createRecorder(this.log),
       options: {
-        kubeconfig: this.#options.kubeconfig ?? this.cluster.kubeconfigFor(this.proxy.url),
+        kubeconfig:
+          typeof kubeconfig === "function" ? await kubeconfig(url) : (kubeconfig ?? this.cluster.kubeconfigFor(url)),
         httpsAddr: "127.0.0.1:0",
         leaderElection: "false",
         writeStatus: "false",
@@ -97,6 +110,7 @@ export class FaultRig {
         ...options,
       },
       ...(limits === undefined ? {} : { watchLimits: limits }),
+      ...(xdsLimits === undefined ? {} : { limits: xdsLimits }),
       ...(clock === undefined ? {} : { clock }),
     });
     return this.#controlPlane;
@@ -109,10 +123,27 @@ export class FaultRig {
     if (this.#heapBefore === 0) this.#heapBefore = measureHeap();
   }
 
-  connect(variant: "sotw" | "delta", place: ProxyPlace): WatchingProxy {
-    const proxy = new WatchingProxy(this.controlPlane.grpcAddress, variant, place.node(++this.#serial));
+  /** One more proxy; by another address where there is something between it and the control plane. */
+  connect(variant: "sotw" | "delta", place: ProxyPlace, address = this.controlPlane.grpcAddress): WatchingProxy {
+    const proxy = new WatchingProxy(address, variant, place.node(++this.#serial));
     this.proxies.push(proxy);
     return proxy;
+  }
+
+  /** Applies objects (YAML) at the API server itself, without the time that kubectl takes to start. */
+  async apply(text: string): Promise<void> {
+    const client = await this.#direct;
+    for (const document of parseAllDocuments(text)) {
+      const body = document.toJS() as AppliedObject;
+      const query = { fieldManager: "fault", force: "true" };
+      const contentType = "application/apply-patch+yaml";
+      await client.request({ method: "PATCH", path: pathOfObject(body), query, contentType, body });
+    }
+  }
+
+  async remove(kind: string, name: string, namespace = "shop"): Promise<void> {
+    const path = pathOfObject({ kind, metadata: { name, namespace } });
+    await (await this.#direct).request({ method: "DELETE", path });
   }
 
   /** Whole lists of a kind that were asked for so far: first pages, and watches that begin with a list. */
@@ -127,7 +158,7 @@ export class FaultRig {
   async expectConverged(withinMs = 10_000): Promise<void> {
     const end = Date.now() + withinMs;
     for (;;) {
-      const difference = await this.#findDifference();
+      const difference = await this.#findDifference().catch(describeBusyServer);
       if (difference === undefined) return;
       if (Date.now() > end) throw new Error(`not what the objects ask for after ${withinMs} ms: ${difference}`);
       await new Promise((resolve) => setTimeout(resolve, 100));
@@ -201,6 +232,26 @@ export class FaultRig {
   }
 }
 
+/** A server that has just come back may not serve every list at once. */
+function describeBusyServer(cause: unknown): string {
+  if (cause instanceof KubeApiError && cause.status >= 429) return cause.message;
+  throw cause;
+}
+
+interface AppliedObject {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+}
+
+function pathOfObject({ kind, metadata: { name, namespace } }: AppliedObject): string {
+  const resources: Readonly<Record<string, ResourceNames>> = { ...kubeResources, ...istioResources };
+  const names = resources[kind];
+  if (names === undefined) throw new Error(`${kind} has no path`);
+  const root = groupVersionPath(names.group, names.versions[0] ?? "v1");
+  const within = namespace === undefined ? "" : `/namespaces/${namespace}`;
+  return `${root}${within}/${names.plural}/${name}`;
+}
+
 function targetOf(cluster: Cluster): FaultTarget {
   const read = (name: string): Buffer => readFileSync(join(cluster.folder, "certs", name));
   return { url: cluster.url, certificate: read("apiserver.crt"), key: read("apiserver.key") };
@@ -242,24 +293,22 @@ async function listObjects(client: KubeClient): Promise<string> {
   return (await Promise.all(wanted)).flat().join("\n---\n");
 }
 
-async function listKind(
-  client: KubeClient,
-  kind: string,
-  { group, versions, plural }: ResourceNames,
-): Promise<readonly string[]> {
-  const [version = "v1"] = versions;
+async function listKind(client: KubeClient, kind: string, names: ResourceNames): Promise<readonly string[]> {
+  const { group, versions, plural } = names;
   const isSettings = kind === "ConfigMap";
   const query = isSettings ? { fieldSelector: "metadata.name=istio,metadata.namespace=istio-system" } : {};
-  try {
-    const list = await client.request({ path: `${groupVersionPath(group, version)}/${plural}`, query });
-    const items = (list as { readonly items: readonly object[] }).items;
-    const apiVersion = group === "" ? version : `${group}/${version}`;
-    return items.map((item) => JSON.stringify({ apiVersion, kind, ...item }));
-  } catch (cause) {
-    // A kind whose CRD was taken away.
-    if (cause instanceof KubeApiError && cause.status === 404) return [];
-    throw cause;
+  for (const version of versions) {
+    try {
+      const list = await client.request({ path: `${groupVersionPath(group, version)}/${plural}`, query });
+      const items = (list as { readonly items: readonly object[] }).items;
+      const apiVersion = group === "" ? version : `${group}/${version}`;
+      return items.map((item) => JSON.stringify({ apiVersion, kind, ...item }));
+    } catch (cause) {
+      // A version that is not served; where none is, the CRD was taken away.
+      if (!(cause instanceof KubeApiError && cause.status === 404)) throw cause;
+    }
   }
+  return [];
 }
 
 function createRecorder(lines: LogLine[], bound: Readonly<Record<string, unknown>> = {}): Log {

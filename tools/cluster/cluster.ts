@@ -38,7 +38,11 @@ export interface Cluster {
   kubectl(args: readonly string[], input?: string): Promise<string>;
   helm(args: readonly string[]): Promise<string>;
   readonly apiServer: ServerControl;
+  /** Starts one more API server over the same data; `etcdUrl` where it reaches etcd by another way than the first. */
+  startSecondApiServer(options?: { readonly etcdUrl?: string }): Promise<SecondApiServer>;
   readonly etcd: ServerControl & {
+    /** "http://127.0.0.1:PORT". */
+    url(): string;
     /** Forgets all revisions but the last, as etcd does in time: watches and pages that need older ones get 410. */
     compact(): Promise<void>;
     /** Keeps a copy of the data (etcd is stopped for it), for restore(). */
@@ -47,6 +51,11 @@ export interface Cluster {
     restore(): Promise<void>;
   };
   stop(): Promise<void>;
+}
+
+export interface SecondApiServer extends ServerControl {
+  /** It shows the same certificate as the first one, and takes the same credentials. */
+  readonly url: string;
 }
 
 export interface ServerControl {
@@ -95,9 +104,10 @@ class LocalCluster implements Cluster {
     this.folder = folder;
     this.#options = options;
     this.kubeconfig = join(folder, "kubeconfig");
-    this.apiServer = this.#control("kube-apiserver", () => this.#startApiServer());
+    this.apiServer = this.#control("kube-apiserver", () => this.#startApiServer(this.#apiPort));
     this.etcd = {
       ...this.#control("etcd", () => this.#startEtcd()),
+      url: () => `http://127.0.0.1:${this.#etcdPort}`,
       compact: () => this.#compact(),
       save: () => this.#whileEtcdStands((data, copy) => cpSync(data, copy, { recursive: true })),
       restore: () =>
@@ -116,7 +126,7 @@ class LocalCluster implements Cluster {
     writeKeys(this.folder, this.#adminToken);
     [this.#etcdPort, this.#peerPort, this.#apiPort] = await findFreePorts();
     await this.#startEtcd();
-    await this.#startApiServer();
+    await this.#startApiServer(this.#apiPort);
     this.#writeKubeconfig(this.kubeconfig, { token: this.#adminToken, url: this.url });
     if (this.#options.controllerManager === true) this.#startControllerManager();
   }
@@ -194,13 +204,24 @@ class LocalCluster implements Cluster {
     await this.#waitFor("etcd", async () => (await fetch(`${client}/health`)).ok);
   }
 
-  async #startApiServer(): Promise<void> {
+  async startSecondApiServer({ etcdUrl = this.etcd.url() } = {}): Promise<SecondApiServer> {
+    const [port] = await findFreePorts();
+    const name = `kube-apiserver-${port}`;
+    const start = (): Promise<void> => this.#startApiServer(port, { name, etcdUrl });
+    await start();
+    return { url: `https://127.0.0.1:${port}`, ...this.#control(name, start) };
+  }
+
+  async #startApiServer(
+    port: number,
+    { name, etcdUrl } = { name: "kube-apiserver", etcdUrl: this.etcd.url() },
+  ): Promise<void> {
     const file = (name: string): string => join(this.folder, name);
-    this.#launch("kube-apiserver", this.programs.apiServer, [
-      `--etcd-servers=http://127.0.0.1:${this.#etcdPort}`,
+    this.#launch(name, this.programs.apiServer, [
+      `--etcd-servers=${etcdUrl}`,
       "--bind-address=127.0.0.1",
       "--advertise-address=127.0.0.1",
-      `--secure-port=${this.#apiPort}`,
+      `--secure-port=${port}`,
       // Makes a certificate of its own at the first start.
       `--cert-dir=${file("certs")}`,
       "--service-cluster-ip-range=10.96.0.0/16",
@@ -216,7 +237,7 @@ class LocalCluster implements Cluster {
       "--endpoint-reconciler-type=none",
       ...(this.#options.apiServerArgs ?? []),
     ]);
-    await this.#waitFor("kube-apiserver", () => this.#isReady());
+    await this.#waitFor(name, () => this.#isReady(`https://127.0.0.1:${port}`));
   }
 
   #startControllerManager(): void {
@@ -237,11 +258,12 @@ class LocalCluster implements Cluster {
     this.#children.set(name, startChild(program, args, join(this.folder, `${name}.log`)));
   }
 
-  async #isReady(): Promise<boolean> {
+  async #isReady(url: string): Promise<boolean> {
     if (!existsSync(join(this.folder, "certs", "apiserver.crt"))) return false;
     this.#writeKubeconfig(this.kubeconfig, { token: this.#adminToken, url: this.url });
     // kubectl, because Node's fetch takes no certificate authority of its own.
-    return (await this.#run(this.programs.kubectl, ["--request-timeout=5s", "get", "--raw", "/readyz"])) === "ok";
+    const args = [`--server=${url}`, "--request-timeout=5s", "get", "--raw", "/readyz"];
+    return (await this.#run(this.programs.kubectl, args)) === "ok";
   }
 
   async #waitFor(name: string, isReady: () => Promise<boolean>): Promise<void> {
