@@ -294,7 +294,7 @@ function handleProbed(
 ): Transition {
   if (state.phase !== "watching" || result === "fine") return [state, []];
   const text = result === "deaf" ? "the watch does not tell what happens" : "the server's data are older than ours";
-  const failure: Failure = { type: "unreached", text, retryAfterMs: undefined };
+  const failure: Failure = { type: result === "deaf" ? "refused" : "expired", text, retryAfterMs: undefined };
   // Data that went back are the truth now: nothing is compared with what we had.
   const known = result === "older" ? { ...state, resourceVersion: "" } : state;
   const [next, effects] = handleFailure(known, failure, context);

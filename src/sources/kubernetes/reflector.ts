@@ -313,7 +313,7 @@ export class Reflector {
       onSilent: () => {
         this.#cut();
         const text = `the watch was silent for ${limits.silenceMs} ms`;
-        this.dispatch({ type: "failed", failure: { type: "unreached", text, retryAfterMs: undefined } });
+        this.dispatch({ type: "failed", failure: { type: "refused", text, retryAfterMs: undefined } });
       },
     });
     return this.#silence;
