@@ -5,6 +5,7 @@
  */
 import { concatBytes, encodeDynamic, frameDeltaResource, frameSotwResource, lengthDelimited } from "@meltemi/protos";
 import { contentHash } from "../lib/hash.ts";
+import type { ObjectRef } from "../lib/message.ts";
 import type { Built } from "../translate/built.ts";
 import type { ResourceType } from "./resource-types.ts";
 
@@ -43,6 +44,17 @@ export function encodeResource(type: ResourceType, built: Built<object>): Encode
   return new LazyResource(type.typeUrl, built, known);
 }
 
+let adoptions = 0;
+
+/** Grows whenever a resource that stayed the same came to be made by other objects. */
+export function countAdoptions(): number {
+  return adoptions;
+}
+
+function isSameRef(a: ObjectRef, b: ObjectRef | undefined): boolean {
+  return a.name === b?.name && a.namespace === b.namespace && a.kind === b.kind;
+}
+
 class LazyResource implements EncodedResource {
   readonly name: string;
   readonly typeUrl: string;
@@ -66,7 +78,12 @@ class LazyResource implements EncodedResource {
   }
 
   adopt(built: Built<object>): void {
+    const before = this.#built.sources;
     this.#built = built;
+    const isSame =
+      before.length === built.sources.length &&
+      before.every((ref, index) => ref === built.sources[index] || isSameRef(ref, built.sources[index]));
+    if (!isSame) adoptions += 1;
   }
 
   get deltaFrame(): Uint8Array {

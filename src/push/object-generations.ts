@@ -48,6 +48,11 @@ export class ObjectGenerations {
     }
   }
 
+  /** Keys of the objects that changed after a generation of the snapshot, with the generation in which each did. */
+  *listAfter(generation: number): Iterable<readonly [string, number]> {
+    for (const entry of this.#changed) if (entry[1] > generation) yield entry;
+  }
+
   /** Generation of the snapshot in which the object (a key as objectKey) last changed; 0 where it never did. */
   find(key: string): number {
     return this.#changed.get(key) ?? 0;

@@ -58,7 +58,7 @@ export interface StatusLimits {
 export const defaultStatusLimits: StatusLimits = {
   writesPerSecond: 10,
   burst: 20,
-  settleMs: 300,
+  settleMs: 500,
   holdMs: 15_000,
   blockMs: 60_000,
 };

@@ -9,7 +9,8 @@
  */
 import type { Clock, Timer } from "../lib/clock.ts";
 import { type ObjectRef, objectKey } from "../lib/message.ts";
-import { isFollowed } from "../push/object-generations.ts";
+import { countAdoptions } from "../push/encode.ts";
+import { isFollowed, type ObjectGenerations } from "../push/object-generations.ts";
 import { diffSets, findInSet, type ResourcePart, type ResourceSet, type Versioned } from "../push/resource-set.ts";
 import type { ResourceStore } from "../push/resource-store.ts";
 import type { XdsType } from "../push/resource-types.ts";
@@ -78,9 +79,9 @@ export class DistributionCounter implements DistributionView {
       if (group === undefined) groups.set(key, { states, members: [states] });
       else group.members.push(states);
     }
-    const tally = new Tally((key) => this.#store.generations.find(key));
+    const tally = new Tally(this.#store.generations, identities);
     for (const group of groups.values()) tally.addGroup(group);
-    return tally.counts;
+    return tally.finish();
   }
 
   subscribe(listener: () => void): () => void {
@@ -119,11 +120,11 @@ class Identities {
   /** Equal text: the same shared part, equally far, and, where something is under way, the same difference. */
   describe({ type, target, held, syncedGeneration, refused }: SyncState): string {
     const isUnderWay = refused !== undefined || held.version !== target.version;
-    const way = isUnderWay ? [held, target, refused?.set].map((set) => this.#of(set)).join(" ") : "";
-    return `${type} ${this.#of(target.parts[0])} ${syncedGeneration} ${way}`;
+    const way = isUnderWay ? [held, target, refused?.set].map((set) => this.of(set)).join(" ") : "";
+    return `${type} ${this.of(target.parts[0])} ${syncedGeneration} ${way}`;
   }
 
-  #of(object: object | undefined): number {
+  of(object: object | undefined): number {
     if (object === undefined) return -1;
     const known = this.#numbers.get(object);
     if (known !== undefined) return known;
@@ -137,76 +138,121 @@ type RefsByKey = ReadonlyMap<string, ObjectRef>;
 interface Count {
   readonly ref: ObjectRef;
   using: number;
-  live: number;
+  /** Of those that use it: the ones that do not have its present form. */
+  behind: number;
   refused: number;
   refusal: string;
 }
 
-/** Of the objects that a proxy uses: whether each is live. */
-type Verdicts = Map<string, { readonly ref: ObjectRef; readonly isLive: boolean }>;
+/** Objects of what groups share, and how many proxies share it. */
+interface Union {
+  readonly refs: RefsByKey;
+  proxies: number;
+}
 
 class Tally {
-  readonly counts = new Map<string, Count>();
-  readonly #changedIn: (key: string) => number;
-  readonly #refsOfParts = new Map<ResourcePart, RefsByKey>();
+  readonly #generations: ObjectGenerations;
+  readonly #identities: Identities;
+  readonly #counts = new Map<string, Count>();
+  readonly #unions = new Map<string, Union>();
 
-  constructor(changedIn: (key: string) => number) {
-    this.#changedIn = changedIn;
+  constructor(generations: ObjectGenerations, identities: Identities) {
+    this.#generations = generations;
+    this.#identities = identities;
   }
 
+  /** Notes what is not as usual; that a proxy uses what it shares, and has it, is the rule and added at the end. */
   addGroup({ states, members }: Group): void {
-    const shared: Verdicts = new Map();
-    for (const state of states) {
-      this.#judge(shared, state, this.#refsOf(state.target.parts.slice(0, 1)));
-      this.#judgeDifference(shared, state);
+    const union = this.#findUnion(states);
+    union.proxies += members.length;
+    const { behind, extra } = this.#listBehind(states, union.refs);
+    const refused = this.#listRefused(states);
+    for (const [key, { ref }] of refused) {
+      // A refused response may have been the first with the object.
+      if (!union.refs.has(key)) extra.set(key, ref);
+      behind.set(key, ref);
     }
-    for (const { ref, isLive } of shared.values()) {
-      const count = this.#count(ref);
-      count.using += members.length;
-      if (isLive) count.live += members.length;
-    }
-    for (const own of members) this.#addOwn(own, shared);
-    for (const [key, { ref, error }] of this.#listRefused(states)) {
+    for (const ref of extra.values()) this.#count(ref).using += members.length;
+    for (const ref of behind.values()) this.#count(ref).behind += members.length;
+    for (const { ref, error } of refused.values()) {
       const count = this.#count(ref);
       count.refused += members.length;
       count.refusal ||= error;
-      // A refused response may have been the first with the object.
-      if (!shared.has(key)) count.using += members.length;
     }
+    const isShared = (key: string): boolean => union.refs.has(key) || extra.has(key);
+    for (const own of members) this.#addOwn(own, { isShared, behind });
+  }
+
+  finish(): ReadonlyMap<string, ObjectDistribution> {
+    for (const { refs, proxies } of this.#unions.values()) {
+      for (const [key, ref] of refs) this.#count(ref, key).using += proxies;
+    }
+    const described = new Map<string, ObjectDistribution>();
+    for (const [key, { behind, ...count }] of this.#counts)
+      described.set(key, { ...count, live: count.using - behind });
+    return described;
   }
 
   /** The parts that are the workload's own: few resources of few objects. */
-  #addOwn(states: readonly SyncState[], shared: Verdicts): void {
-    const own: Verdicts = new Map();
-    for (const state of states) this.#judge(own, state, this.#refsOf(state.target.parts.slice(1)));
-    for (const [key, { ref, isLive }] of own) {
-      const count = this.#count(ref);
-      const known = shared.get(key);
-      if (known === undefined) {
-        count.using += 1;
-        if (isLive) count.live += 1;
-      } else if (known.isLive && !isLive) count.live -= 1;
+  #addOwn(
+    states: readonly SyncState[],
+    shared: { readonly isShared: (key: string) => boolean; readonly behind: RefsByKey },
+  ): void {
+    const refs = new Map<string, ObjectRef>();
+    const behind = new Map<string, ObjectRef>();
+    for (const { target, syncedGeneration } of states) {
+      for (const part of target.parts.slice(1)) {
+        for (const [key, ref] of refsOfPart(part)) {
+          refs.set(key, ref);
+          if (this.#generations.find(key) > syncedGeneration) behind.set(key, ref);
+        }
+      }
     }
+    for (const [key, ref] of refs) if (!shared.isShared(key)) this.#count(ref).using += 1;
+    for (const [key, ref] of behind) if (!shared.behind.has(key)) this.#count(ref).behind += 1;
   }
 
-  #judge(verdicts: Verdicts, { syncedGeneration }: SyncState, refs: RefsByKey): void {
-    for (const [key, ref] of refs) {
-      const isLive = syncedGeneration >= this.#changedIn(key) && verdicts.get(key)?.isLive !== false;
-      verdicts.set(key, { ref, isLive });
+  #findUnion(states: readonly SyncState[]): Union {
+    const parts = states.flatMap(({ target }) => target.parts.slice(0, 1));
+    const id = parts.map((part) => this.#identities.of(part)).join(" ");
+    let union = this.#unions.get(id);
+    if (union === undefined) {
+      const refs = new Map<string, ObjectRef>();
+      for (const part of parts) for (const [key, ref] of refsOfPart(part)) refs.set(key, ref);
+      union = { refs, proxies: 0 };
+      this.#unions.set(id, union);
     }
+    return union;
   }
 
-  /** What is on its way: resources that the proxy never had are not live, those that are to go still count as used. */
-  #judgeDifference(verdicts: Verdicts, state: SyncState): void {
-    const { held, target } = state;
-    if (held.version === target.version) return;
-    const { changed, removed } = diffSets(held, target);
-    for (const name of changed) {
-      const earlier = findInSet(held, name);
-      if (earlier !== undefined) this.#judge(verdicts, state, refsOf(earlier));
-      else for (const [key, ref] of refsOf(findInSet(target, name))) verdicts.set(key, { ref, isLive: false });
+  /** Objects of which the proxies do not have the present form; `extra` are those that only what they still hold names. */
+  #listBehind(states: readonly SyncState[], shared: RefsByKey) {
+    const behind = new Map<string, ObjectRef>();
+    const extra = new Map<string, ObjectRef>();
+    for (const { held, target, syncedGeneration } of states) {
+      const [part] = target.parts;
+      const refs = part === undefined ? noRefs : refsOfPart(part);
+      for (const [key] of this.#generations.listAfter(syncedGeneration)) {
+        const ref = refs.get(key);
+        if (ref !== undefined) behind.set(key, ref);
+      }
+      if (held.version === target.version) continue;
+      const { changed, removed } = diffSets(held, target);
+      // Resources that the proxy never had are not live, those that are to go still count as used.
+      for (const name of changed) {
+        if (findInSet(held, name) !== undefined) continue;
+        for (const [key, ref] of refsOf(findInSet(target, name))) behind.set(key, ref);
+      }
+      for (const name of [...changed, ...removed]) {
+        for (const [key, ref] of refsOf(findInSet(held, name))) {
+          if (!shared.has(key)) extra.set(key, ref);
+          if (this.#generations.find(key) > syncedGeneration) behind.set(key, ref);
+        }
+      }
     }
-    for (const name of removed) this.#judge(verdicts, state, refsOf(findInSet(held, name)));
+    // What only the own parts name is counted with them; what is late must count as used too.
+    for (const [key, ref] of behind) if (!shared.has(key)) extra.set(key, ref);
+    return { behind, extra };
   }
 
   /** Objects that a refused response is to blame on: those that changed since the last good one, where there are any. */
@@ -218,33 +264,17 @@ class Tally {
       // Envoy's text names the resources that it refused.
       const named = changed.filter((name) => refused.error.includes(name));
       const refs = (named.length > 0 ? named : changed).flatMap((name) => [...refsOf(findInSet(refused.set, name))]);
-      const recent = refs.filter(([key]) => this.#changedIn(key) > syncedGeneration);
+      const recent = refs.filter(([key]) => this.#generations.find(key) > syncedGeneration);
       for (const [key, ref] of recent.length > 0 ? recent : refs) blamed.set(key, { ref, error: refused.error });
     }
     return blamed;
   }
 
-  #refsOf(parts: readonly ResourcePart[]): RefsByKey {
-    const [only] = parts;
-    if (only === undefined) return noRefs;
-    return parts.length === 1 ? this.#refsOfPart(only) : new Map(parts.flatMap((part) => [...this.#refsOfPart(part)]));
-  }
-
-  #refsOfPart(part: ResourcePart): RefsByKey {
-    const known = this.#refsOfParts.get(part);
-    if (known !== undefined) return known;
-    const refs = new Map<string, ObjectRef>();
-    for (const resource of part.byName.values()) for (const [key, ref] of refsOf(resource)) refs.set(key, ref);
-    this.#refsOfParts.set(part, refs);
-    return refs;
-  }
-
-  #count(ref: ObjectRef): Count {
-    const key = objectKey(ref);
-    let count = this.counts.get(key);
+  #count(ref: ObjectRef, key = objectKey(ref)): Count {
+    let count = this.#counts.get(key);
     if (count === undefined) {
-      count = { ref, using: 0, live: 0, refused: 0, refusal: "" };
-      this.counts.set(key, count);
+      count = { ref, using: 0, behind: 0, refused: 0, refusal: "" };
+      this.#counts.set(key, count);
     }
     return count;
   }
@@ -263,5 +293,18 @@ function refsOf(resource: Versioned | undefined): RefsByKey {
     refs = new Map(sources.filter(({ kind }) => isFollowed(kind)).map((ref) => [objectKey(ref), ref]));
     knownRefs.set(sources, refs);
   }
+  return refs;
+}
+
+const knownParts = new WeakMap<ResourcePart, { readonly adoptions: number; readonly refs: RefsByKey }>();
+
+/** The followed objects that made any resource of a part; kept until some resource comes to be made by others. */
+function refsOfPart(part: ResourcePart): RefsByKey {
+  const adoptions = countAdoptions();
+  const known = knownParts.get(part);
+  if (known?.adoptions === adoptions) return known.refs;
+  const refs = new Map<string, ObjectRef>();
+  for (const resource of part.byName.values()) for (const [key, ref] of refsOf(resource)) refs.set(key, ref);
+  knownParts.set(part, { adoptions, refs });
   return refs;
 }
