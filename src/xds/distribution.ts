@@ -144,6 +144,11 @@ interface Count {
   refusal: string;
 }
 
+interface Lag {
+  readonly behind: Map<string, ObjectRef>;
+  readonly extra: Map<string, ObjectRef>;
+}
+
 /** Objects of what groups share, and how many proxies share it. */
 interface Union {
   readonly refs: RefsByKey;
@@ -226,33 +231,35 @@ class Tally {
   }
 
   /** Objects of which the proxies do not have the present form; `extra` are those that only what they still hold names. */
-  #listBehind(states: readonly SyncState[], shared: RefsByKey) {
-    const behind = new Map<string, ObjectRef>();
-    const extra = new Map<string, ObjectRef>();
-    for (const { held, target, syncedGeneration } of states) {
-      const [part] = target.parts;
+  #listBehind(states: readonly SyncState[], shared: RefsByKey): Lag {
+    const lag: Lag = { behind: new Map(), extra: new Map() };
+    for (const state of states) {
+      const [part] = state.target.parts;
       const refs = part === undefined ? noRefs : refsOfPart(part);
-      for (const [key] of this.#generations.listAfter(syncedGeneration)) {
+      for (const [key] of this.#generations.listAfter(state.syncedGeneration)) {
         const ref = refs.get(key);
-        if (ref !== undefined) behind.set(key, ref);
+        if (ref !== undefined) lag.behind.set(key, ref);
       }
-      if (held.version === target.version) continue;
-      const { changed, removed } = diffSets(held, target);
-      // Resources that the proxy never had are not live, those that are to go still count as used.
-      for (const name of changed) {
-        if (findInSet(held, name) !== undefined) continue;
-        for (const [key, ref] of refsOf(findInSet(target, name))) behind.set(key, ref);
-      }
-      for (const name of [...changed, ...removed]) {
-        for (const [key, ref] of refsOf(findInSet(held, name))) {
-          if (!shared.has(key)) extra.set(key, ref);
-          if (this.#generations.find(key) > syncedGeneration) behind.set(key, ref);
-        }
+      if (state.held.version !== state.target.version) this.#addUnderWay(lag, state, shared);
+    }
+    // Own parts come later, and know nothing of what is under way.
+    for (const [key, ref] of lag.behind) if (!shared.has(key)) lag.extra.set(key, ref);
+    return lag;
+  }
+
+  /** Resources that the proxy never had are not live, those that are to go still count as used. */
+  #addUnderWay({ behind, extra }: Lag, { held, target, syncedGeneration }: SyncState, shared: RefsByKey): void {
+    const { changed, removed } = diffSets(held, target);
+    for (const name of changed) {
+      if (findInSet(held, name) !== undefined) continue;
+      for (const [key, ref] of refsOf(findInSet(target, name))) behind.set(key, ref);
+    }
+    for (const name of [...changed, ...removed]) {
+      for (const [key, ref] of refsOf(findInSet(held, name))) {
+        if (!shared.has(key)) extra.set(key, ref);
+        if (this.#generations.find(key) > syncedGeneration) behind.set(key, ref);
       }
     }
-    // What only the own parts name is counted with them; what is late must count as used too.
-    for (const [key, ref] of behind) if (!shared.has(key)) extra.set(key, ref);
-    return { behind, extra };
   }
 
   /** Objects that a refused response is to blame on: those that changed since the last good one, where there are any. */
