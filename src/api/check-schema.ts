@@ -19,17 +19,24 @@ export interface SchemaCheckOptions {
 export interface SchemaCheck {
   /**
    * The value without empty (null) and unknown fields, undefined where it does not fit the schema. Findings have paths
-   * below `path`. The caller owns the type: it is the Static type of the schema.
+   * below the place's. The caller owns the type: it is the Static type of the schema.
    */
-  check(value: PlainValue, path: Path, findings: Findings): PlainValue | undefined;
+  check(value: PlainValue, at: CheckedPlace): PlainValue | undefined;
+}
+
+export interface CheckedPlace {
+  readonly path: Path;
+  readonly findings: Findings;
+  /** In place of what the check was compiled with. */
+  readonly unknownFields?: "error" | "warning" | undefined;
 }
 
 /** Compiles a schema once. */
 export function compileSchema(schema: TSchema, options: SchemaCheckOptions = {}): SchemaCheck {
   const validator = Compile(schema);
-  const level = options.unknownFields ?? "error";
   return {
-    check(value, path, findings) {
+    check(value, { path, findings, unknownFields = options.unknownFields ?? "error" }) {
+      const level = unknownFields;
       const cleaned = readProtoJson(schema as SchemaNode, value, {
         path,
         findings,
@@ -53,6 +60,8 @@ interface Walk {
 
 const below = (walk: Walk, step: string | number): Walk => ({ ...walk, path: [...walk.path, step] });
 
+const mostHints = 50;
+
 interface UnknownKey {
   readonly key: string;
   readonly findings: Findings;
@@ -60,7 +69,8 @@ interface UnknownKey {
 }
 
 function reportUnknown(path: Path, known: readonly string[], { key, findings, level }: UnknownKey): void {
-  const nearest = findNearestWord(key, known);
+  // Somebody who misspells so much needs no more hints, and looking for them takes its time.
+  const nearest = findings.all.length > mostHints ? undefined : findNearestWord(key, known);
   const shown = key.length > 100 ? `${key.slice(0, 100)}…` : key;
   const hint = nearest === undefined ? "" : `, did you mean "${nearest}"?`;
   findings[level]([...path, key], `unknown field "${shown}"${hint}`, "unknown-field");

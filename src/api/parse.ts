@@ -54,6 +54,11 @@ import { validateWorkloadGroup } from "./workload-group/validate.ts";
 export interface ParseOptions {
   /** Where a field stands, for objects from files; the nearest field that exists for one that does not. */
   readonly positionOf?: (path: Path) => Position | undefined;
+  /**
+   * What a field of `spec` is that the API does not know: an error where not given. An API server with newer CRDs hands
+   * out fields that this version does not know, in objects that it has accepted.
+   */
+  readonly unknownFields?: "error" | "warning";
 }
 
 export interface ParsedObject {
@@ -123,7 +128,7 @@ export function parseObjects(raw: unknown, options: ParseOptions = {}): readonly
   return expand(raw, [], 0).map(([item, prefix]) => {
     const { positionOf } = options;
     if (positionOf === undefined || prefix.length === 0) return parseObject(item, options);
-    return parseObject(item, { positionOf: (path) => positionOf([...prefix, ...path]) });
+    return parseObject(item, { ...options, positionOf: (path) => positionOf([...prefix, ...path]) });
   });
 }
 
@@ -165,7 +170,9 @@ function parseIstioObject(
   }
   const plain = copyPlain(ownField(raw, "spec") ?? {}, ["spec"], findings);
   const checks = kindChecks[kind];
-  const spec = plain === undefined ? undefined : checks.schema.check(plain, ["spec"], findings);
+  const { unknownFields } = context.options;
+  const spec =
+    plain === undefined ? undefined : checks.schema.check(plain, { path: ["spec"], findings, unknownFields });
   if (spec === undefined) return finish(identity.ref, [...identity.findings, ...findings.all], context);
   // The schema has just proved the type; TypeScript cannot follow a table indexed by kind.
   const validate = checks.validate as (spec: unknown, meta: ObjectMeta) => readonly Finding[];

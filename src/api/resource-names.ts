@@ -21,7 +21,11 @@ const extensions = "extensions.istio.io";
 
 const stable = ["v1", "v1beta1", "v1alpha3"];
 
-function istio(group: string, versions: readonly string[], names: readonly [string, string, ...string[]]): ResourceNames {
+function istio(
+  group: string,
+  versions: readonly string[],
+  names: readonly [string, string, ...string[]],
+): ResourceNames {
   const [plural, singular, ...shortNames] = names;
   return { group, versions, plural, singular, shortNames, isNamespaced: true };
 }

@@ -6,6 +6,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { createKubernetesSource, type KubernetesSource } from "../sources/kubernetes/kubernetes-source.ts";
 import type { KubernetesLimits } from "../sources/kubernetes/limits.ts";
+import type { WatchStatus } from "../sources/kubernetes/watch-status.ts";
 
 export interface Cluster {
   readonly client: KubeClient;
@@ -46,6 +47,16 @@ export async function createCluster({ flags, clock, log, limits = {} }: ClusterO
     limits,
   });
   return { client, source };
+}
+
+/** One line for each kind that cannot be read. A kind that nobody installed is none of these. */
+export function describeWatches(watches: readonly WatchStatus[]): readonly string[] {
+  return watches
+    .filter(({ state, isSynced }) => state === "forbidden" || state === "retrying" || (state === "missing" && isSynced))
+    .map(({ kind, namespace, state, lastError }) => {
+      const place = namespace === "" ? "" : ` in ${namespace}`;
+      return `${kind}${place}: ${state}${lastError === "" ? "" : `, ${lastError}`}`;
+    });
 }
 
 function parseNames(list: string): readonly string[] {

@@ -18,11 +18,12 @@ import { createDiscoveryServer, type DiscoveryServer } from "../xds/discovery-se
 import { createGrpcTransport } from "../xds/grpc-server.ts";
 import type { XdsLimits } from "../xds/limits.ts";
 import { type ChangePath, createChangePath } from "./apply-changes.ts";
-import { type Cluster, createCluster, meshConfigName } from "./cluster.ts";
+import { type Cluster, createCluster, describeWatches, meshConfigName } from "./cluster.ts";
 import { generators } from "./generators.ts";
 import { createLeader } from "./leader.ts";
 import { deriveGrpcLimits, deriveXdsLimits } from "./limits.ts";
 import { type Runner, startRunners } from "./runners.ts";
+import { createStatuses } from "./statuses.ts";
 import { createWebhook } from "./webhook.ts";
 
 export interface ControlPlaneOptions {
@@ -64,10 +65,21 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   let servers: HttpServers | undefined;
   let grpcAddress = "";
   const isReady = (): boolean => isSynced && isServing;
+  const describe = (): string => {
+    const watches = cluster === undefined ? [] : describeWatches(cluster.source.listWatches());
+    return [
+      ...(isReady() ? [] : [`not ready: ${isSynced ? "xDS is not served" : "the mesh is not read yet"}`]),
+      ...watches,
+    ].join("\n");
+  };
   const webhook =
     cluster && createWebhook({ flags, client: cluster.client, isReady, metrics: parts.metrics, clock, log });
   const leader = cluster && createLeader({ flags, client: cluster.client, clock, log });
   if (webhook !== undefined) leader?.onChange((isLeader) => webhook.setLeading(isLeader));
+  const statuses =
+    cluster && leader && flags.writeStatus
+      ? createStatuses({ client: cluster.client, discovery: parts.discovery, leader, clock, log })
+      : undefined;
   // HTTP comes first and goes last, so that readiness tells the truth from the beginning to the end.
   const runners: readonly Runner[] = [
     {
@@ -76,7 +88,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         servers = await startHttpServers({
           httpAddress: flags.httpAddr,
           monitoringAddress: flags.monitoringAddr,
-          status: { isReady, version: readVersion() },
+          status: { isReady, describe, version: readVersion() },
           metrics: parts.metrics,
           debug: flags.debugOnHttp ? parts.debug : undefined,
           log,
@@ -87,7 +99,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     {
       name: parts.source.name,
       async start() {
-        await parts.source.start({ apply: (changeSet) => parts.changes.apply(changeSet, parts.source.name) });
+        await parts.source.start({
+          apply(changeSet) {
+            parts.changes.apply(changeSet, parts.source.name);
+            statuses?.notify();
+          },
+        });
         isSynced = true;
       },
       async stop() {
@@ -108,6 +125,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     },
     ...(webhook === undefined ? [] : [{ name: "webhook", start: () => webhook.start(), stop: () => webhook.stop() }]),
     ...(leader === undefined ? [] : [{ name: "leader", start: () => leader.start(), stop: () => leader.stop() }]),
+    ...(statuses === undefined ? [] : [statuses]),
   ];
   const end = async (): Promise<void> => cluster?.client.close();
   const stopAll = await startRunners(runners, log).catch(async (cause: unknown) => {

@@ -38,3 +38,15 @@ it("leaves out what is below its level", () => {
   silent.log.error("not even this");
   expect(silent.lines).toEqual([]);
 });
+
+it("prints what errors say, and the stack of bugs", () => {
+  const { lines, log } = capture("info", false);
+  class StoreError extends Error {
+    override readonly name = "StoreError";
+  }
+  log.error("no authority", { error: new StoreError("the Secret is damaged", { cause: new Error("bad PEM") }) });
+  log.error("a bug", { error: new TypeError("undefined is not a mesh") });
+  expect(lines[0]).toContain('error="StoreError: the Secret is damaged (bad PEM)"');
+  expect(lines[1]).toContain("undefined is not a mesh");
+  expect(lines[1]).toContain("log.test.ts");
+});

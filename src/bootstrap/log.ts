@@ -23,10 +23,21 @@ export function createLog(options: LogOptions): Log {
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
+    serializers: { error: describeError },
   };
   // Text is made from the JSON line itself: pino's own printer is a package and a thread more.
   const stream = { write: options.json ? write : (line: string) => write(formatLine(line)) };
   return wrapLogger(pino(settings, stream));
+}
+
+/** Errors of the platform's own types are bugs, which need their stack; those with names of ours say all in their message. */
+const bugNames: ReadonlySet<string> = new Set(["Error", "TypeError", "RangeError", "ReferenceError", "SyntaxError"]);
+
+function describeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  if (bugNames.has(error.name)) return { message: error.message, stack: error.stack };
+  const cause = error.cause instanceof Error ? ` (${error.cause.message})` : "";
+  return `${error.name}: ${error.message}${cause}`;
 }
 
 interface Logger extends Readonly<Record<Level, (fields: Fields, text: string) => void>> {

@@ -100,7 +100,7 @@ class ValidationWebhook implements Webhook {
       validate: (review) => validateReview(review, metrics),
       isReady,
       metrics,
-      log: log.child({ component: "webhook" }),
+      log,
     });
     if (flags.validationWebhookConfigName === "none") return;
     this.#reconciler = createWebhookReconciler({

@@ -21,7 +21,11 @@ beforeAll(async () => {
     // All addresses, so that one request can come from another than loopback.
     httpAddress: { host: "", port: 0 },
     monitoringAddress: { host: "127.0.0.1", port: 0 },
-    status: { isReady: () => isReady, version: "1.2.3" },
+    status: {
+      isReady: () => isReady,
+      describe: () => (isReady ? "" : "not ready: the mesh is not read yet"),
+      version: "1.2.3",
+    },
     metrics: createMetrics({ debug, version: "1.2.3", uptimeSeconds: () => 7 }),
     debug,
     log: silentLog,

@@ -88,7 +88,13 @@ function createServer(log: Log): FastifyInstance {
 }
 
 function addReadiness(server: FastifyInstance, status: StatusPort): void {
-  server.get("/ready", (_request, reply) => reply.code(status.isReady() ? 200 : 503).send());
+  server.get("/ready", (_request, reply) => {
+    const text = status.describe();
+    return reply
+      .code(status.isReady() ? 200 : 503)
+      .type("text/plain")
+      .send(text === "" ? "" : `${text}\n`);
+  });
 }
 
 function addVersion(server: FastifyInstance, status: StatusPort): void {

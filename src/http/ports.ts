@@ -52,5 +52,7 @@ export interface DebugPort {
 export interface StatusPort {
   /** True where proxies can be served: the sources are read and the xDS port listens. */
   isReady(): boolean;
+  /** What /ready says to people: why it is not ready, and which kinds cannot be read; "" where all is well. */
+  describe(): string;
   readonly version: string;
 }

@@ -44,6 +44,8 @@ const client = await createKubeClient({
 });
 try {
   await installCrds(cluster);
+  // Where the control plane keeps its authority and reads its settings.
+  await cluster.kubectl(["create", "namespace", "istio-system"]);
   const filledIn = await timed(() => fillCluster(client, { services, endpointsPerService: perService }));
   console.log(
     `\n${services} services, ${services * perService} pods in a real API server (written in ${formatMs(filledIn)})\n`,

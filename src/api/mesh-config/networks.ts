@@ -56,7 +56,9 @@ export function parseMeshNetworks(content: unknown, object: ObjectRef): ParsedMe
   const findings = createFindings();
   const plain = readYamlObject(content, findings);
   // The schema proves the type.
-  const networks = (plain === undefined ? undefined : check.check(plain, [], findings)) as MeshNetworks | undefined;
+  const networks = (plain === undefined ? undefined : check.check(plain, { path: [], findings })) as
+    | MeshNetworks
+    | undefined;
   for (const [name, network] of Object.entries(networks?.networks ?? {})) {
     checkNetwork(network, ["networks", name], findings);
   }

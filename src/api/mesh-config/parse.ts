@@ -30,7 +30,7 @@ export function parseMeshConfig(
 ): ParsedMeshConfig {
   const findings = createFindings();
   const plain = readYamlObject(content, findings);
-  const checked = plain === undefined ? undefined : check.check(plain, [], findings);
+  const checked = plain === undefined ? undefined : check.check(plain, { path: [], findings });
   const hasErrors = () => findings.all.some((finding) => finding.level === "error");
   const below = options.below ?? defaultMeshConfig;
   const mesh = isPlainObject(checked) && !hasErrors() ? mergeMeshConfig(below, checked) : undefined;

@@ -39,10 +39,17 @@ export interface KubernetesSource extends Source {
 
 /**
  * Creates a source of the objects of a cluster. start() waits until each kind was listed, or is certainly missing or
- * forbidden; as long as the API server is not reached it goes on trying, and publishes nothing.
+ * forbidden (Service and EndpointSlice must be listed); as long as the API server is not reached it goes on trying, and publishes nothing.
  */
 export function createKubernetesSource(options: KubernetesSourceOptions): KubernetesSource {
   return new ClusterSource(options);
+}
+
+/** Without these every mesh looks empty, and proxies would be told so: whoever may not read them does not start. */
+const essentialKinds: ReadonlySet<string> = new Set(["Service", "EndpointSlice"]);
+
+function isFitToStart({ target, state, isSettled }: Reflector): boolean {
+  return isSettled && (state.isSynced || !essentialKinds.has(target.kind));
 }
 
 class ClusterSource implements KubernetesSource {
@@ -143,7 +150,7 @@ class ClusterSource implements KubernetesSource {
   #publish(): void {
     const delivery = this.#delivery;
     if (delivery === undefined) return;
-    if (!delivery.hasDelivered && !this.#reflectors.every(({ isSettled }) => isSettled)) return;
+    if (!delivery.hasDelivered && !this.#reflectors.every(isFitToStart)) return;
     if (delivery.deliver(listWatchProblems(this.#reflectors))) {
       this.#retry = noBackoff;
     } else {

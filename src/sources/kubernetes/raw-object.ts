@@ -52,7 +52,7 @@ export interface Kept {
 /** Parses a raw object and keeps only what the mesh reads. Never throws. */
 export function keepObject(raw: unknown, target: WatchTarget, version: string): Kept {
   const typed = { ...readRecord(raw), kind: target.kind, apiVersion: apiVersionOf(target.group, version) };
-  const { object, messages } = parseObject(typed);
+  const { object, messages } = parseObject(typed, { unknownFields: "warning" });
   return { object: object === undefined ? undefined : { ...object, meta: slimMeta(object) }, messages };
 }
 
