@@ -20,9 +20,12 @@ export class WatchingProxy {
   readonly node: ProxyIdentity;
   readonly variant: Variant;
   readonly received: Received[] = [];
-  readonly #client: XdsClient;
-  readonly #stream: XdsStream;
+  readonly #address: string;
+  #client: XdsClient;
+  #stream: XdsStream;
   readonly #held = new Map<Type, Map<string, string>>();
+  /** Versions of single resources, which delta alone has. */
+  readonly #versions = new Map<Type, Map<string, string>>(types.map((type) => [type, new Map()]));
   /** Decoded, of the types that name resources of others. */
   readonly #messages = new Map<Type, Map<string, Received["resources"][number]>>([
     ["cds", new Map()],
@@ -33,23 +36,23 @@ export class WatchingProxy {
   refuse: ((response: Received) => string | undefined) | undefined;
   #isEnded = false;
 
-  constructor(
-    address: string,
-    variant: Variant,
-    node: ProxyIdentity,
-    held?: ReadonlyMap<Type, ReadonlyMap<string, string>>,
-  ) {
+  constructor(address: string, variant: Variant, node: ProxyIdentity) {
     this.node = node;
     this.variant = variant;
+    this.#address = address;
     this.#client = new XdsClient(address);
-    this.#stream = this.#client.open(variant);
-    for (const [type, resources] of held ?? []) this.#held.set(type, new Map(resources));
-    void this.#stream.ended.then(() => {
-      this.#isEnded = true;
-    });
-    void this.#run();
+    this.#stream = this.#open();
     this.#ask("cds", []);
     this.#ask("lds", []);
+  }
+
+  /** Opens a new stream, as Envoy does when the last one ended: it says what it has, and asks for it again. */
+  reconnect(): void {
+    this.stop();
+    this.#client = new XdsClient(this.#address);
+    this.#isEnded = false;
+    this.#stream = this.#open();
+    for (const type of types) this.#askAnew(type);
   }
 
   get isEnded(): boolean {
@@ -89,10 +92,19 @@ export class WatchingProxy {
     this.#client.close();
   }
 
-  async #run(): Promise<void> {
-    while (!this.#isEnded) {
-      const response = await this.#stream.next(3_600_000).catch(() => undefined);
-      if (response === undefined) return;
+  #open(): XdsStream {
+    const stream = this.#client.open(this.variant);
+    void stream.ended.then(() => {
+      if (stream === this.#stream) this.#isEnded = true;
+    });
+    void this.#run(stream);
+    return stream;
+  }
+
+  async #run(stream: XdsStream): Promise<void> {
+    for (;;) {
+      const response = await stream.next(3_600_000).catch(() => undefined);
+      if (response === undefined || stream !== this.#stream || this.#isEnded) return;
       this.#take(response);
     }
   }
@@ -116,12 +128,17 @@ export class WatchingProxy {
     const next = new Map(isWhole ? [] : before);
     const messages = this.#messages.get(type);
     if (isWhole) messages?.clear();
+    const asked = this.#asked.get(type) ?? [];
     for (const resource of response.resources) {
+      // Told before the server heard that nobody asks for it any more: Envoy drops it.
+      if ((type === "eds" || type === "rds") && !asked.includes(resource.name)) continue;
       next.set(resource.name, createHash("sha256").update(resource.bytes).digest("hex").slice(0, 12));
       messages?.set(resource.name, resource);
+      this.#versions.get(type)?.set(resource.name, resource.version);
     }
     for (const name of response.removed) {
       next.delete(name);
+      this.#versions.get(type)?.delete(name);
       messages?.delete(name);
     }
     this.#held.set(type, next);
@@ -140,14 +157,29 @@ export class WatchingProxy {
     const before = this.#asked.get(type) ?? [];
     this.#asked.set(type, names);
     const head = { node: this.node, type_url: typeUrls[type] };
+    for (const name of before) {
+      if (names.includes(name)) continue;
+      this.#held.get(type)?.delete(name);
+      this.#versions.get(type)?.delete(name);
+    }
     if (this.variant === "sotw")
       return void this.#send({ ...head, ...this.#lastTaken.get(type), resource_names: names });
-    for (const name of before) if (!names.includes(name)) this.#held.get(type)?.delete(name);
     this.#send({
       ...head,
       resource_names_subscribe: names.filter((name) => !before.includes(name)),
       resource_names_unsubscribe: before.filter((name) => !names.includes(name)),
     });
+  }
+
+  #askAnew(type: Type): void {
+    const head = { node: this.node, type_url: typeUrls[type] };
+    const names = this.#asked.get(type) ?? [];
+    const version = this.#lastTaken.get(type)?.version_info ?? "";
+    if (this.variant === "sotw") this.#send({ ...head, version_info: version, resource_names: names });
+    else {
+      const versions = Object.fromEntries(this.#versions.get(type) ?? []);
+      this.#send({ ...head, resource_names_subscribe: names, initial_resource_versions: versions });
+    }
   }
 
   readonly #lastTaken = new Map<Type, { readonly version_info: string; readonly response_nonce: string }>();
