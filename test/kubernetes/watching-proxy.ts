@@ -20,7 +20,7 @@ export class WatchingProxy {
   readonly node: ProxyIdentity;
   readonly variant: Variant;
   readonly received: Received[] = [];
-  readonly #address: string;
+  #address: string;
   #client: XdsClient;
   #stream: XdsStream;
   readonly #held = new Map<Type, Map<string, string>>();
@@ -46,9 +46,13 @@ export class WatchingProxy {
     this.#ask("lds", []);
   }
 
-  /** Opens a new stream, as Envoy does when the last one ended: it says what it has, and asks for it again. */
-  reconnect(): void {
+  /**
+   * Opens a new stream, as Envoy does when the last one ended: it says what it has, and asks for it again. `address` is
+   * that of another replica.
+   */
+  reconnect(address = this.#address): void {
     this.stop();
+    this.#address = address;
     this.#client = new XdsClient(this.#address);
     this.#isEnded = false;
     this.#stream = this.#open();
