@@ -19,6 +19,7 @@ import { type Clock, systemClock } from "../../src/lib/clock.ts";
 import { type Log, silentLog } from "../../src/lib/log.ts";
 import type { KubernetesLimits } from "../../src/sources/kubernetes/limits.ts";
 import { createMemorySource } from "../../src/sources/memory.ts";
+import type { Source } from "../../src/sources/source.ts";
 import type { XdsLimits } from "../../src/xds/limits.ts";
 import { type Cluster, type ClusterOptions, startCluster } from "../../tools/cluster/cluster.ts";
 import { startTestControlPlane } from "../support/control-plane.ts";
@@ -39,6 +40,8 @@ export interface RigOptions {
   readonly clock?: Clock;
   /** kubeconfig to use in place of an administrator's; or who makes it, for the address of the proxy before the API server. */
   readonly kubeconfig?: string | ((url: string) => Promise<string>);
+  /** The source in place of the usual one, for the address of the proxy before the API server. */
+  readonly source?: (url: string, log: Log) => Promise<Source>;
   /** Limits of the xDS side. */
   readonly xdsLimits?: Partial<XdsLimits>;
   /** What the heap is compared with, where the fault is there from the start. */
@@ -96,10 +99,11 @@ export class FaultRig {
   }
 
   async startControlPlane(): Promise<ControlPlane> {
-    const { limits, options, clock, xdsLimits, kubeconfig } = this.#options;
+    const { limits, options, clock, xdsLimits, kubeconfig, source } = this.#options;
+    const log = createRecorder(this.log);
     const { url } = this.proxy;
     this.#controlPlane = await startTestControlPlane({
-      log: createRecorder(this.log),
+      log,
       options: {
         kubeconfig:
           typeof kubeconfig === "function" ? await kubeconfig(url) : (kubeconfig ?? this.cluster.kubeconfigFor(url)),
@@ -112,6 +116,7 @@ export class FaultRig {
       ...(limits === undefined ? {} : { watchLimits: limits }),
       ...(xdsLimits === undefined ? {} : { limits: xdsLimits }),
       ...(clock === undefined ? {} : { clock }),
+      ...(source === undefined ? {} : { source: await source(url, log) }),
     });
     return this.#controlPlane;
   }
