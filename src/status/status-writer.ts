@@ -59,7 +59,7 @@ export const defaultStatusLimits: StatusLimits = {
   writesPerSecond: 10,
   burst: 20,
   settleMs: 500,
-  holdMs: 15_000,
+  holdMs: 3_000,
   blockMs: 60_000,
 };
 

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { listPorts } from "../../tools/run/mesh-layout.ts";
+import { takeLocalMeshTurn } from "../support/local-mesh-turn.ts";
 import { eventually } from "./envoy-process.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -16,8 +17,10 @@ const debug = "http://127.0.0.1:15014/debug";
 let folder: string;
 let mesh: ChildProcess;
 let output = "";
+let endTurn = (): void => undefined;
 
 beforeAll(async () => {
+  endTurn = await takeLocalMeshTurn();
   folder = mkdtempSync(join(tmpdir(), "meltemi-mesh-"));
   cpSync(join(root, "manifests/samples/bookinfo"), folder, { recursive: true });
   mesh = spawn(process.execPath, ["tools/run/run.ts"], { cwd: root, env: { ...process.env, CONFIG_DIR: folder } });
@@ -27,12 +30,13 @@ beforeAll(async () => {
     return output.includes("Three things to try");
   });
   await eventually("the product page has reviews", async () => (await countVersions(1)).size === 1);
-}, 120_000);
+}, 420_000);
 
 afterAll(async () => {
   const ended = new Promise((resolve) => mesh.once("exit", resolve));
   if (mesh.exitCode === null && mesh.kill("SIGINT")) await ended;
   rmSync(folder, { recursive: true, force: true });
+  endTurn();
 });
 
 /** How many of the next pages were served by which version of reviews; pages without reviews count as "none". */
