@@ -16,6 +16,8 @@ export interface ProxiedRequest {
   readonly isWatch: boolean;
   /** Bearer token, for the faults of credentials. */
   readonly token: string;
+  /** Compression that the answer had; "" where it had none, or as long as there is no answer. */
+  encoding: string;
   /** When it came, on the monotonic clock. */
   readonly atMs: number;
 }
@@ -53,6 +55,9 @@ export interface FaultProxy {
   /** Freezes: connections stay, nothing passes any more in either direction, until thaw(). */
   freeze(): void;
   thaw(): void;
+  /** Cuts every connection and takes no new one: nobody listens, until accept(). */
+  refuse(): Promise<void>;
+  accept(): Promise<void>;
   /** Writes bytes into every watch of this path that is under way. */
   inject(path: string, bytes: Buffer): number;
   /** Watches that are under way. */
@@ -139,6 +144,16 @@ class BreakingProxy implements FaultProxy {
     this.#isFrozen = false;
   }
 
+  async refuse(): Promise<void> {
+    const closed = new Promise((resolve) => this.#server.close(resolve));
+    this.resetAll();
+    await closed;
+  }
+
+  accept(): Promise<void> {
+    return new Promise((resolve) => void this.#server.listen(Number(new URL(this.url).port), "127.0.0.1", resolve));
+  }
+
   inject(path: string, bytes: Buffer): number {
     const watches = [...this.#open].filter(({ asked }) => asked.isWatch && asked.path === path);
     for (const { answer } of watches) answer.write(bytes);
@@ -204,7 +219,8 @@ class BreakingProxy implements FaultProxy {
   }
 
   #answer(entry: Open, fault: Fault | undefined): void {
-    const { answer, upstream } = entry;
+    const { asked, answer, upstream } = entry;
+    asked.encoding = upstream.headers["content-encoding"] ?? "";
     this.#open.add(entry);
     answer.on("close", () => {
       this.#open.delete(entry);
@@ -234,6 +250,7 @@ function describe(incoming: IncomingMessage): ProxiedRequest {
     query: url.searchParams,
     isWatch: url.searchParams.get("watch") === "true" || url.searchParams.get("watch") === "1",
     token: (incoming.headers.authorization ?? "").replace("Bearer ", ""),
+    encoding: "",
     atMs: performance.now(),
   };
 }

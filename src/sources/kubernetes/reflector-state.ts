@@ -41,6 +41,8 @@ export interface ReflectorState {
   readonly isWholeOnce: boolean;
   /** Lists in a row that were older than what we have. */
   readonly staleLists: number;
+  /** An object came up that we do not know, by an event from before where the watch stood: it may be gone already. */
+  readonly isDoubted: boolean;
   /** Watches in a row that broke off with something unreadable. */
   readonly garbledWatches: number;
   /** When the server accepted the watch, on the monotonic clock; undefined before. */
@@ -68,6 +70,7 @@ export const initialState: ReflectorState = {
   isPagedOnce: false,
   isWholeOnce: false,
   staleLists: 0,
+  isDoubted: false,
   garbledWatches: 0,
   openedAtMs: undefined,
   hasEvents: false,
@@ -88,13 +91,21 @@ export type ReflectorEvent =
   /** The server accepted a watch. */
   | { readonly type: "opened" }
   /** An event was taken in, or a bookmark read. */
-  | { readonly type: "told"; readonly resourceVersion: string; readonly isBookmark: boolean }
+  | ToldEvent
   | { readonly type: "ended" }
   | { readonly type: "failed"; readonly failure: Failure }
   | { readonly type: "elapsed" }
   | { readonly type: "probed"; readonly result: "fine" | "deaf" | "older" }
   /** Somebody else reached the server again; `isReady`: it says that it has started up. */
   | { readonly type: "reachable"; readonly isReady: boolean };
+
+export interface ToldEvent {
+  readonly type: "told";
+  readonly resourceVersion: string;
+  readonly isBookmark: boolean;
+  /** It brought an object that was not known. */
+  readonly isNewObject?: boolean;
+}
 
 export type Effect =
   | { readonly type: "find" }
@@ -193,6 +204,7 @@ function handleListed(state: ReflectorState, resourceVersion: string, context: T
     isPagedOnce: false,
     isWholeOnce: false,
     staleLists: 0,
+    isDoubted: false,
     garbledWatches: 0,
     isAfterBreak: false,
   };
@@ -210,12 +222,13 @@ function handleOpened(state: ReflectorState, { nowMs }: TransitionContext): Tran
   return [{ ...opened, fault: "none", isAfterBreak: false }, state.isAfterBreak ? [probe] : []];
 }
 
-function handleTold(state: ReflectorState, event: { resourceVersion: string; isBookmark: boolean }): Transition {
+function handleTold(state: ReflectorState, event: ToldEvent): Transition {
   const hasEvents = state.hasEvents || !event.isBookmark;
   if (state.phase !== "watching") return [{ ...state, hasEvents }, []];
   // Told out of order, or by a server whose data went back: ours stays, and the server is asked.
   if (isOlder(event.resourceVersion, state.resourceVersion)) {
-    return [{ ...state, hasEvents }, [{ type: "probe", isAfterBreak: true }]];
+    const isDoubted = state.isDoubted || event.isNewObject === true;
+    return [{ ...state, hasEvents, isDoubted }, [{ type: "probe", isAfterBreak: true }]];
   }
   return [{ ...state, hasEvents, resourceVersion: event.resourceVersion, garbledWatches: 0 }, []];
 }
@@ -287,14 +300,23 @@ function wait(state: ReflectorState, next: Step, { nowMs, random, limits }: Tran
   return [{ ...state, phase: "waiting", next, ...counts }, [{ type: "wait", delayMs }]];
 }
 
+const probeFailures = {
+  fine: "events came in the wrong order, about objects that may be gone",
+  deaf: "the watch does not tell what happens",
+  older: "the server's data are older than ours",
+};
+
 function handleProbed(
   state: ReflectorState,
   result: "fine" | "deaf" | "older",
   context: TransitionContext,
 ): Transition {
-  if (state.phase !== "watching" || result === "fine") return [state, []];
-  const text = result === "deaf" ? "the watch does not tell what happens" : "the server's data are older than ours";
-  const failure: Failure = { type: result === "deaf" ? "refused" : "expired", text, retryAfterMs: undefined };
+  if (state.phase !== "watching" || (result === "fine" && !state.isDoubted)) return [state, []];
+  const failure: Failure = {
+    type: result === "deaf" ? "refused" : "expired",
+    text: probeFailures[result],
+    retryAfterMs: undefined,
+  };
   // Data that went back are the truth now: nothing is compared with what we had.
   const known = result === "older" ? { ...state, resourceVersion: "" } : state;
   const [next, effects] = handleFailure(known, failure, context);

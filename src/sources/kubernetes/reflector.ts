@@ -251,10 +251,12 @@ export class Reflector {
       case "DELETED": {
         const isStreaming = this.#state.phase === "streaming";
         const context = { version, isDoubted: this.target.isCustom && keepsRemovedKinds };
+        const { size } = table;
         const isTaken = isStreaming ? table.stage(raw, version) : table.apply(event["type"], raw, context);
         if (table.hasDoubtedDeletions) this.#confirmDeletions();
         if (!isTaken) this.#log.warn("an event is about no object of the kind that is watched");
-        this.dispatch({ type: "told", resourceVersion, isBookmark: false });
+        const isNewObject = table.size > size;
+        this.dispatch({ type: "told", resourceVersion, isBookmark: false, isNewObject });
         break;
       }
       case "BOOKMARK": {
