@@ -17,7 +17,23 @@ const layers = {
   webhook: ["lib", "api", "kube", "ca"],
   status: ["lib", "api", "kube"],
   cli: ["lib", "config", "model", "bootstrap"],
-  bootstrap: ["lib", "config", "api", "model", "sources", "registry", "snapshot", "translate", "push", "xds", "http", "kube", "ca", "webhook", "status"],
+  bootstrap: [
+    "lib",
+    "config",
+    "api",
+    "model",
+    "sources",
+    "registry",
+    "snapshot",
+    "translate",
+    "push",
+    "xds",
+    "http",
+    "kube",
+    "ca",
+    "webhook",
+    "status",
+  ],
 };
 
 /** Packages from npm that only some places may know: [package, places]. */

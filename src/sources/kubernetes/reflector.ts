@@ -354,7 +354,9 @@ export class Reflector {
     if (after.failures !== before.failures && lastFailure !== undefined) {
       const isTold = lastFailure.type === "unreached" || lastFailure.type === "expired";
       const isNew = before.fault !== after.fault || lastFailure.type !== before.lastFailure?.type;
-      this.#log[isNew && !isTold ? "warn" : "debug"]("objects cannot be watched, it is tried again", {
+      // A server that says when to come back (storage of a new kind, too many requests) needs nobody's attention.
+      const level = lastFailure.retryAfterMs === undefined ? "warn" : "info";
+      this.#log[isNew && !isTold ? level : "debug"]("objects cannot be watched, it is tried again", {
         error: lastFailure.text,
       });
     }
