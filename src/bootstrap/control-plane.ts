@@ -18,6 +18,7 @@ import { createDiscoveryServer, type DiscoveryServer } from "../xds/discovery-se
 import { createGrpcTransport } from "../xds/grpc-server.ts";
 import type { XdsLimits } from "../xds/limits.ts";
 import { type ChangePath, createChangePath } from "./apply-changes.ts";
+import { watchClock } from "./clock-watch.ts";
 import { type Cluster, createCluster, describeWatches, meshConfigName } from "./cluster.ts";
 import { generators } from "./generators.ts";
 import { createLeader } from "./leader.ts";
@@ -78,7 +79,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   if (webhook !== undefined) leader?.onChange((isLeader) => webhook.setLeading(isLeader));
   const statuses =
     cluster && leader && flags.writeStatus
-      ? createStatuses({ client: cluster.client, discovery: parts.discovery, leader, clock, log })
+      ? createStatuses({ flags, client: cluster.client, discovery: parts.discovery, leader, clock, log })
       : undefined;
   // HTTP comes first and goes last, so that readiness tells the truth from the beginning to the end.
   const runners: readonly Runner[] = [
@@ -127,7 +128,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ...(leader === undefined ? [] : [{ name: "leader", start: () => leader.start(), stop: () => leader.stop() }]),
     ...(statuses === undefined ? [] : [statuses]),
   ];
-  const end = async (): Promise<void> => cluster?.client.close();
+  const clockWatch = watchClock(clock, log);
+  const end = async (): Promise<void> => {
+    clockWatch.close();
+    cluster?.client.close();
+  };
   const stopAll = await startRunners(runners, log).catch(async (cause: unknown) => {
     await end();
     throw cause;

@@ -1,5 +1,6 @@
 import { pino } from "pino";
 import type { Log } from "../lib/log.ts";
+import { createLogOutput } from "./log-output.ts";
 
 export interface LogOptions {
   /** debug, info, warn, error or none. */
@@ -16,7 +17,7 @@ const levels: readonly string[] = ["debug", "info", "warn", "error"];
 
 /** Creates the logger of this process. An unknown level counts as info. */
 export function createLog(options: LogOptions): Log {
-  const write = options.write ?? ((line: string) => process.stdout.write(line));
+  const write = options.write ?? createStandardOutput();
   const level = options.level === "none" ? "silent" : options.level;
   const settings = {
     level: levels.includes(level) || level === "silent" ? level : "info",
@@ -38,6 +39,12 @@ function describeError(error: unknown): unknown {
   if (bugNames.has(error.name)) return { message: error.message, stack: error.stack };
   const cause = error.cause instanceof Error ? ` (${error.cause.message})` : "";
   return `${error.name}: ${error.message}${cause}`;
+}
+
+function createStandardOutput(): (line: string) => void {
+  // Where the log cannot be written, its complaint may have nowhere to go either.
+  process.stderr.on("error", () => undefined);
+  return createLogOutput(process.stdout, (text) => void process.stderr.write(`error: ${text}\n`));
 }
 
 interface Logger extends Readonly<Record<Level, (fields: Fields, text: string) => void>> {
