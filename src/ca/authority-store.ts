@@ -146,13 +146,17 @@ function parseSecret(data: SecretData, { clock, namespace }: AuthorityStoreOptio
     name === pluggedInSecret ? ["ca-cert.pem", "ca-key.pem", "root-cert.pem"] : ["ca-cert.pem", "ca-key.pem"];
   const missing = needed.filter((key) => text(key).trim() === "");
   const where = `Secret ${namespace}/${name}`;
-  if (missing.length > 0) throw new AuthorityStoreError(`${where} lacks ${missing.join(", ")}; it is left as it is`);
+  const advice =
+    name === pluggedInSecret
+      ? "it is left as it is: put a valid authority into it, or delete it"
+      : "it is left as it is: put a valid authority into it, or delete it, so that a new one is made";
+  if (missing.length > 0) throw new AuthorityStoreError(`${where} lacks ${missing.join(", ")}; ${advice}`);
   try {
     const texts = { certificate: text("ca-cert.pem"), privateKey: text("ca-key.pem") };
     return parseAuthority({ ...texts, chain: text("cert-chain.pem"), roots: text("root-cert.pem") }, clock.now());
   } catch (cause: unknown) {
     if (!(cause instanceof CertificateError)) throw cause;
-    throw new AuthorityStoreError(`${where} cannot be used: ${cause.message}; it is left as it is`, { cause });
+    throw new AuthorityStoreError(`${where} cannot be used: ${cause.message}; ${advice}`, { cause });
   }
 }
 
