@@ -12,7 +12,8 @@ export async function serveUntilSignal(flags: Flags, log: Log): Promise<void> {
     xds: controlPlane.grpcAddress,
     http: describe(flags.httpAddr, controlPlane.httpPort),
     monitoring: describe(flags.monitoringAddr, controlPlane.monitoringPort),
-    config: flags.configDir,
+    ...(controlPlane.webhookPort === 0 ? {} : { webhook: describe(flags.httpsAddr, controlPlane.webhookPort) }),
+    config: flags.configDir === "" ? "Kubernetes" : flags.configDir,
   });
   const signal = await nextSignal();
   log.info("stopping", { signal, within: `${flags.shutdownDuration / 1000}s` });

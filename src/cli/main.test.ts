@@ -38,7 +38,6 @@ describe("meltemi", () => {
   });
 
   it.each([
-    [["serve"], /say where the mesh's configuration is: meltemi serve --config-dir DIR/],
     [["serve", "--config-dir", "no/such/folder"], /there is no directory no\/such\/folder/],
     [["serve", "--config-dir", launcher], /is a file; name the directory that holds it/],
     [["serve", "--config-dir", ".", "--grpcAddr", "here"], /--grpcAddr: "here" is not an address/],
@@ -51,6 +50,13 @@ describe("meltemi", () => {
     expect(err).toMatch(message);
     expect(code).toBe(2);
     expect(out).toBe("");
+  });
+
+  it("says where a mesh can come from where there is none", () => {
+    const env = { PATH: process.env["PATH"], HOME: "/nonexistent" };
+    const { status, stderr } = spawnSync(process.execPath, [launcher, "serve"], { encoding: "utf8", env });
+    expect(stderr).toMatch(/there is no API server to connect to.*--kubeconfig FILE.*--config-dir DIR/);
+    expect(status).toBe(1);
   });
 
   it("says which port is taken", async () => {

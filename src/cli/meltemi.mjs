@@ -9,5 +9,9 @@ if (major < 22 || (major === 22 && minor < 19)) {
   );
   process.exit(1);
 }
+// Half of the time until the program runs is spent on reading its sources; from the second start on this is kept, in the
+// system's folder for temporary files or in NODE_COMPILE_CACHE. Where nothing can be written nothing is kept.
+const { enableCompileCache } = await import("node:module");
+enableCompileCache?.();
 const { runCommandLine } = await import("./main.ts");
 process.exitCode = await runCommandLine(process.argv.slice(2));

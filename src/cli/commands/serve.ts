@@ -78,6 +78,8 @@ function checkConfigDir(path: string): void {
 
 function describeStartFailure(cause: unknown): string {
   const message = cause instanceof Error ? cause.message : String(cause);
+  if (message.startsWith("there is no API server"))
+    return `${message}. Name one with --kubeconfig FILE, or the directory that holds the mesh with --config-dir DIR`;
   const taken = /EADDRINUSE: address already in use ([^\s\]]+)/.exec(message)?.[1];
   if (taken === undefined) return message;
   return `another program listens on ${taken}. End it, or choose other ports (see meltemi serve --help).`;
