@@ -1,15 +1,19 @@
 /** The statuses of Istio's objects: what is wrong with them, and on how many proxies they are live. */
 import { isIstioKind, istioKinds } from "../api/known-kinds.ts";
+import type { Flags } from "../config/flags.ts";
 import type { KubeClient } from "../kube/kube-client.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
+import { buildReport, sumDistributions } from "../status/distribution-sum.ts";
+import { createReplicaReports } from "../status/replica-reports.ts";
 import { createStatusWriter, type MeshView } from "../status/status-writer.ts";
 import type { DiscoveryServer } from "../xds/discovery-server.ts";
 import type { Leader } from "./leader.ts";
 import type { Runner } from "./runners.ts";
 
 export interface StatusesOptions {
+  readonly flags: Flags;
   readonly client: KubeClient;
   readonly discovery: DiscoveryServer;
   readonly leader: Leader;
@@ -22,27 +26,44 @@ export interface Statuses extends Runner {
   notify(): void;
 }
 
-/** Writes statuses while this process leads. */
-export function createStatuses({ client, discovery, leader, clock, log }: StatusesOptions): Statuses {
+/** Writes statuses while this process leads, and tells the leader of its proxies while it does not. */
+export function createStatuses({ flags, client, discovery, leader, clock, log }: StatusesOptions): Statuses {
+  const readOwn = (): MeshView => readMesh(discovery.debug.snapshot(), discovery);
+  const common = { client, clock, log, election: leader };
   const writer = createStatusWriter({
-    client,
-    clock,
-    log,
-    election: leader,
-    readMesh: () => readMesh(discovery.debug.snapshot(), discovery),
+    ...common,
+    readMesh() {
+      const own = readOwn();
+      return { ...own, distribution: sumDistributions(own, reports?.list() ?? []) };
+    },
   });
+  const { namespace, podName, revision } = flags;
+  // Who leads without an election is alone.
+  const reports = flags.leaderElection
+    ? createReplicaReports({
+        ...common,
+        ...{ namespace, podName, revision },
+        buildReport: () => buildReport(readOwn()),
+        onChange: () => writer.notify(),
+      })
+    : undefined;
+  const notify = (): void => {
+    writer.notify();
+    reports?.notify();
+  };
   let unsubscribe = (): void => undefined;
   return {
     name: "status",
     async start() {
-      unsubscribe = discovery.distribution.subscribe(() => writer.notify());
+      unsubscribe = discovery.distribution.subscribe(notify);
       writer.start();
+      reports?.start();
     },
     async stop() {
       unsubscribe();
-      await writer.stop();
+      await Promise.all([writer.stop(), reports?.stop()]);
     },
-    notify: () => writer.notify(),
+    notify,
   };
 }
 

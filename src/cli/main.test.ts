@@ -53,7 +53,7 @@ describe("meltemi", () => {
   });
 
   it("says where a mesh can come from where there is none", () => {
-    const env = { PATH: process.env["PATH"], HOME: "/nonexistent" };
+    const env = { HOME: "/nonexistent" };
     const { status, stderr } = spawnSync(process.execPath, [launcher, "serve"], { encoding: "utf8", env });
     expect(stderr).toMatch(/there is no API server to connect to.*--kubeconfig FILE.*--config-dir DIR/);
     expect(status).toBe(1);

@@ -13,6 +13,10 @@ export interface StatusDistribution {
   readonly refused: number;
   /** What a proxy said that refused it; "" where none did. */
   readonly refusal: string;
+  /** True where there may be more proxies than are counted. */
+  readonly isAtLeast?: boolean;
+  /** True where a replica has not yet said how many of its proxies use the object. */
+  readonly isAwaited?: boolean;
 }
 
 export interface ValidationMessage {
@@ -61,9 +65,9 @@ export function deriveStatus(
   messages: readonly Message[],
   distribution: StatusDistribution = unused,
 ): StatusContent {
-  const { using, live, refused, refusal } = distribution;
+  const { using, live, refused, refusal, isAtLeast = false, isAwaited = false } = distribution;
   const common = { observedGeneration: generation, validationMessages: listValidationMessages(messages) };
-  const count = `${live}/${using} proxies up to date`;
+  const count = `${isAtLeast ? "At least " : ""}${live}/${using} proxies up to date`;
   const errors = messages.filter(({ level }) => level === "error");
   if (errors.length > 0) {
     const texts = errors.map(formatFinding).join("; ");
@@ -76,6 +80,10 @@ export function deriveStatus(
   }
   if (live < using) {
     const message = `${count}; ${using - live} did not take it yet.`;
+    return { ...common, isReconciled: false, reason: "Distributing", message };
+  }
+  if (isAwaited) {
+    const message = `${count}; another replica does not know it yet.`;
     return { ...common, isReconciled: false, reason: "Distributing", message };
   }
   if (using > 0) return { ...common, isReconciled: true, reason: "Live", message: `${count}.` };

@@ -46,6 +46,6 @@ export function buildLease({ namespace, name, holder, durationMs, nowMs, over }:
 }
 
 /** The API server reads a MicroTime only with all six digits. */
-function formatMicroTime(epochMs: number): string {
+export function formatMicroTime(epochMs: number): string {
   return formatInstant(epochMs).replace(/Z$/, "000Z");
 }

@@ -31,9 +31,10 @@ async function startRig(options: RigOptions = {}): Promise<FaultRig> {
   return rig;
 }
 
-/** Retries that each proxy was told for cart, in the order in which it was told. */
+/** Retries that each sidecar was told for cart, in the order in which it was told. */
 function toldAttempts(rig: FaultRig): readonly (readonly number[])[] {
-  return rig.proxies.map(({ received }) =>
+  const sidecars = rig.proxies.filter(({ node }) => node.id.startsWith("sidecar"));
+  return sidecars.map(({ received }) =>
     received
       .flatMap(({ resources }) => resources)
       .flatMap(({ message }) => findAttempts(message))
@@ -44,8 +45,9 @@ function toldAttempts(rig: FaultRig): readonly (readonly number[])[] {
 function findAttempts(value: unknown): readonly number[] {
   if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return [];
   return Object.entries(value).flatMap(([key, part]) => {
-    const count: unknown = key === "num_retries" ? (part as { readonly value?: unknown } | null)?.value : undefined;
-    return typeof count === "number" ? [count] : findAttempts(part);
+    const isWrapped = typeof part === "object" && part !== null && "value" in part;
+    const count: unknown = isWrapped ? part.value : part;
+    return key === "num_retries" && typeof count === "number" ? [count] : findAttempts(part);
   });
 }
 
@@ -83,6 +85,7 @@ test("I-20: two API servers of which one lags behind", { timeout: 180_000 }, asy
   const old = JSON.parse(await cluster.kubectl(["get", "--raw", virtualServices])) as object;
   await rig.apply(virtualServiceOf(200));
   await rig.expectConverged();
+  await settle(rig);
   const stale = new FaultPeriod(rig);
   let given = 0;
   rig.proxy.rule = ({ path, isWatch, query }): Fault | undefined => {
@@ -100,6 +103,12 @@ test("I-20: two API servers of which one lags behind", { timeout: 180_000 }, asy
   await second.stop();
   await wire.stop();
 });
+
+/** Waits until all watches stand and nobody asks for anything more. */
+async function settle({ proxy }: FaultRig): Promise<void> {
+  const isQuiet = (): boolean => performance.now() - (proxy.requests.at(-1)?.atMs ?? 0) > 3000;
+  await vi.waitFor(() => expect(isQuiet()).toBe(true), patient);
+}
 
 /** A tenth of the 50,000 objects, but with all of the 20 MB. */
 const objects = 5000;

@@ -5,7 +5,7 @@ import { refOf } from "../../api/object.ts";
 import type { Message } from "../../lib/message.ts";
 import type { ObjectChange } from "../source.ts";
 import { keepObject, type RawIdentity, readIdentity } from "./raw-object.ts";
-import { compareResourceVersions } from "./resource-version.ts";
+import { compareResourceVersions, isOlder } from "./resource-version.ts";
 import type { WatchTarget } from "./watch-target.ts";
 
 /** What is known of one object. */
@@ -42,8 +42,8 @@ export class ObjectTable {
   #staged: Map<string, Entry> | undefined;
   /** Changed objects by name, with what the mesh knows of each. */
   #unpublished = new Map<string, MeshObject | undefined>();
-  /** Names of objects whose deletion was told, and is not believed yet. */
-  readonly #doubted = new Set<string>();
+  /** Names of objects whose deletion was told, and is not believed yet; with its resource version. */
+  readonly #doubted = new Map<string, string>();
   /** Names of objects about which there is something to say. */
   readonly #spoken = new Set<string>();
   #messages: readonly Message[] | undefined = [];
@@ -90,7 +90,7 @@ export class ObjectTable {
   }
 
   confirmDeletions(): void {
-    for (const key of this.#doubted) this.#remove(key);
+    for (const key of this.#doubted.keys()) this.#remove(key);
   }
 
   /**
@@ -109,8 +109,10 @@ export class ObjectTable {
     // Told too late, or twice. A deletion of this very object is final whenever it is told.
     const isFinal = type === "DELETED" && isSameObject;
     if (order !== undefined && !isFinal && (order < 0 || (order === 0 && isSameObject))) return true;
+    const deletedAt = this.#doubted.get(key) ?? "";
+    if (type !== "DELETED" && isOlder(identity.resourceVersion, deletedAt)) return true;
     if (type !== "DELETED") this.#set(key, this.#makeEntry(raw, identity, version));
-    else if (isDoubted) this.#doubted.add(key);
+    else if (isDoubted) this.#doubted.set(key, identity.resourceVersion);
     else this.#remove(key);
     return true;
   }
