@@ -132,7 +132,10 @@ test("I-13: a kind has 5,000 objects and 20 MB", { timeout: 180_000 }, async () 
   await client.request({ method: "DELETE", path: `${podsOfShop}/many-7` });
   expect(streaming.proxy.inject(pods, eventLine("ERROR", expired))).toBe(1);
   await streaming.apply(virtualServiceOf(2));
-  await vi.waitFor(() => expect(period.lines.some(({ text }) => text === "objects were listed anew")).toBe(true), patient);
+  await vi.waitFor(
+    () => expect(period.lines.some(({ text }) => text === "objects were listed anew")).toBe(true),
+    patient,
+  );
   await vi.waitFor(() => expect(known(streaming)).toBe(objects - 1), patient);
   await streaming.expectInvariants(/objects were listed anew/);
   expect(period.lists("pods")).toBe(1);

@@ -78,7 +78,8 @@ test("I-7: the API server is away for five minutes", { timeout: 180_000 }, async
   // One line for each attempt: on the clock of the control plane a kind tries once a second, at most.
   const attempts = new Map<unknown, number>();
   for (const { text, fields } of period.lines) {
-    if (text.startsWith("objects cannot be watched")) attempts.set(fields["kind"], (attempts.get(fields["kind"]) ?? 0) + 1);
+    if (text.startsWith("objects cannot be watched"))
+      attempts.set(fields["kind"], (attempts.get(fields["kind"]) ?? 0) + 1);
   }
   expect(attempts.size).toBeGreaterThan(10);
   for (const [kind, count] of attempts) expect(count, `attempts for ${kind}`).toBeLessThan(330);
@@ -276,7 +277,10 @@ test("I-11: a kind is missing, comes, goes, and comes back in another version", 
   // Gone with all its objects: nobody loses traffic by that.
   const before = rig.proxies.map((proxy) => ({ proxy, responses: proxy.count("cds") }));
   await remove();
-  await vi.waitFor(() => expect(rig.findLogged(/DestinationRule is not served.*last known objects stay/)).toBeDefined(), patient);
+  await vi.waitFor(
+    () => expect(rig.findLogged(/DestinationRule is not served.*last known objects stay/)).toBeDefined(),
+    patient,
+  );
   await rig.apply(virtualServiceOf(3));
   const attempts = (): unknown =>
     rig.controlPlane.snapshot().virtualServices.find(({ object }) => object.meta.name === "cart")?.spec.http?.[0]
@@ -318,7 +322,9 @@ test("I-16: etcd is restored from a copy, and resource versions go back", { time
   await vi.waitFor(() => cluster.kubectl(["get", "--raw", "/readyz"]), patient);
   const rig = await startRig();
   // What the copy does not know, in three kinds, and what it still has.
-  await rig.apply(`${virtualServiceOf(9)}\n---\n${serviceOf("lost", 99)}\n---\n${sliceOf("cart", ["10.1.0.1", "10.1.16.1"])}`);
+  await rig.apply(
+    `${virtualServiceOf(9)}\n---\n${serviceOf("lost", 99)}\n---\n${sliceOf("cart", ["10.1.0.1", "10.1.16.1"])}`,
+  );
   await rig.remove("DestinationRule", "catalog");
   // A copy is from long ago: a server that starts over it does not write as much as that in the time until it is asked.
   for (let round = 0; round < 500; round++) await rig.apply(settingsOf(round));

@@ -100,6 +100,20 @@ describe("a watch", () => {
     expect(older.types).toEqual(["stream"]);
   });
 
+  it("that brings an unknown object by an event from before where it stands is listed, once the server answered", () => {
+    const known = run(watching, told("9"));
+    expect(known.types).toEqual(["probe"]);
+    expect(run(known.state, { type: "probed", result: "fine" }).types).toEqual([]);
+    const late = run(watching, { type: "told", resourceVersion: "9", isBookmark: false, isNewObject: true });
+    expect(late.types).toEqual(["probe"]);
+    const doubted = run(late.state, { type: "probed", result: "fine" });
+    expect(doubted.types).toEqual(["cut", "wait"]);
+    const relisting = run(doubted.state, { type: "elapsed" });
+    expect(relisting.types).toEqual(["stream"]);
+    const settled = run(relisting.state, { type: "opened" }, listed("12"), { type: "probed", result: "fine" });
+    expect(settled.types).toEqual([]);
+  });
+
   it("that cannot be read three times at one place is listed", () => {
     const once = (state: ReflectorState) => run(state, failed("garbled"), { type: "elapsed" });
     const [first, second] = [once(watching), once(once(watching).state)];
