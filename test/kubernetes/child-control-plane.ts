@@ -1,5 +1,7 @@
 /** The control plane as a process of its own, for faults of its machine. */
+
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
+import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
 import { findFreePort } from "./free-port.ts";
 
@@ -39,7 +41,8 @@ export async function startChild(options: ChildOptions): Promise<ChildControlPla
     shutdownDuration: "1s",
   };
   const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
-  const env = { PATH: process.env["PATH"], HOME: folder, TMPDIR: folder, ENABLE_LEADER_ELECTION: "false" };
+  const home = options.folder ?? tmpdir();
+  const env = { PATH: process.env["PATH"], HOME: home, TMPDIR: home, ENABLE_LEADER_ELECTION: "false" };
   const settings = { PILOT_ENABLE_STATUS: "false", VALIDATION_WEBHOOK_CONFIG_NAME: "none" };
   const stdio: StdioOptions = ["ignore", options.output, "pipe"];
   const program = `${root}/src/cli/meltemi.mjs`;
