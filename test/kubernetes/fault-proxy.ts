@@ -221,6 +221,8 @@ class BreakingProxy implements FaultProxy {
   #answer(entry: Open, fault: Fault | undefined): void {
     const { asked, answer, upstream } = entry;
     asked.encoding = upstream.headers["content-encoding"] ?? "";
+    // Whoever asked is gone already.
+    if (answer.destroyed) return void upstream.destroy();
     this.#open.add(entry);
     answer.on("close", () => {
       this.#open.delete(entry);

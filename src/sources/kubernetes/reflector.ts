@@ -321,7 +321,7 @@ export class Reflector {
     return this.#silence;
   }
 
-  #probe(isAfterBreak: boolean): void {
+  #probe(isAfterBreak: boolean, failures = 0): void {
     const { version, resourceVersion } = this.#state;
     const { signal } = this.#abort;
     if (this.#probed === signal || version === undefined) return;
@@ -341,7 +341,18 @@ export class Reflector {
           if (!signal.aborted) this.dispatch({ type: "probed", result });
         },
         // The watch breaks on its own where the server is gone; a probe that fails says nothing about it.
-        (cause: unknown) => this.#log.debug("a watch could not be compared", { error: classifyFailure(cause).text }),
+        (cause: unknown) => {
+          const { text, retryAfterMs = 0 } = classifyFailure(cause);
+          this.#log.debug("a watch could not be compared", { error: text });
+          // A server that has just come back may open a watch sooner than it serves a list.
+          const { clock, limits } = this.#options;
+          const delayMs = Math.max(retryAfterMs, limits.backoff.initialMs * 2 ** Math.min(failures, 10));
+          if (isAfterBreak && !signal.aborted) {
+            clock.after(Math.min(delayMs, limits.backoff.maxMs), () => {
+              if (!signal.aborted && this.#state.phase === "watching") this.#probe(true, failures + 1);
+            });
+          }
+        },
       )
       .finally(() => {
         if (this.#probed === signal) this.#probed = undefined;
