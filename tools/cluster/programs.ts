@@ -77,12 +77,12 @@ async function ensureBuilt(module: Module, progress: (line: string) => void): Pr
   // Written last, so that an interrupted build is never taken for a whole one.
   const stamp = join(cacheFolder, `${module.name}.version`);
   if ((await readFile(stamp, "utf8").catch(() => "")) === wanted) return;
-  await checkGo();
+  const go = await findGo();
   progress(`building ${Object.values(module.programs).join(", ")} (once, ${module.duration}) with Go`);
   const work = join(cacheFolder, `build-${module.name}-${process.pid}`);
   await mkdir(work, { recursive: true });
   try {
-    await build(module, work, progress);
+    await build(module, { go, work, progress });
     for (const [built, name] of Object.entries(module.programs))
       await rename(join(work, built), join(cacheFolder, name));
     await writeFile(stamp, wanted);
@@ -91,7 +91,13 @@ async function ensureBuilt(module: Module, progress: (line: string) => void): Pr
   }
 }
 
-async function build(module: Module, work: string, progress: (line: string) => void): Promise<void> {
+interface Workshop {
+  readonly go: string;
+  readonly work: string;
+  readonly progress: (line: string) => void;
+}
+
+async function build(module: Module, { go, work, progress }: Workshop): Promise<void> {
   // Built from a copy: Go would write to go.mod where it sees a reason to.
   const source = join(work, "module");
   await cp(module.folder, source, { recursive: true });
@@ -101,25 +107,39 @@ async function build(module: Module, work: string, progress: (line: string) => v
     progress(`still building ${module.name}, ${Math.round((Date.now() - startedAt) / 1000)} s`);
   }, 30_000);
   try {
-    await runGo(["build", "-mod=readonly", "-ldflags", module.ldflags, "-o", `${work}/`, "tool"], source, environment);
+    await runGo(go, ["build", "-mod=readonly", "-ldflags", module.ldflags, "-o", `${work}/`, "tool"], {
+      cwd: source,
+      env: environment,
+    });
   } finally {
     clearInterval(heartbeat);
   }
 }
 
-async function checkGo(): Promise<void> {
-  const version = await runGo(["env", "GOVERSION"]).catch(() => undefined);
-  const [, minor] = /^go1\.(\d+)/.exec(version ?? "") ?? [];
-  if (version !== undefined && (minor === undefined || Number(minor) >= 21)) return;
-  const found = version === undefined ? "there is none on the PATH" : `this is ${version.trim()}`;
+/** Where Go's own installer and package managers put it, for shells that were not told. */
+const goPlaces = ["go", "/usr/local/go/bin/go", "/usr/lib/go/bin/go", "/opt/homebrew/bin/go"];
+
+async function findGo(): Promise<string> {
+  let found = "there is none on the PATH";
+  for (const place of goPlaces) {
+    const version = await runGo(place, ["env", "GOVERSION"]).catch(() => undefined);
+    if (version === undefined) continue;
+    const [, minor] = /^go1\.(\d+)/.exec(version) ?? [];
+    if (minor === undefined || Number(minor) >= 21) return place;
+    found = `this is ${version.trim()}`;
+  }
   throw new Error(
     `Go is needed to build the Kubernetes programs, ${found}: install Go 1.26 (or 1.21 and newer, which fetch it).`,
   );
 }
 
-function runGo(args: readonly string[], cwd?: string, env?: NodeJS.ProcessEnv): Promise<string> {
+function runGo(
+  go: string,
+  args: readonly string[],
+  place: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn("go", args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(go, args, { ...place, stdio: ["ignore", "pipe", "pipe"] });
     let [output, errors] = ["", ""];
     child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
     child.stderr.on("data", (chunk: Buffer) => (errors = (errors + chunk.toString()).slice(-4000)));
