@@ -72,7 +72,7 @@ export const httpRoutes: readonly string[] = [
   `{fault: {abort: {grpcStatus: UNAVAILABLE, percentage: {value: 100}}}, ${to}}`,
   `{mirrors: [{destination: {host: HOST}, percentage: {value: 1.5}}, {destination: {host: HOST}}], ${to}}`,
   `{corsPolicy: {allowOrigins: [{exact: 'http://a.test'}, {prefix: 'http://b'}, {regex: '.*'}], allowMethods: [GET], allowHeaders: [x-a], exposeHeaders: [x-b], maxAge: 24h, allowCredentials: true, unmatchedPreflights: FORWARD}, ${to}}`,
-  `{headers: {request: {set: {':authority': b.test, x-a: 'a%%b'}, add: {x-b: '%DOWNSTREAM_REMOTE_ADDRESS% %REQ(x-a?x-b):5% %FILTER_STATE(a:PLAIN)%', x-c: '100%%'}, remove: [x-d]}, response: {set: {x-e: '%RESPONSE_CODE%'}, remove: [x-f]}}, ${to}}`,
+  `{headers: {request: {set: {':authority': b.test, x-a: 'a%%b'}, add: {x-b: '%DOWNSTREAM_REMOTE_ADDRESS% %REQ(x-a?x-b)% %FILTER_STATE(a:PLAIN)%', x-c: '100%%'}, remove: [x-d]}, response: {set: {x-e: '%RESPONSE_CODE%'}, remove: [x-f]}}, ${to}}`,
   "{route: [{destination: {host: HOST}, weight: 1, headers: {request: {set: {Host: c.test}}}}, {destination: {host: HOST, port: {number: 8000}}, weight: 999, headers: {response: {add: {x-a: b}}}}]}",
   "{route: [{destination: {host: nowhere.test}}]}",
   "{route: [{destination: {host: HOST, subset: nosuch}, weight: 0}, {destination: {host: HOST}, weight: 100}]}",

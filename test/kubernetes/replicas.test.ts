@@ -119,7 +119,7 @@ const leaderOf = async (): Promise<string> =>
 const statusOf = (field: string): Promise<string> =>
   cluster.kubectl(["get", "virtualservice", "cart", "-n", "shop", "-o", `jsonpath={.status.${field}}`]);
 
-describe("two replicas over one API server", () => {
+describe("two replicas over one API server", { timeout: 180_000 }, () => {
   it("give the same resources the same versions", async () => {
     // One after the other and with changes between them: histories differ, contents do not.
     const first = await startReplica("first");
@@ -191,5 +191,5 @@ describe("two replicas over one API server", () => {
     await until("the status follows", async () => (await statusOf("observedGeneration")) === generation);
     await until("the status says live", async () => (await statusOf("conditions[0].reason")) === "Live");
     expect(watching.isEnded).toBe(false);
-  }, 120_000);
+  });
 });
