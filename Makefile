@@ -1,5 +1,6 @@
-# The front door: `make help` says what there is. Needs Node (any version that has npm 10 or newer) and, for `make run` and
-# the tests with real proxies, Python 3 with pip; the Node that the project runs on is installed by npm like the rest.
+# The front door: `make help` says what there is. Needs Node (any version that has npm 10 or newer); for `make run` and the
+# tests with real proxies Python 3 with pip; for `make run-kubernetes` and the tests with a real API server Go, 1.21 or
+# newer. The Node that the project runs on is installed by npm like the rest.
 
 # The Node of node_modules goes first, so that npm and everything that it starts use that one; only `npm ci`, which takes
 # that very folder away, runs on the machine's own.
@@ -40,8 +41,9 @@ envoy-parity: build ## Give the reference's cases to real Envoys (CASES and PARI
 fuzz: build ## Break objects at random, check what proxies would get (RUNS=100000; FUZZ_SEED=n repeats a series)
 	@FUZZ_RUNS=$(or $(RUNS),100000) vitest run test/fuzz
 
-bench: build ## Measure speed and memory with many simulated proxies
+bench: build ## Measure speed and memory with many simulated proxies, then beside a real API server
 	@node test/bench/bench.ts
+	@node test/bench/cluster-bench.ts
 
 version := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 # $(call need,program,where to get it): ends with a sentence where the program is missing.
@@ -69,7 +71,7 @@ kind-up: ## Start a cluster in Docker with kind, and install Meltemi from this c
 	helm upgrade --install meltemi manifests/chart --kube-context kind-meltemi --namespace istio-system --create-namespace --wait
 	@echo "Meltemi runs; docs/install.md goes on from here. 'kind delete cluster --name meltemi' ends it."
 
-# Generated code (protobuf types), only where its inputs changed.
+# Generated files: protobuf types and the CRDs (manifests/crds), only where their inputs changed.
 build: node_modules/.package-lock.json
 	@npm run --silent build
 
