@@ -172,8 +172,8 @@ async function setAuthority({ certificate, privateKey }: { certificate: string; 
   const data = { "ca-cert.pem": encode(certificate), "ca-key.pem": encode(privateKey) };
   const metadata = { name: "istio-ca-secret", namespace: "istio-system" };
   const secret = { apiVersion: "v1", kind: "Secret", type: "istio.io/ca-root", metadata, data };
-  await cluster.kubectl(["delete", "secret", "istio-ca-secret", "-n", "istio-system", "--ignore-not-found"]);
-  await cluster.kubectl(["create", "-f", "-"], JSON.stringify(secret));
+  // In one step: a control plane that sees it gone makes one of its own.
+  await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-f", "-"], JSON.stringify(secret));
 }
 
 const makeAuthority = (fromNowMs: number, lifetimeMs: number): Promise<Authority> =>
