@@ -176,8 +176,10 @@ describe("two replicas over one API server", { timeout: 180_000 }, () => {
     await settled(watching);
     await end(leader.process, "SIGKILL");
     const killedAt = Date.now();
-    await until("the lease moves", async () => (await leaderOf()) === survivor.name, 25_000);
-    expect(Date.now() - killedAt).toBeLessThan(20_000);
+    await until("the lease moves", async () => (await leaderOf()) === survivor.name, 60_000);
+    // By what the Lease itself says: asking with kubectl takes its time on a loaded machine.
+    const lease = ["get", "lease", "meltemi-leader", "-n", "istio-system", "-o", "jsonpath={.spec.acquireTime}"];
+    expect(Date.parse(await cluster.kubectl(lease)) - killedAt).toBeLessThan(20_000);
     await cluster.kubectl(["apply", "-f", "-"], virtualServiceOf(9));
     const generation = await cluster.kubectl([
       "get",
