@@ -34,6 +34,9 @@ export const generators: Generators = {
   loadAssignment,
   loadAssignmentNames,
   serviceOfLoadAssignment,
+  // Nothing refers to extensions by name yet, and no agent is served names.
+  extensionConfig: () => undefined,
+  nameTable: () => [],
   messages: listScopeMessages,
   grpc: grpcGenerators,
 };

@@ -85,7 +85,7 @@ const histogramTable = {
   },
 } as const;
 
-const rejectTypes = ["cds", "eds", "lds", "rds"] as const;
+const rejectTypes = ["cds", "eds", "lds", "rds", "ecds", "nds"] as const;
 
 type CounterName = keyof typeof counterTable;
 type HistogramName = keyof typeof histogramTable;

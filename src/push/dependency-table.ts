@@ -8,7 +8,7 @@ import type { XdsType } from "./resource-types.ts";
 
 type ChangedKind = SnapshotChange["kinds"] extends ReadonlySet<infer Kind> ? Kind : never;
 
-const everything: readonly XdsType[] = ["cds", "eds", "lds", "rds"];
+const everything: readonly XdsType[] = ["cds", "eds", "lds", "rds", "ecds", "nds"];
 const nothing: readonly XdsType[] = [];
 
 /**

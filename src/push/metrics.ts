@@ -1,5 +1,7 @@
 /** What push and xDS count, under istiod's names (pilot/pkg/xds/monitoring.go). The page of metrics implements it. */
 
+import type { XdsType } from "./resource-types.ts";
+
 export type CounterName =
   | "pilot_xds_pushes"
   | "pilot_push_triggers"
@@ -21,7 +23,7 @@ export interface XdsMetrics {
   /** Seconds or bytes, as the metric's name says. */
   observe(name: HistogramName, value: number, labels?: { readonly [label: string]: string }): void;
   /** A proxy refused a response, with the code of its error; undefined: it took one again, or it is gone. */
-  setReject(type: "cds" | "eds" | "lds" | "rds", node: string, errorCode: string | undefined): void;
+  setReject(type: XdsType, node: string, errorCode: string | undefined): void;
   /** Bytes of a request. */
   noteRequestSize(byteLength: number): void;
 }

@@ -10,7 +10,7 @@ import { listTouched, type Touched } from "./dependency-table.ts";
 import type { EncodedResource } from "./encode.ts";
 import { ObjectGenerations } from "./object-generations.ts";
 import type { ReportFailure } from "./part-cache.ts";
-import type { XdsType } from "./resource-types.ts";
+import { resourceTypes, type XdsType } from "./resource-types.ts";
 import { ListenerEntry, type Resolution, ScopeEntry, type Wanted, WorkloadEntry } from "./scope-cache.ts";
 
 export interface ResourceStoreOptions {
@@ -63,7 +63,7 @@ export class ResourceStore {
 
   /** Marks everything, as if all of the mesh had changed; equal results are still recognised as equal. */
   invalidateAll(): void {
-    const touched: Touched = { types: new Set(["cds", "eds", "lds", "rds"]), endpoints: new Set() };
+    const touched: Touched = { types: new Set(resourceTypes.map(({ type }) => type)), endpoints: new Set() };
     const { snapshot } = this;
     if (snapshot === undefined) return;
     for (const entry of this.#scopes.values()) entry.update(snapshot, touched);

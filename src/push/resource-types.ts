@@ -1,7 +1,7 @@
 import { typeUrl } from "@meltemi/protos";
 
 /** Short names of the resource types, as metrics and logs of istiod use them. */
-export type XdsType = "cds" | "eds" | "lds" | "rds";
+export type XdsType = "cds" | "eds" | "lds" | "rds" | "ecds" | "nds";
 
 export interface ResourceType {
   readonly type: XdsType;
@@ -9,11 +9,14 @@ export interface ResourceType {
     | "envoy.config.cluster.v3.Cluster"
     | "envoy.config.endpoint.v3.ClusterLoadAssignment"
     | "envoy.config.listener.v3.Listener"
-    | "envoy.config.route.v3.RouteConfiguration";
+    | "envoy.config.route.v3.RouteConfiguration"
+    | "envoy.config.core.v3.TypedExtensionConfig"
+    | "istio.networking.nds.v1.NameTable";
   readonly typeUrl: string;
   /**
    * True where a state-of-the-world response is always the whole set, so that a name left out is a removal, and where
-   * a first request without names asks for everything (xds_protocol: listeners and clusters alone).
+   * a first request without names asks for everything (xds_protocol: listeners and clusters; name tables are Istio's own,
+   * Istio: pkg/xds/server.go).
    */
   readonly isWholeSet: boolean;
 }
@@ -27,6 +30,8 @@ export const resourceTypes = [
   defineType("eds", "envoy.config.endpoint.v3.ClusterLoadAssignment", false),
   defineType("lds", "envoy.config.listener.v3.Listener", true),
   defineType("rds", "envoy.config.route.v3.RouteConfiguration", false),
+  defineType("ecds", "envoy.config.core.v3.TypedExtensionConfig", false),
+  defineType("nds", "istio.networking.nds.v1.NameTable", true),
 ] as const;
 
 const byTypeUrl: ReadonlyMap<string, ResourceType> = new Map(resourceTypes.map((entry) => [entry.typeUrl, entry]));

@@ -67,6 +67,9 @@ export class ScopeEntry {
   readonly #clusters: PartCache;
   readonly #routes: NamedSets;
   readonly #endpoints: NamedSets;
+  readonly #extensions: NamedSets;
+  readonly #nameTable: PartCache;
+  #nameTableSet: ResourceSet<EncodedResource> | undefined;
   #snapshot: Snapshot;
   #view: ScopeView | undefined;
   holders = 0;
@@ -86,6 +89,10 @@ export class ScopeEntry {
       if (service !== undefined) endpoints.addDependency(name, service);
       return generators.loadAssignment(this.view, name);
     });
+    this.#extensions = new NamedSets(new NamedCache(resourceTypeOf("ecds"), report), (name) => {
+      return generators.extensionConfig(this.view, name);
+    });
+    this.#nameTable = new PartCache(resourceTypeOf("nds"), report);
   }
 
   get view(): ScopeView {
@@ -101,16 +108,27 @@ export class ScopeEntry {
     else this.#routes.cache.invalidateDependents([]);
     if (touched.types.has("eds")) this.#endpoints.cache.invalidateAll();
     else this.#endpoints.cache.invalidateDependents(touched.endpoints);
+    if (touched.types.has("ecds")) this.#extensions.cache.invalidateAll();
+    else this.#extensions.cache.invalidateDependents([]);
+    this.#nameTable.invalidate(touched.types.has("nds"));
+  }
+
+  /** The table of names, a set of one; undefined while it cannot be told because its generator failed. */
+  nameTable(): ResourceSet<EncodedResource> | undefined {
+    const part = this.#nameTable.get(() => this.#inputs.generators.nameTable(this.view));
+    if (part === undefined) return undefined;
+    if (this.#nameTableSet?.parts[0] !== part) this.#nameTableSet = buildSet([part]);
+    return this.#nameTableSet;
   }
 
   clusters(): ResourcePart<EncodedResource> | undefined {
     return this.#clusters.get(() => this.#inputs.generators.outboundClusters(this.view));
   }
 
-  /** Routes or load assignments by name; all that the scope itself names where none are given. */
-  resolveNamed(type: "rds" | "eds", wanted: Wanted): Resolution | undefined {
-    const sets = type === "rds" ? this.#routes : this.#endpoints;
-    if (wanted !== undefined) return sets.resolve(wanted);
+  /** Resources by name; all that the scope itself names where none are given (of extensions: none). */
+  resolveNamed(type: "rds" | "eds" | "ecds", wanted: Wanted): Resolution | undefined {
+    const sets = { rds: this.#routes, eds: this.#endpoints, ecds: this.#extensions }[type];
+    if (wanted !== undefined || type === "ecds") return sets.resolve(wanted ?? internNames([]));
     const { generators, report } = this.#inputs;
     try {
       const names = type === "rds" ? generators.routeNames(this.view) : generators.loadAssignmentNames(this.view);
@@ -125,6 +143,8 @@ export class ScopeEntry {
     yield* this.#clusters.list();
     yield* this.#endpoints.cache.list();
     yield* this.#routes.cache.list();
+    yield* this.#extensions.cache.list();
+    yield* this.#nameTable.list();
   }
 }
 
@@ -199,8 +219,8 @@ export class WorkloadEntry {
     const grpc = this.#grpc?.get(type);
     // Proxyless gRPC asks for everything by name; it has no use for a proxy's listeners.
     if (grpc !== undefined) return grpc.resolve(wanted ?? internNames([]));
-    if (type === "rds" || type === "eds") return this.listener.scope.resolveNamed(type, wanted);
-    const whole = this.#resolveWhole(type);
+    if (type === "rds" || type === "eds" || type === "ecds") return this.listener.scope.resolveNamed(type, wanted);
+    const whole = type === "nds" ? this.listener.scope.nameTable() : this.#resolveWhole(type);
     if (whole === undefined) return undefined;
     return wanted === undefined ? { set: whole, isComplete: true } : this.#resolveSubset(whole, wanted);
   }

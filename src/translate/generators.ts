@@ -3,9 +3,11 @@
  * keeps their results for each key and encodes them once.
  */
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
+import type { TypedExtensionConfig } from "@meltemi/protos/envoy/config/core/v3";
 import type { ClusterLoadAssignment } from "@meltemi/protos/envoy/config/endpoint/v3";
 import type { Listener } from "@meltemi/protos/envoy/config/listener/v3";
 import type { RouteConfiguration } from "@meltemi/protos/envoy/config/route/v3";
+import type { NameTable } from "@meltemi/protos/istio/networking/nds/v1";
 import type { Message } from "../lib/message.ts";
 import type { Proxy as MeshProxy } from "../model/proxy.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
@@ -40,6 +42,10 @@ export interface Generators {
   loadAssignmentNames(view: ScopeView): readonly string[];
   /** The service (key as serviceKey) whose endpoints a load assignment is made of; undefined for unknown names. */
   serviceOfLoadAssignment(view: ScopeView, clusterName: string): string | undefined;
+  /** ECDS by name; undefined where nothing in the scope has a configuration of that name. */
+  extensionConfig(view: ScopeView, name: string): Built<TypedExtensionConfig> | undefined;
+  /** NDS: the one table of names of the scope, for agents that answer DNS. */
+  nameTable(view: ScopeView): readonly Built<NameTable>[];
   /** What is to be said about objects as the scope sees them: a conflict may exist in one scope only. */
   messages(view: ScopeView): readonly Message[];
   /** For proxyless gRPC clients, by name; without it they are given nothing. */

@@ -158,6 +158,8 @@ export class XdsRig {
       routeNames: (view: ScopeView) => this.#list("rds", view).map(({ name }) => name),
       loadAssignment: (view: ScopeView, name: string) => this.#look("eds", view, name),
       loadAssignmentNames: (view: ScopeView) => this.#list("eds", view).map(({ name }) => name),
+      extensionConfig: () => undefined,
+      nameTable: () => [],
       serviceOfLoadAssignment: (_view: ScopeView, name: string) => `rig/${name}`,
     };
     return generators as unknown as Generators;
