@@ -20,6 +20,7 @@ import type { XdsLimits } from "../xds/limits.ts";
 import { type ChangePath, createChangePath } from "./apply-changes.ts";
 import { watchClock } from "./clock-watch.ts";
 import { type Cluster, createCluster, describeWatches, meshConfigName } from "./cluster.ts";
+import { deriveFeatures } from "./features.ts";
 import { generators } from "./generators.ts";
 import { createLeader } from "./leader.ts";
 import { deriveGrpcLimits, deriveXdsLimits } from "./limits.ts";
@@ -168,6 +169,7 @@ function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined)
     clusterId,
     systemNamespace: namespace,
     meshConfigName: meshConfigName(flags.revision),
+    features: deriveFeatures(flags),
     ...(flags.sharedMeshConfig === "" ? {} : { sharedMeshConfigName: flags.sharedMeshConfig }),
   });
   const startedAt = clock.monotonic();

@@ -3,6 +3,7 @@
  * are made from it. Names and defaults are istiod's where it has the same thing (pilot/cmd/pilot-discovery, pilot/pkg/features).
  */
 import type { Environment } from "./env.ts";
+import { featureFlags } from "./feature-flags.ts";
 import { type AnyFlag, defineFlag, type FlagType, parseFlag, type ValueOf } from "./flag.ts";
 
 export const flagTable = {
@@ -221,6 +222,7 @@ export const flagTable = {
     default: "4194304",
     doc: "Largest request, in bytes, that a proxy may send.",
   }),
+  ...featureFlags,
 } as const satisfies { readonly [key: string]: AnyFlag };
 
 type FlagTable = typeof flagTable;

@@ -3,6 +3,7 @@ import { defaultMeshConfig } from "../api/mesh-config/defaults.ts";
 import type { MeshNetworks } from "../api/mesh-config/networks.ts";
 import type { MeshConfig } from "../api/mesh-config/schema.ts";
 import type { Message } from "../lib/message.ts";
+import { defaultFeatures, type Features } from "../model/features.ts";
 import { networkLabel } from "../model/workload-labels.ts";
 import { listTrafficDistributions } from "../registry/traffic-distribution.ts";
 import type { ChangeSet } from "../sources/source.ts";
@@ -34,6 +35,8 @@ export interface SnapshotBuilderOptions {
   readonly sharedMeshConfigName?: string;
   /** Settings below those that a ConfigMap states; Istio's defaults where not given. */
   readonly mesh?: MeshConfig;
+  /** What the operator has switched on or off; istiod's defaults where not given. */
+  readonly features?: Features;
 }
 
 /** Holds the mesh of this moment; everything that it hands out is immutable. */
@@ -134,6 +137,7 @@ class IncrementalBuilder implements SnapshotBuilder {
       generation,
       mesh: this.#mesh.config,
       meshNetworks: this.#mesh.networks,
+      features: this.#options.features ?? defaultFeatures,
       domain: this.#options.domain,
       clusterId: this.#options.clusterId,
       services: this.#services.index,
@@ -150,6 +154,7 @@ interface SnapshotParts {
   readonly generation: number;
   readonly mesh: MeshConfig;
   readonly meshNetworks: MeshNetworks;
+  readonly features: Features;
   readonly domain: string;
   readonly clusterId: string;
   readonly services: ServiceIndex;
@@ -164,6 +169,7 @@ class MeshSnapshot implements Snapshot {
   readonly generation: number;
   readonly mesh: MeshConfig;
   readonly meshNetworks: MeshNetworks;
+  readonly features: Features;
   readonly domain: string;
   readonly clusterId: string;
   readonly services: ServiceIndex;
@@ -186,6 +192,7 @@ class MeshSnapshot implements Snapshot {
     this.generation = parts.generation;
     this.mesh = parts.mesh;
     this.meshNetworks = parts.meshNetworks;
+    this.features = parts.features;
     this.domain = parts.domain;
     this.clusterId = parts.clusterId;
     this.services = parts.services;

@@ -9,6 +9,7 @@ import type { Sidecar } from "../api/sidecar/schema.ts";
 import type { VirtualService } from "../api/virtual-service/schema.ts";
 import type { Message, ObjectRef } from "../lib/message.ts";
 import type { Endpoint } from "../model/endpoint.ts";
+import type { Features } from "../model/features.ts";
 import type { Service } from "../model/service.ts";
 import type { Workload } from "../model/workload.ts";
 
@@ -59,6 +60,8 @@ export interface Snapshot {
   readonly mesh: MeshConfig;
   /** Networks that the mesh's ConfigMap names; empty where it names none. */
   readonly meshNetworks: MeshNetworks;
+  /** What the operator has switched on or off; the same as long as the process runs. */
+  readonly features: Features;
   /** Domain of the cluster, such as "cluster.local". */
   readonly domain: string;
   readonly clusterId: string;

@@ -7,6 +7,7 @@ import { parseAllDocuments } from "yaml";
 import { parseObjects } from "../../src/api/parse.ts";
 import { generators } from "../../src/bootstrap/generators.ts";
 import type { Message } from "../../src/lib/message.ts";
+import { defaultFeatures, type Features } from "../../src/model/features.ts";
 import { type NodeMessage, parseNode } from "../../src/model/node.ts";
 import type { Proxy as MeshProxy } from "../../src/model/proxy.ts";
 import { createSnapshotBuilder, type SnapshotBuilder } from "../../src/snapshot/build.ts";
@@ -31,6 +32,7 @@ export interface ResourcesOfProxy {
   readonly endpoints: readonly Built<object>[];
   readonly listeners: readonly Built<object>[];
   readonly routes: readonly Built<object>[];
+  readonly names: readonly Built<object>[];
 }
 
 export const typeNames = {
@@ -38,6 +40,7 @@ export const typeNames = {
   endpoints: "envoy.config.endpoint.v3.ClusterLoadAssignment",
   listeners: "envoy.config.listener.v3.Listener",
   routes: "envoy.config.route.v3.RouteConfiguration",
+  names: "istio.networking.nds.v1.NameTable",
 } as const satisfies Readonly<Record<keyof ResourcesOfProxy, TypeName>>;
 
 /** All documents of a YAML text as plain values; throws on text that is no YAML. */
@@ -61,8 +64,10 @@ export function readCaseFile(file: string): {
   return { head, documents: [...included, ...own] };
 }
 
-export function createBuilder(): SnapshotBuilder {
-  return createSnapshotBuilder({ domain: "cluster.local", clusterId: "Kubernetes" });
+/** A mesh without objects; `features` are those that differ from the defaults. */
+export function createBuilder(features: Partial<Features> = {}): SnapshotBuilder {
+  const options = { domain: "cluster.local", clusterId: "Kubernetes" };
+  return createSnapshotBuilder({ ...options, features: { ...defaultFeatures, ...features } });
 }
 
 /** Parses raw objects and applies the good ones as one step; the messages are those of parsing. */
@@ -103,5 +108,6 @@ export function translateFor(snapshot: Snapshot, proxy: MeshProxy): ResourcesOfP
     endpoints: generators.loadAssignmentNames(scope).flatMap((name) => generators.loadAssignment(scope, name) ?? []),
     listeners: [...generators.outboundListeners(scope, keys.listener), ...generators.inboundListeners(workload)],
     routes: generators.routeNames(scope).map((name) => generators.routeConfiguration(scope, name)),
+    names: generators.nameTable(scope),
   };
 }
