@@ -1,10 +1,10 @@
 /** Stores of an authority for use without a cluster. */
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { CertificateError } from "../lib/certificate.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type Authority, createRootAuthority, parseAuthority } from "./authority.ts";
 import { type AuthorityStore, AuthorityStoreError } from "./authority-store.ts";
-import { CertificateError } from "./certificate.ts";
 
 export interface LocalAuthorityOptions {
   /** Trust domain, for the root's subject. */
@@ -49,15 +49,37 @@ export function createFileAuthorityStore(directory: string, options: LocalAuthor
   };
 }
 
-/** Undefined where neither certificate nor key is there. */
-async function readAuthority(directory: string, nowMs: number): Promise<Authority | undefined> {
-  const names = ["ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"];
+/** File names of Istio's Secret, then those of a Secret of type kubernetes.io/tls, whose first file holds the chain too. */
+const fileNames = [
+  { certificate: "ca-cert.pem", privateKey: "ca-key.pem", chain: "cert-chain.pem", roots: "root-cert.pem" },
+  { certificate: "tls.crt", privateKey: "tls.key", chain: "tls.crt", roots: "ca.crt" },
+] as const;
+
+/**
+ * The authority in a directory, by the names of Istio's Secret or those of a Secret of type kubernetes.io/tls; undefined
+ * where neither certificate nor key is there. Rejects with AuthorityStoreError where they cannot be used.
+ */
+export async function readAuthority(directory: string, nowMs: number): Promise<Authority | undefined> {
+  for (const names of fileNames) {
+    const found = await readNamed(directory, names, nowMs);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+async function readNamed(
+  directory: string,
+  names: (typeof fileNames)[number],
+  nowMs: number,
+): Promise<Authority | undefined> {
   const [certificate, privateKey, chain, roots] = await Promise.all(
-    names.map((name) => readText(join(directory, name))),
+    [names.certificate, names.privateKey, names.chain, names.roots].map((name) => readText(join(directory, name))),
   );
   if (certificate === undefined && privateKey === undefined) return undefined;
   if (certificate === undefined || privateKey === undefined)
-    throw new AuthorityStoreError(`${directory} needs both ca-cert.pem and ca-key.pem; it is left as it is`);
+    throw new AuthorityStoreError(
+      `${directory} needs both ${names.certificate} and ${names.privateKey}; it is left as it is`,
+    );
   try {
     return parseAuthority({ certificate, privateKey, chain: chain ?? "", roots: roots ?? "" }, nowMs);
   } catch (cause: unknown) {

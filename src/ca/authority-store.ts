@@ -4,11 +4,11 @@
  */
 import { Buffer } from "node:buffer";
 import { KubeApiError, type KubeClient, KubeConnectionError } from "../kube/kube-client.ts";
+import { CertificateError } from "../lib/certificate.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { pause } from "../lib/pause.ts";
 import { type Authority, createRootAuthority, parseAuthority } from "./authority.ts";
-import { CertificateError } from "./certificate.ts";
 
 export interface AuthorityStore {
   /**

@@ -1,9 +1,9 @@
 import { createPrivateKey, generateKeyPairSync, KeyObject, webcrypto, X509Certificate } from "node:crypto";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
+import { CertificateError, parseCertificates } from "../lib/certificate.ts";
 import { dateOf } from "../lib/clock.ts";
 import { type Authority, createRootAuthority, issueServingCertificate, parseAuthority } from "./authority.ts";
-import { CertificateError, parseCertificates } from "./certificate.ts";
 import { loadX509 } from "./x509-library.ts";
 
 /** The first instant of 2030. */

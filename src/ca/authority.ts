@@ -1,5 +1,6 @@
 /**
- * The core of the certificate authority: makes a root, checks one that was given, and issues certificates for servers.
+ * The core of the certificate authority: makes a root, checks one that was given, and issues certificates for servers and
+ * workloads.
  * The instant is an argument; keys and serial numbers come from the platform's source of randomness.
  */
 import {
@@ -11,9 +12,16 @@ import {
   X509Certificate,
 } from "node:crypto";
 import { isIP } from "node:net";
+import {
+  CertificateError,
+  checkPair,
+  formatCertificate,
+  parseCertificates,
+  parsePrivateKey,
+} from "../lib/certificate.ts";
 import { dateOf } from "../lib/clock.ts";
-import { CertificateError, checkPair, formatCertificate, parseCertificates, parsePrivateKey } from "./certificate.ts";
-import { SecretText } from "./secret-text.ts";
+import { SecretText } from "../lib/secret-text.ts";
+import { formatSpiffeIdentity, type SpiffeIdentity } from "../lib/spiffe.ts";
 import { loadX509, type X509Library } from "./x509-library.ts";
 
 /** What signs certificates, and whom its clients trust. All certificates are PEM. */
@@ -42,7 +50,13 @@ export interface IssueOptions {
   readonly nowMs: number;
 }
 
-/** A certificate with its key, ready for a server. */
+export interface WorkloadIssueOptions {
+  readonly identity: SpiffeIdentity;
+  readonly lifetimeMs: number;
+  readonly nowMs: number;
+}
+
+/** A certificate with its key. */
 export interface IssuedCertificate {
   /** The certificate and what stands between it and the root, PEM, the certificate first. */
   readonly chain: string;
@@ -147,8 +161,33 @@ const isIssuer = (issuer: X509Certificate, subject: X509Certificate): boolean =>
  * Rejects with CertificateError where that one has expired.
  */
 export async function issueServingCertificate(authority: Authority, options: IssueOptions): Promise<IssuedCertificate> {
-  const { names, lifetimeMs, nowMs } = options;
-  if (names.length === 0) throw new CertificateError("a serving certificate needs at least one name");
+  if (options.names.length === 0) throw new CertificateError("a serving certificate needs at least one name");
+  const names = options.names.map((value) => ({ type: isIP(value) === 0 ? ("dns" as const) : ("ip" as const), value }));
+  return issue(authority, { ...options, names });
+}
+
+/**
+ * Issues a certificate that proves the identity of a workload, with a new ECDSA P-256 key; its only name is the SPIFFE
+ * URI. It never holds longer than the certificate that signs it. Rejects with CertificateError where that one has expired.
+ */
+export async function issueWorkloadCertificate(
+  authority: Authority,
+  options: WorkloadIssueOptions,
+): Promise<IssuedCertificate> {
+  const { lifetimeMs, nowMs, identity } = options;
+  return issue(authority, { lifetimeMs, nowMs, names: [{ type: "url", value: formatSpiffeIdentity(identity) }] });
+}
+
+interface NamedIssue extends Omit<IssueOptions, "names"> {
+  readonly names: readonly LeafName[];
+}
+
+interface LeafName {
+  readonly type: "dns" | "ip" | "url";
+  readonly value: string;
+}
+
+async function issue(authority: Authority, { names, lifetimeMs, nowMs }: NamedIssue): Promise<IssuedCertificate> {
   const signer = new X509Certificate(authority.certificate);
   const signerEndMs = signer.validToDate.getTime();
   if (signerEndMs <= nowMs) throw new CertificateError(`the signing certificate has expired (${signer.validTo})`);
@@ -178,7 +217,7 @@ export async function issueServingCertificate(authority: Authority, options: Iss
 }
 
 interface LeafKeys {
-  readonly names: readonly string[];
+  readonly names: readonly LeafName[];
   readonly leafKey: webcrypto.CryptoKey;
   readonly signerKey: KeyObject;
 }
@@ -191,10 +230,7 @@ async function listLeafExtensions(x509: X509Library, { names, leafKey, signerKey
     new x509.KeyUsagesExtension(KeyUsageFlags.digitalSignature | KeyUsageFlags.keyEncipherment, true),
     new x509.ExtendedKeyUsageExtension(usages),
     // RFC 5280, 4.2.1.6: critical, because the subject is empty.
-    new x509.SubjectAlternativeNameExtension(
-      names.map((value) => ({ type: isIP(value) === 0 ? ("dns" as const) : ("ip" as const), value })),
-      true,
-    ),
+    new x509.SubjectAlternativeNameExtension([...names], true),
     await x509.AuthorityKeyIdentifierExtension.create(await importPublicKey(signerKey)),
     await x509.SubjectKeyIdentifierExtension.create(leafKey),
   ];

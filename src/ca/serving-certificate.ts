@@ -1,4 +1,4 @@
-import type { SecretText } from "./secret-text.ts";
+import type { SecretText } from "../lib/secret-text.ts";
 
 /** What a server needs to be believed. All certificates are PEM. */
 export interface ServingCertificate {

@@ -2,10 +2,10 @@
 import { type FSWatcher, watch } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { checkPair, formatCertificate, parseCertificates, parsePrivateKey } from "../lib/certificate.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
-import { checkPair, formatCertificate, parseCertificates, parsePrivateKey } from "./certificate.ts";
-import { SecretText } from "./secret-text.ts";
+import { SecretText } from "../lib/secret-text.ts";
 import type { ServingCertificate } from "./serving-certificate.ts";
 
 export interface TlsFiles {

@@ -17,12 +17,15 @@ export function hostsOverlap(a: string, b: string): boolean {
   return hostIsWithin(a, b) || hostIsWithin(b, a);
 }
 
-/** True where every name that `host` stands for is also in `pattern`: ("a.com", "*.com"), ("*.a.com", "*.com"). */
+/**
+ * True where every name that `host` stands for is also in `pattern`: ("a.com", "*.com"), ("*.a.com", "*.com"), and as in
+ * Istio (pkg/config/host SubsetOf) also where nothing stands for the star: ("a.com", "*a.com").
+ */
 export function hostIsWithin(host: string, pattern: string): boolean {
   if (!isWildcardHost(pattern)) return host === pattern;
   if (pattern === "*") return true;
   const tail = pattern.slice(1);
-  return isWildcardHost(host) ? host.slice(1).endsWith(tail) : host.length > tail.length && host.endsWith(tail);
+  return (isWildcardHost(host) ? host.slice(1) : host).endsWith(tail);
 }
 
 /**
