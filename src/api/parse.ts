@@ -26,6 +26,7 @@ import { convertKubeObject } from "./kubernetes/convert.ts";
 import { parseMetadata } from "./metadata.ts";
 import { findNearestWord } from "./nearest-word.ts";
 import type { ObjectMeta } from "./object.ts";
+import { readStatus } from "./object-status.ts";
 import type { PeerAuthenticationSpec } from "./peer-authentication/schema.ts";
 import { validatePeerAuthentication } from "./peer-authentication/validate.ts";
 import { copyPlain, describeType } from "./plain-value.ts";
@@ -176,7 +177,14 @@ function parseIstioObject(
   if (spec === undefined) return finish(identity.ref, [...identity.findings, ...findings.all], context);
   // The schema has just proved the type; TypeScript cannot follow a table indexed by kind.
   const validate = checks.validate as (spec: unknown, meta: ObjectMeta) => readonly Finding[];
-  const object = { kind, apiVersion: context.apiVersion, meta: identity.meta, spec } as unknown as MeshObject;
+  const status = readStatus(kind, ownField(raw, "status"));
+  const object = {
+    kind,
+    apiVersion: context.apiVersion,
+    meta: identity.meta,
+    spec,
+    ...status,
+  } as unknown as MeshObject;
   const untranslated = untranslatedKinds.has(kind) ? [describeUntranslated(kind)] : [];
   const checked = [...checkAnnotations(kind, identity.meta.annotations), ...validate(spec, identity.meta)];
   return finish(identity.ref, [...identity.findings, ...untranslated, ...findings.all, ...checked], {

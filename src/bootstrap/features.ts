@@ -21,5 +21,8 @@ export function deriveFeatures(flags: Flags): Features {
     handshakeTimeoutMs: flags.handshakeTimeout,
     mergesServicePorts: flags.mergesServicePorts,
     scopesGateways: flags.scopesGateways,
+    allocationPrefixV4: flags.allocationPrefixV4,
+    allocationPrefixV6: flags.allocationPrefixV6,
+    dynamicDnsMaxHosts: flags.dynamicDnsMaxHosts,
   };
 }

@@ -1,5 +1,6 @@
 import { inboundClusters } from "../translate/clusters/inbound.ts";
 import { outboundClusters } from "../translate/clusters/outbound.ts";
+import { buildNameTable } from "../translate/dns/name-table.ts";
 import {
   loadAssignment,
   loadAssignmentNames,
@@ -34,9 +35,9 @@ export const generators: Generators = {
   loadAssignment,
   loadAssignmentNames,
   serviceOfLoadAssignment,
-  // Nothing refers to extensions by name yet, and no agent is served names.
+  // Nothing refers to extensions by name yet.
   extensionConfig: () => undefined,
-  nameTable: () => [],
+  nameTable: buildNameTable,
   messages: listScopeMessages,
   grpc: grpcGenerators,
 };

@@ -104,4 +104,22 @@ export const featureFlags = {
     default: "false",
     doc: "Let a Gateway select proxies of its own namespace only.",
   }),
+  allocationPrefixV4: defineFlag({
+    env: "PILOT_IP_AUTOALLOCATE_IPV4_PREFIX",
+    type: "string",
+    default: "240.240.0.0/16",
+    doc: "Block that services of ServiceEntries without an address are given IPv4 addresses of.",
+  }),
+  allocationPrefixV6: defineFlag({
+    env: "PILOT_IP_AUTOALLOCATE_IPV6_PREFIX",
+    type: "string",
+    default: "2001:2::/48",
+    doc: "Block that they are given IPv6 addresses of.",
+  }),
+  dynamicDnsMaxHosts: defineFlag({
+    env: "PILOT_ALLOW_ANY_DYNAMIC_DNS_MAX_HOSTS",
+    type: "integer",
+    default: "1024",
+    doc: "Names that a proxy keeps addresses of under the outbound policy ALLOW_ANY_DYNAMIC_DNS.",
+  }),
 } as const satisfies { readonly [key: string]: AnyFlag };

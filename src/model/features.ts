@@ -33,6 +33,14 @@ export interface Features {
   readonly mergesServicePorts: boolean;
   /** Gateways select proxies of their own namespace only. */
   readonly scopesGateways: boolean;
+  /**
+   * Where addresses for services without one are taken from, in CIDR notation (PILOT_IP_AUTOALLOCATE_IPV4_PREFIX): the
+   * defaults are reserved for future use and for benchmarks, so that no real server has such an address.
+   */
+  readonly allocationPrefixV4: string;
+  readonly allocationPrefixV6: string;
+  /** Names that a proxy with a dynamic forward proxy for every host keeps addresses of. */
+  readonly dynamicDnsMaxHosts: number;
 }
 
 export const defaultFeatures: Features = {
@@ -53,6 +61,9 @@ export const defaultFeatures: Features = {
   handshakeTimeoutMs: 15_000,
   mergesServicePorts: false,
   scopesGateways: false,
+  allocationPrefixV4: "240.240.0.0/16",
+  allocationPrefixV6: "2001:2::/48",
+  dynamicDnsMaxHosts: 1024,
 };
 
 /** What differs from the defaults as one short text: "" for the defaults, and equal texts for equal features. */

@@ -2,6 +2,7 @@ import type { Labels } from "../api/object.ts";
 import type { ObjectRef } from "../lib/message.ts";
 import type { Protocol } from "../lib/protocol.ts";
 import { compareText } from "../lib/text-order.ts";
+import type { Features } from "./features.ts";
 
 /** How a client finds the endpoints of a service (Istio: model.Resolution; the number is what registryz prints). */
 export type Resolution =
@@ -29,8 +30,11 @@ export interface Service {
   readonly ports: readonly ServicePort[];
   /** Cluster addresses or the addresses (also CIDR blocks) of a ServiceEntry; empty where it has none. */
   readonly addresses: readonly string[];
-  /** Address from automatic allocation, for services without one of their own. */
+  /** Addresses that the status of its ServiceEntry gives to the host. */
+  readonly assignedAddress?: { readonly v4?: string; readonly v6?: string };
+  /** Addresses from automatic allocation, for services without one of their own: those of the status, or others. */
   readonly autoAllocatedAddress?: string;
+  readonly autoAllocatedAddressV6?: string;
   readonly resolution: Resolution;
   readonly isHeadless: boolean;
   readonly meshExternal: boolean;
@@ -59,6 +63,13 @@ export interface Service {
 /** Key of a service: a host may exist in several namespaces. */
 export function serviceKey(service: { readonly hostname: string; readonly namespace: string }): string {
   return `${service.namespace}/${service.hostname}`;
+}
+
+/** True where a label of the service asks for sessions that stay with an endpoint that is about to go. */
+export function keepsSessions({ labels }: Pick<Service, "labels">, features: Features): boolean {
+  return [features.persistentSessionLabel, features.persistentSessionHeaderLabel].some(
+    (label) => label !== "" && (labels[label] ?? "") !== "",
+  );
 }
 
 /** Istio's order of services: creation time, then name, then namespace. Those without a time count as the oldest. */

@@ -10,6 +10,8 @@ type ChangedKind = SnapshotChange["kinds"] extends ReadonlySet<infer Kind> ? Kin
 
 const everything: readonly XdsType[] = ["cds", "eds", "lds", "rds", "ecds", "nds"];
 const nothing: readonly XdsType[] = [];
+// Names are those of the services that a listener imports, whatever rules there are for them.
+const allButNames = everything.filter((type) => type !== "nds");
 
 /**
  * Platform objects reach proxies through services, endpoints and the keys of workloads, which have rules of their own
@@ -17,12 +19,13 @@ const nothing: readonly XdsType[] = [];
  */
 const table: Readonly<Record<ChangedKind, Readonly<Record<ProxyType, readonly XdsType[]>>>> = {
   MeshConfig: { sidecar: everything, router: everything },
-  VirtualService: { sidecar: everything, router: everything },
-  DestinationRule: { sidecar: everything, router: everything },
+  VirtualService: { sidecar: allButNames, router: allButNames },
+  DestinationRule: { sidecar: allButNames, router: allButNames },
   ServiceEntry: { sidecar: everything, router: everything },
   Sidecar: { sidecar: everything, router: nothing },
   Gateway: { sidecar: nothing, router: ["cds", "lds", "rds"] },
   PeerAuthentication: { sidecar: ["cds", "eds", "lds"], router: ["cds", "eds", "lds"] },
+  EnvoyFilter: { sidecar: ["cds", "lds", "rds", "ecds"], router: ["cds", "lds", "rds", "ecds"] },
   Namespace: { sidecar: everything, router: everything },
   Service: { sidecar: nothing, router: nothing },
   EndpointSlice: { sidecar: nothing, router: nothing },
@@ -39,7 +42,6 @@ const table: Readonly<Record<ChangedKind, Readonly<Record<ProxyType, readonly Xd
   Telemetry: { sidecar: nothing, router: nothing },
   ProxyConfig: { sidecar: nothing, router: nothing },
   WorkloadGroup: { sidecar: nothing, router: nothing },
-  EnvoyFilter: { sidecar: nothing, router: nothing },
   WasmPlugin: { sidecar: nothing, router: nothing },
   TrafficExtension: { sidecar: nothing, router: nothing },
 };
@@ -63,7 +65,7 @@ export function listTouched(change: SnapshotChange, proxyType: ProxyType): Touch
 
 /**
  * Mostly nothing but load assignments. Clusters that proxies resolve themselves hold their endpoints; identities of
- * endpoints stand in the clusters' TLS settings; a headless service has listeners for its endpoints.
+ * endpoints stand in the clusters' TLS settings; a headless service has listeners and names for its endpoints.
  */
 function listTouchedByEndpoints({ before, after }: SnapshotChange, key: string): readonly XdsType[] {
   const [namespace, hostname] = splitKey(key);
@@ -72,7 +74,7 @@ function listTouchedByEndpoints({ before, after }: SnapshotChange, key: string):
   const types: XdsType[] = [];
   const isInCluster = service.resolution !== "clientSideLb" && service.resolution !== "passthrough";
   if (isInCluster || identitiesOf(before, key) !== identitiesOf(after, key)) types.push("cds");
-  if (service.isHeadless || service.resolution === "passthrough") types.push("cds", "lds", "rds");
+  if (service.isHeadless || service.resolution === "passthrough") types.push("cds", "lds", "rds", "nds");
   return types;
 }
 

@@ -9,6 +9,7 @@ import { parseExportTo } from "../model/export-to.ts";
 import type { Resolution, Service, ServicePort } from "../model/service.ts";
 import type { Workload } from "../model/workload.ts";
 import { addPlaceLabels, networkLabel, tlsModeLabel } from "../model/workload-labels.ts";
+import { findAssignedAddress } from "./address-allocation.ts";
 import type { ServiceDefaults } from "./kube-services.ts";
 import { deriveTrafficDistribution } from "./traffic-distribution.ts";
 
@@ -51,7 +52,12 @@ export function convertServiceEntry(
     externalAddresses: [],
     object: refOf(entry),
   };
-  return [...new Set(spec.hosts)].map((hostname) => ({ hostname, name: hostname, ...shared }));
+  const assigned = entry.status?.addresses ?? [];
+  return [...new Set(spec.hosts)].map((hostname) => {
+    const assignedAddress = findAssignedAddress(assigned, hostname);
+    const isAssigned = Object.keys(assignedAddress).length > 0;
+    return { hostname, name: hostname, ...shared, ...(isAssigned && { assignedAddress }) };
+  });
 }
 
 /** What the endpoints of a ServiceEntry are made of. */
@@ -165,7 +171,6 @@ export function convertWorkloadEndpoint(
   clusterId: string,
 ): Endpoint {
   const { locality, network, nodeName } = workload;
-  const watched = workload.object.kind === "Pod" || workload.ready === false;
   const health = workload.ready === false ? "UNHEALTHY" : "HEALTHY";
   return {
     ...at,
@@ -179,7 +184,7 @@ export function convertWorkloadEndpoint(
     clusterId,
     weight: workload.weight ?? 0,
     tlsMode: workload.tlsMode ?? "disabled",
-    health: watched ? health : "UNKNOWN",
+    health: workload.object.kind === "Pod" ? health : "UNKNOWN",
     nodeName,
     hostName: workload.hostName ?? "",
     subDomain: workload.subDomain ?? "",

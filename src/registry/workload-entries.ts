@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { refOf } from "../api/object.ts";
+import { isServing } from "../api/object-status.ts";
 import type { WorkloadEntry } from "../api/workload-entry/schema.ts";
 import { type Endpoint, parseLocality } from "../model/endpoint.ts";
 import type { Service } from "../model/service.ts";
@@ -7,9 +8,12 @@ import { findWorkloadPort, type Workload } from "../model/workload.ts";
 import { networkLabel, tlsModeLabel } from "../model/workload-labels.ts";
 import { convertWorkloadEndpoint } from "./service-entries.ts";
 
+const groupAnnotation = "istio.io/autoRegistrationGroup";
+const workloadNameLabel = "service.istio.io/workload-name";
+
 /**
  * Converts a WorkloadEntry. Labels of the object itself win over those of its spec; who names an account takes mutual TLS
- * unless a label says otherwise (Istio: serviceentry/conversion.go).
+ * unless a label says otherwise. Telemetry calls it by the group that it registered with (Istio: serviceentry/conversion.go).
  */
 export function convertWorkloadEntry(entry: WorkloadEntry, clusterId: string): Workload {
   const { meta, spec } = entry;
@@ -21,7 +25,7 @@ export function convertWorkloadEntry(entry: WorkloadEntry, clusterId: string): W
     addresses: (spec.address ?? "") === "" ? [] : [spec.address ?? ""],
     labels,
     serviceAccount,
-    workloadName: meta.name,
+    workloadName: meta.annotations[groupAnnotation] ?? meta.labels[workloadNameLabel] ?? meta.name,
     locality: parseLocality(spec.locality || labels["istio-locality"]?.replaceAll(".", "/") || ""),
     network: spec.network || labels[networkLabel] || "",
     nodeName: "",
@@ -30,6 +34,7 @@ export function convertWorkloadEntry(entry: WorkloadEntry, clusterId: string): W
     ports: spec.ports ?? {},
     weight: spec.weight ?? 0,
     clusterId,
+    ...(!isServing(meta.annotations, entry.status) && { ready: false }),
   };
 }
 

@@ -3,7 +3,13 @@ import type { ServiceEntry } from "../api/service-entry/schema.ts";
 import { objectKey } from "../lib/message.ts";
 import { compareText } from "../lib/text-order.ts";
 import { compareServices, type Service, serviceKey } from "../model/service.ts";
-import { allocateAddresses, wantsAddress } from "../registry/address-allocation.ts";
+import {
+  type AddressPrefixes,
+  type AllocatedAddress,
+  allocateAddresses,
+  isAllocatable,
+  wantsAddress,
+} from "../registry/address-allocation.ts";
 import { convertKubeService, type ServiceDefaults } from "../registry/kube-services.ts";
 import { resolveAliases } from "../registry/service-aliases.ts";
 import { convertServiceEntry } from "../registry/service-entries.ts";
@@ -32,12 +38,19 @@ export class ServiceTable {
   readonly #keysByHostname = new Map<string, Set<string>>();
   readonly #aliasKeys = new Set<string>();
   readonly #allocatingKeys = new Set<string>();
-  #addresses: ReadonlyMap<string, string> = new Map();
+  /** Services with written addresses that an allocation must leave to them. */
+  readonly #reservingKeys = new Set<string>();
+  readonly #prefixes: AddressPrefixes;
+  #addresses: ReadonlyMap<string, AllocatedAddress> = new Map();
   #aliases: ReadonlyMap<string, Service["aliases"]> = new Map();
   #defaults: ServiceDefaults | undefined;
   #services: PersistentMap<Service> = createPersistentMap();
   #hostnames: PersistentMap<readonly Service[]> = createPersistentMap();
   #index: ServiceIndex = createIndex([], this.#services, this.#hostnames);
+
+  constructor(prefixes: AddressPrefixes) {
+    this.#prefixes = prefixes;
+  }
 
   get index(): ServiceIndex {
     return this.#index;
@@ -74,11 +87,11 @@ export class ServiceTable {
     }
     for (const [key, object] of objects) this.#convert(key, object, defaults, touched);
     const candidates = new Set(touched);
-    const allocatingBefore = [...touched].filter((key) => this.#allocatingKeys.has(key)).length;
+    const countsForAddresses = (key: string): boolean => this.#allocatingKeys.has(key) || this.#reservingKeys.has(key);
+    const countedBefore = [...touched].some(countsForAddresses);
     for (const key of touched) this.#merge(key);
     this.#updateAliases(touched, candidates);
-    if (allocatingBefore > 0 || [...touched].some((key) => this.#allocatingKeys.has(key)))
-      this.#updateAddresses(candidates);
+    if (countedBefore || [...touched].some(countsForAddresses)) this.#updateAddresses(candidates);
     return { changed: this.#publish(candidates), touched };
   }
 
@@ -120,12 +133,15 @@ export class ServiceTable {
       if (before !== undefined) this.#keysByHostname.get(before.hostname)?.delete(key);
       this.#aliasKeys.delete(key);
       this.#allocatingKeys.delete(key);
+      this.#reservingKeys.delete(key);
       return;
     }
     const merged = others.length === 0 ? leading : keepIfEqual(before, mergeServices(leading, others));
     this.#merged.set(key, merged);
     if (wantsAddress(merged)) this.#allocatingKeys.add(key);
     else this.#allocatingKeys.delete(key);
+    if (this.#listReserved(merged).length > 0) this.#reservingKeys.add(key);
+    else this.#reservingKeys.delete(key);
     const keys = this.#keysByHostname.get(leading.hostname) ?? new Set<string>();
     this.#keysByHostname.set(leading.hostname, keys.add(key));
     if (leading.resolution === "alias") this.#aliasKeys.add(key);
@@ -150,9 +166,19 @@ export class ServiceTable {
 
   #updateAddresses(candidates: Set<string>): void {
     const before = this.#addresses;
-    this.#addresses = allocateAddresses([...this.#allocatingKeys].flatMap((key) => this.#merged.get(key) ?? []));
-    for (const [key, address] of this.#addresses) if (before.get(key) !== address) candidates.add(key);
+    const list = (keys: ReadonlySet<string>): readonly Service[] =>
+      [...keys].flatMap((key) => this.#merged.get(key) ?? []);
+    this.#addresses = allocateAddresses({
+      services: list(this.#allocatingKeys),
+      written: new Set(list(this.#reservingKeys).flatMap((service) => this.#listReserved(service))),
+      prefixes: this.#prefixes,
+    });
+    for (const [key, address] of this.#addresses) if (!isDeepEqual(before.get(key), address)) candidates.add(key);
     for (const key of before.keys()) if (!this.#addresses.has(key)) candidates.add(key);
+  }
+
+  #listReserved({ registry, addresses }: Service): readonly string[] {
+    return registry === "External" ? addresses.filter((address) => isAllocatable(address, this.#prefixes)) : [];
   }
 
   /** The service with what follows from others: its aliases and the address that was left for it. */
@@ -160,12 +186,13 @@ export class ServiceTable {
     const merged = this.#merged.get(key);
     if (merged === undefined) return undefined;
     const aliases = this.#aliases.get(merged.hostname);
-    const autoAllocatedAddress = this.#addresses.get(key);
-    if (aliases === undefined && autoAllocatedAddress === undefined) return merged;
+    const allocated = this.#addresses.get(key);
+    if (aliases === undefined && allocated === undefined) return merged;
     return keepIfEqual(before, {
       ...merged,
       ...(aliases && { aliases }),
-      ...(autoAllocatedAddress && { autoAllocatedAddress }),
+      ...(allocated?.v4 !== undefined && { autoAllocatedAddress: allocated.v4 }),
+      ...(allocated?.v6 !== undefined && { autoAllocatedAddressV6: allocated.v6 }),
     });
   }
 
@@ -225,7 +252,16 @@ function mergeServices(leading: Service, others: readonly Service[]): Service {
     for (const address of other.addresses) addresses.add(address);
     for (const name of other.subjectAltNames) subjectAltNames.add(name);
   }
-  return { ...leading, ports, addresses: [...addresses], subjectAltNames: [...subjectAltNames] };
+  const assignedAddress = [leading, ...others].find(
+    (service) => service.assignedAddress !== undefined,
+  )?.assignedAddress;
+  return {
+    ...leading,
+    ports,
+    addresses: [...addresses],
+    subjectAltNames: [...subjectAltNames],
+    ...(assignedAddress && { assignedAddress }),
+  };
 }
 
 function createIndex(

@@ -4,12 +4,14 @@
  * checked, and the proxy of namespace "quiet" must be sent the very same bytes as before.
  */
 import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
 import { join } from "node:path";
 import { encode, findUnknownKeys } from "@meltemi/protos";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { ClusterLoadAssignment } from "@meltemi/protos/envoy/config/endpoint/v3";
 import type { Listener } from "@meltemi/protos/envoy/config/listener/v3";
 import type { RouteConfiguration } from "@meltemi/protos/envoy/config/route/v3";
+import type { NameTable } from "@meltemi/protos/istio/networking/nds/v1";
 import type { MeshObject } from "../../src/api/kinds.ts";
 import { refOf } from "../../src/api/object.ts";
 import { parseObject } from "../../src/api/parse.ts";
@@ -202,5 +204,14 @@ function checkMessage(kind: keyof ResourcesOfProxy, message: object): readonly s
       return checkListener(message as Listener);
     case "routes":
       return checkRoute(message as RouteConfiguration);
+    case "names":
+      return checkNames(message as NameTable);
   }
+}
+
+/** Agents answer with these addresses as they are. */
+function checkNames({ table = {} }: NameTable): readonly string[] {
+  return Object.entries(table).flatMap(([host, { ips = [] }]) =>
+    ips.length === 0 || ips.some((ip) => isIP(ip) === 0) ? [`${host} has the addresses "${ips.join()}"`] : [],
+  );
 }

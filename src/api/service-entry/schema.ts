@@ -1,6 +1,7 @@
 /** ServiceEntry (networking.istio.io): a service that the registry does not know by itself. */
 import type { Static } from "typebox";
 import type { ApiObject } from "../object.ts";
+import type { ServiceEntryStatus } from "../object-status.ts";
 import {
   type DeepReadonly,
   exportTo,
@@ -53,5 +54,5 @@ export const serviceEntrySchema = record({
 });
 
 export type ServiceEntrySpec = DeepReadonly<Static<typeof serviceEntrySchema>>;
-export type ServiceEntry = ApiObject<"ServiceEntry", ServiceEntrySpec>;
+export type ServiceEntry = ApiObject<"ServiceEntry", ServiceEntrySpec> & { readonly status?: ServiceEntryStatus };
 export type ServiceEntryEndpoint = NonNullable<ServiceEntrySpec["endpoints"]>[number];

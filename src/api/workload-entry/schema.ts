@@ -1,6 +1,7 @@
 /** WorkloadEntry (networking.istio.io): one workload outside of Kubernetes, such as a virtual machine. */
 import type { Static } from "typebox";
 import type { ApiObject } from "../object.ts";
+import type { WorkloadEntryStatus } from "../object-status.ts";
 import { type DeepReadonly, labels, map, optional, record, text, uint32 } from "../schema-fields.ts";
 
 export const workloadEntrySchema = record({
@@ -19,4 +20,4 @@ export const workloadEntrySchema = record({
 });
 
 export type WorkloadEntrySpec = DeepReadonly<Static<typeof workloadEntrySchema>>;
-export type WorkloadEntry = ApiObject<"WorkloadEntry", WorkloadEntrySpec>;
+export type WorkloadEntry = ApiObject<"WorkloadEntry", WorkloadEntrySpec> & { readonly status?: WorkloadEntryStatus };

@@ -35,6 +35,9 @@ export function formatService(service: Service, clusterId: string): object {
     clusterVIPs: { Addresses: service.addresses.length === 0 ? null : { [clusterId]: service.addresses } },
     defaultAddress: service.addresses[0] ?? unspecifiedAddress,
     ...(service.autoAllocatedAddress === undefined ? {} : { autoAllocatedIPv4Address: service.autoAllocatedAddress }),
+    ...(service.autoAllocatedAddressV6 === undefined
+      ? {}
+      : { autoAllocatedIPv6Address: service.autoAllocatedAddressV6 }),
     Resolution: resolutionNumbers[service.resolution],
     MeshExternal: service.meshExternal,
     ResourceVersion: service.resourceVersion ?? "",

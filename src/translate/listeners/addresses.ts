@@ -34,6 +34,19 @@ function isUsable(address: string, { ipFamilies: { v4, v6 } }: IpKey): boolean {
   return family === 6 ? v6 : family === 4 && (v4 || !v6);
 }
 
+/** Orders addresses and blocks by family, number and length. */
+export function compareRanges(a: string, b: string): number {
+  const [left, right] = [measureRange(a), measureRange(b)];
+  if (left.size !== right.size) return left.size - right.size;
+  if (left.bits !== right.bits) return left.bits < right.bits ? -1 : 1;
+  return left.length - right.length;
+}
+
+function measureRange(text: string) {
+  const { address_prefix: address = unspecifiedAddress, prefix_len: length } = parseCidrRange(text) ?? {};
+  return { ...parseAddressBits(address), length: length?.value ?? 0 };
+}
+
 /** Parses an address or a block; undefined where it is neither, and for the block of all addresses. */
 export function parseCidrRange(text: string): CidrRange | undefined {
   const [address = "", bits] = text.split("/");
@@ -42,32 +55,4 @@ export function parseCidrRange(text: string): CidrRange | undefined {
   const length = bits === undefined ? most : Number(bits);
   if (family === 0 || !Number.isInteger(length) || length < 0 || length > most) return undefined;
   return address === unspecifiedAddress ? undefined : { address_prefix: address, prefix_len: u32(length) };
-}
-
-/** The bits of an IP address as a number, and how many there are: 32 or 128. The text must be one (isIP). */
-export function parseAddressBits(address: string): { readonly bits: bigint; readonly size: 32 | 128 } {
-  if (isIP(address) === 4) return { bits: joinParts(address.split(".").map(Number), 8n), size: 32 };
-  // An IPv4 address may stand for the last two groups; a zone (%eth0) is no part of the number.
-  const text = (address.split("%")[0] ?? "").replace(/[0-9.]+$/, (last) =>
-    last.includes(".") ? toGroups(last) : last,
-  );
-  const [head = [], tail] = text.split("::").map((half) => half.split(":").filter((group) => group !== ""));
-  const missing = tail === undefined ? 0 : 8 - head.length - tail.length;
-  const groups = [...head, ...Array<string>(missing).fill("0"), ...(tail ?? [])];
-  return {
-    bits: joinParts(
-      groups.map((group) => Number.parseInt(group, 16)),
-      16n,
-    ),
-    size: 128,
-  };
-}
-
-function toGroups(ipv4: string): string {
-  const bits = joinParts(ipv4.split(".").map(Number), 8n);
-  return `${(bits >> 16n).toString(16)}:${(bits & 0xffffn).toString(16)}`;
-}
-
-function joinParts(parts: readonly number[], width: bigint): bigint {
-  return parts.reduce((sum, part) => (sum << width) + BigInt(part), 0n);
 }

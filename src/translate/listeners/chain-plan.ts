@@ -3,12 +3,13 @@
  * and so that equal plans give the same listener again.
  */
 import type { CidrRange } from "@meltemi/protos/envoy/config/core/v3";
+import { parseAddressBits } from "../../lib/ip-address.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
 import type { ObjectRef } from "../../lib/message.ts";
 import type { Protocol } from "../../lib/protocol.ts";
 import type { PartSource } from "../built.ts";
 import type { L4Target } from "../tcp-routes/l4-target.ts";
-import { parseAddressBits, parseCidrRange } from "./addresses.ts";
+import { parseCidrRange } from "./addresses.ts";
 
 export interface ChainMatch {
   /** Names of the TLS handshake. */

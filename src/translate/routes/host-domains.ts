@@ -3,6 +3,7 @@
  * pilot/pkg/networking/core/httproute.go (generateVirtualHostDomains, GenerateAltVirtualHosts).
  */
 
+import { isIP } from "node:net";
 import { bracketAddress, joinHostPort } from "../../lib/host-port.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
 import { type Service, unspecifiedAddress } from "../../model/service.ts";
@@ -78,6 +79,8 @@ function listHostnames(service: Service): readonly string[] {
  * of the same cluster suffix the shorter names, also the bare one inside the same namespace.
  */
 export function listShortForms(hostname: string, dnsDomain: string): readonly string[] {
+  // An address has no absolute form.
+  if (isIP(hostname) !== 0) return listSharedDomainForms(hostname, dnsDomain);
   const absolute = `${hostname}.`;
   const domainAt = dnsDomain.indexOf(serviceLabel);
   if (domainAt < 0) return [absolute, ...listSharedDomainForms(hostname, dnsDomain)];
@@ -101,7 +104,8 @@ export function listShortForms(hostname: string, dnsDomain: string): readonly st
  */
 export function listClientAddresses(scope: DomainScope, service: Service): readonly string[] {
   const own = service.addresses.filter((address) => address !== "" && address !== unspecifiedAddress);
-  const auto = service.autoAllocatedAddress;
+  const { v4, v6 } = scope.ipFamilies;
+  const auto = v4 || !v6 ? service.autoAllocatedAddress : service.autoAllocatedAddressV6;
   // Only a proxy that answers DNS for its workload makes the workload use addresses that the mesh has made up.
   if (own.length === 0) return auto !== undefined && scope.dnsCapture ? [auto] : [];
   const usable = own.filter((address) => hasFamily(scope, isIpv6(address), own[0] ?? ""));
