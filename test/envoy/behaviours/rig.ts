@@ -1,0 +1,213 @@
+/**
+ * What behaviours run on: a control plane in this process, real Envoys, upstreams and a DNS server, all on loopback
+ * addresses. The Envoys live as long as the test file; configuration comes and goes.
+ */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { refOf } from "../../../src/api/object.ts";
+import { parseObjects } from "../../../src/api/parse.ts";
+import type { ControlPlane } from "../../../src/bootstrap/control-plane.ts";
+import { type ObjectRef, objectKey } from "../../../src/lib/message.ts";
+import { createMemorySource, type MemorySource } from "../../../src/sources/memory.ts";
+import { startSecretServer } from "../../../tools/run/file-secrets.ts";
+import { startTestControlPlane } from "../../support/control-plane.ts";
+import { startDnsServer } from "../../support/dns-server.ts";
+import { readDocuments } from "../../support/translated-mesh.ts";
+import { type EnvoyOptions, type EnvoyProcess, startEnvoy } from "../envoy-process.ts";
+import type { Behaviour, EnvoyName } from "./behaviour.ts";
+import { type CertificateFolder, createCertificateFolder } from "./certificate-folder.ts";
+import { readSync } from "./sync.ts";
+import { startUpstreamSet, type UpstreamSet } from "./upstream-set.ts";
+
+export interface Rig {
+  readonly upstreams: UpstreamSet;
+  readonly certificates: CertificateFolder;
+  readonly envoys: ReadonlyMap<EnvoyName, EnvoyProcess>;
+  /** The port of a name; the name gets one that is free when it is first asked for. */
+  port(name: string): number;
+  /** Puts values in the place of `${...}`; throws where a name is unknown. */
+  fill(text: string): string;
+  /** Applies a behaviour's objects and waits until every Envoy has them; the result takes them away again. */
+  apply(behaviour: Behaviour): Promise<() => void>;
+  stop(): Promise<void>;
+}
+
+const projectFolder = fileURLToPath(new URL("../../../", import.meta.url));
+const baseText = readFileSync(join(import.meta.dirname, "base.yaml"), "utf8");
+
+type EnvoyIdentity = Pick<EnvoyOptions, "name" | "namespace" | "labels" | "ip" | "delta"> & Partial<EnvoyOptions>;
+
+/** Who the Envoys are. Both forms of xDS are spoken. */
+const identities: Readonly<Record<EnvoyName, EnvoyIdentity>> = {
+  client: {
+    ...{ name: "client", namespace: "shop", labels: { app: "client", stage: "sea" }, ip: "127.0.0.9", delta: false },
+    locality: "north/a/one",
+  },
+  gateway: {
+    ...{ name: "ingress", namespace: "istio-system", labels: { istio: "ingressgateway" }, ip: "127.0.0.8" },
+    ...{ delta: true, type: "router" },
+  },
+  server: { name: "server", namespace: "shop", labels: { app: "server" }, ip: "127.0.0.7", delta: true },
+};
+
+/** Starts everything; what was started is stopped again where a part cannot be. */
+export async function startRig(names: readonly EnvoyName[]): Promise<Rig> {
+  const stops: (() => unknown)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const end of stops.splice(0).reverse()) await end();
+  };
+  try {
+    return { ...(await startParts(names, stops)), stop };
+  } catch (cause) {
+    await stop();
+    throw cause;
+  }
+}
+
+async function startParts(names: readonly EnvoyName[], stops: (() => unknown)[]): Promise<Omit<Rig, "stop">> {
+  const certificates = await createCertificateFolder();
+  stops.push(certificates.stop);
+  const upstreams = await startUpstreamSet(certificates.authority);
+  stops.push(upstreams.stop);
+  const dns = await startDnsServer(findAddresses);
+  stops.push(dns.stop);
+  const ports = await reservePorts(40);
+  const named = new Map<string, number>();
+  const port = (name: string): number => {
+    const known = named.get(name) ?? ports.pop();
+    if (known === undefined) throw new Error("more ports are named than the rig has (rig.ts)");
+    named.set(name, known);
+    return known;
+  };
+  const fill = (text: string): string =>
+    text.replaceAll(/\$\{([a-z0-9.-]+)\}/g, (_whole, name: string) => {
+      if (name === "certs") return certificates.path;
+      if (name.startsWith("port.")) return String(port(name.slice(5)));
+      const upstream = upstreams.ports.get(name);
+      if (upstream === undefined) throw new Error(`nothing is called \${${name}}`);
+      return String(upstream);
+    });
+  const source = createMemorySource();
+  const messages = source.apply(fill(baseText));
+  if (messages.length > 0) throw new Error(`base.yaml: ${messages.map(({ text }) => text).join("; ")}`);
+  // Without a quiet time every change goes out on its own, at once.
+  const controlPlane = await startTestControlPlane({ source, limits: { debounceQuietMs: 0, drainMs: 500 } });
+  stops.push(controlPlane.stop);
+  const envoys = new Map<EnvoyName, EnvoyProcess>();
+  for (const name of names) {
+    const envoy = await startNamedEnvoy(name, { controlPlane, certificates, dnsPort: dns.port, stops });
+    envoys.set(name, envoy);
+  }
+  const apply = createApply({ source, fill, settle: () => settle(controlPlane, envoys) });
+  return { upstreams, certificates, envoys, port, fill, apply };
+}
+
+/** Names that Envoys can resolve. */
+function findAddresses(name: string): readonly string[] | undefined {
+  if (name === "www.google.com" || name.endsWith(".dns.test")) return ["127.0.0.1"];
+  return undefined;
+}
+
+interface EnvoySurroundings {
+  readonly controlPlane: ControlPlane;
+  readonly certificates: CertificateFolder;
+  readonly dnsPort: number;
+  readonly stops: (() => unknown)[];
+}
+
+async function startNamedEnvoy(name: EnvoyName, surroundings: EnvoySurroundings): Promise<EnvoyProcess> {
+  const { controlPlane, certificates, dnsPort, stops } = surroundings;
+  const identity = identities[name];
+  const folder = mkdtempSync(join(tmpdir(), "meltemi-behaviours-"));
+  stops.push(() => rmSync(folder, { recursive: true, force: true }));
+  const find = await certificates.createFinder(`spiffe://cluster.local/ns/${identity.namespace}/sa/default`);
+  const secretsSocket = join(folder, "secrets");
+  const secrets = await startSecretServer(secretsSocket, { find, report: () => undefined });
+  stops.push(secrets.stop);
+  const [host = "", port = ""] = controlPlane.grpcAddress.split(":");
+  const envoy = await startEnvoy({ ...identity, secretsSocket, dnsPort, discovery: { host, port: Number(port) } });
+  stops.push(envoy.stop);
+  return envoy;
+}
+
+interface ApplyParts {
+  readonly source: MemorySource;
+  readonly fill: (text: string) => string;
+  readonly settle: () => Promise<void>;
+}
+
+function createApply({ source, fill, settle: waitForEnvoys }: ApplyParts): Rig["apply"] {
+  const base = new Set(listRefs(fill(baseText)).map(objectKey));
+  return async (behaviour) => {
+    const text = [behaviour.config, ...behaviour.files.map((file) => readConfigFile(file, behaviour))]
+      .map(fill)
+      .join("\n---\n");
+    const refs = listRefs(text);
+    const remove = (): void => {
+      source.delete(...refs);
+      if (refs.some((ref) => base.has(objectKey(ref)))) source.apply(fill(baseText));
+    };
+    try {
+      const messages = source.apply(text).filter(({ level }) => !behaviour.warns || level === "error");
+      if (messages.length > 0) throw new Error(messages.map(({ path, text: said }) => `${path}: ${said}`).join("\n"));
+      await waitForEnvoys();
+    } catch (cause) {
+      remove();
+      throw cause;
+    }
+    return remove;
+  };
+}
+
+function readConfigFile(file: string, { replace }: Behaviour): string {
+  let text = readFileSync(join(projectFolder, file), "utf8");
+  for (const [from, to] of Object.entries(replace)) {
+    if (!text.includes(from)) throw new Error(`${file} has no "${from}"`);
+    text = text.replaceAll(from, to);
+  }
+  return text;
+}
+
+function listRefs(text: string): readonly ObjectRef[] {
+  return readDocuments(text).flatMap((document) =>
+    parseObjects(document).flatMap(({ object }) => (object === undefined ? [] : [refOf(object)])),
+  );
+}
+
+const settleMs = 15_000;
+const pollMs = 8;
+
+/** Waits until every Envoy has acknowledged everything, twice in a row, and nothing in it is warming. */
+async function settle(controlPlane: ControlPlane, envoys: ReadonlyMap<EnvoyName, EnvoyProcess>): Promise<void> {
+  const end = Date.now() + settleMs;
+  let last = "";
+  for (;;) {
+    const { state, pending, refusals } = await readSync(controlPlane, envoys);
+    if (refusals.length > 0) throw new Error(`refused by Envoy: ${refusals.join("\n")}`);
+    if (pending.length === 0 && state === last) return;
+    if (Date.now() > end) throw new Error(`not taken by Envoy in time: ${pending.join(", ")}`);
+    last = pending.length === 0 ? state : "";
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+  }
+}
+
+/** Ports that are free now and outside the range from which systems take ports of outgoing connections. */
+async function reservePorts(count: number): Promise<number[]> {
+  const found = new Set<number>();
+  for (let attempt = 0; attempt < 50 * count && found.size < count; attempt++) {
+    const port = 12_000 + Math.floor(Math.random() * 20_000);
+    if (await isFree(port)) found.add(port);
+  }
+  return [...found];
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once("error", () => resolve(false));
+    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
+  });
+}

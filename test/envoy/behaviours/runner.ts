@@ -1,0 +1,110 @@
+/** Runs the behaviours of a topic: one test each, against Envoys that all of them share. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ask, buildTlsOptions, type Call, type Observation } from "./ask.ts";
+import { type Behaviour, type BehaviourRequest, type EnvoyName, readBehaviours } from "./behaviour.ts";
+import { describeConfiguration } from "./envoy-view.ts";
+import { checkExpectation, type Outcome } from "./expectations.ts";
+import { type Rig, startRig } from "./rig.ts";
+
+/** Where requests go that name no port. */
+const usualPorts: Readonly<Record<EnvoyName, string>> = { client: "proxy", gateway: "http", server: "inbound" };
+
+/** How long what was received may still come in, and how long a feature may take that needs time. */
+const patienceMs = 20_000;
+
+/** Declares the tests of `<topic>.yaml`. The Envoys that it asks are started, and `also` others. */
+export function describeBehaviours(topic: string, also: readonly EnvoyName[] = []): void {
+  const behaviours = readBehaviours(topic);
+  const asked = behaviours.flatMap(({ requests }) => requests.map(({ from }) => from));
+  describe(topic, () => {
+    let rig: Rig;
+    beforeAll(async () => {
+      rig = await startRig([...new Set([...asked, ...also])]);
+    });
+    afterAll(async () => rig?.stop());
+    for (const behaviour of behaviours) {
+      it(behaviour.name, async () => {
+        const remove = await rig.apply(behaviour);
+        try {
+          for (const request of behaviour.requests) await checkRequest(rig, behaviour, request);
+        } finally {
+          remove();
+        }
+      });
+    }
+  });
+}
+
+let nextTag = 1;
+
+async function checkRequest(rig: Rig, behaviour: Behaviour, request: BehaviourRequest): Promise<void> {
+  const end = Date.now() + patienceMs;
+  let [outcome, complaints] = await attempt(rig, request);
+  while (complaints.length > 0 && request.eventually && Date.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    [outcome, complaints] = await attempt(rig, request);
+  }
+  if (complaints.length === 0) return;
+  expect.fail(await describeFailure(rig, { behaviour, request, outcome, complaints }));
+}
+
+async function attempt(rig: Rig, request: BehaviourRequest): Promise<[Outcome, readonly string[]]> {
+  const tag = `request-${nextTag++}`;
+  const calls = Array.from({ length: request.count }, (_, index) => fillRequest(rig, request, { tag, index }));
+  const observations: Observation[] = [];
+  if (request.together) observations.push(...(await Promise.all(calls.map(ask))));
+  else for (const call of calls) observations.push(await ask(call));
+  const look = (): Outcome => ({
+    observations,
+    received: rig.upstreams.received.filter(({ headers }) => headers["x-request-tag"] === tag),
+  });
+  let complaints = checkExpectation(request.expect, look());
+  // Copies come when they come; what is wrong with an answer stays wrong.
+  const waits = request.expect.copies !== undefined || request.expect.received !== undefined;
+  for (let waited = 0; complaints.length > 0 && waits && waited < 1000; waited += 20) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    complaints = checkExpectation(request.expect, look());
+  }
+  return [look(), complaints];
+}
+
+/** Fills in ports, certificates, variables and `{n}`, the number of the request from 0. */
+function fillRequest(
+  rig: Rig,
+  request: BehaviourRequest,
+  { tag, index }: { readonly tag: string; readonly index: number },
+): Call {
+  const fill = (text: string): string => rig.fill(text).replaceAll("{n}", String(index));
+  const certificate = request.tls?.certificate;
+  const issued = certificate === undefined ? undefined : rig.certificates.issued.get(certificate);
+  if (certificate !== undefined && issued === undefined) throw new Error(`there is no certificate "${certificate}"`);
+  const headers = Object.entries(request.headers).map(([name, value]) => [name, fill(String(value))] as const);
+  return {
+    ...request,
+    port: rig.port(request.port ?? usualPorts[request.from]),
+    isProxied: request.from === "client" && request.port === undefined,
+    ...{ host: fill(request.host), path: fill(request.path), send: fill(request.send) },
+    headers: { ...Object.fromEntries(headers), "x-request-tag": tag },
+    tls: buildTlsOptions(request, issued),
+  };
+}
+
+interface Failure {
+  readonly behaviour: Behaviour;
+  readonly request: BehaviourRequest;
+  readonly outcome: Outcome;
+  readonly complaints: readonly string[];
+}
+
+async function describeFailure(rig: Rig, { request, outcome, complaints }: Failure): Promise<string> {
+  const { expect: expected, ...asked } = request;
+  const envoy = rig.envoys.get(request.from);
+  const observed = outcome.observations.slice(0, 3);
+  return [
+    complaints.slice(0, 10).join("\n"),
+    `asked: ${JSON.stringify(asked)}`,
+    `expected: ${JSON.stringify(expected)}`,
+    ...observed.map((observation) => `observed: ${JSON.stringify(observation)}`),
+    envoy === undefined ? "" : await describeConfiguration(envoy, rig.fill(request.host)),
+  ].join("\n\n");
+}
