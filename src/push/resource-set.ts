@@ -128,7 +128,8 @@ function hashEntry(resource: Versioned): bigint {
   return hash;
 }
 
-function memoPair<First extends object, Second extends object, Value>(
+/** `build`, with its result kept for as long as both arguments live. */
+export function memoPair<First extends object, Second extends object, Value>(
   build: (first: First, second: Second) => Value,
 ): (first: First, second: Second) => Value {
   const results = new WeakMap<First, WeakMap<Second, { readonly value: Value }>>();

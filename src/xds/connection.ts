@@ -4,7 +4,8 @@
  *
  * Order within a stream (xds_protocol, "eventual consistency considerations"): types go out in the order of
  * `resourceTypes`; a type that must wait for an answer holds up the later ones, so that no route names a cluster that
- * was not sent; and clusters are taken away only after the client took the listeners and routes without them.
+ * was not sent; listeners and routes wait until the client can use the new clusters that they lead to; and clusters are
+ * taken away only after the client took the listeners and routes without them.
  */
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
@@ -13,11 +14,12 @@ import type { FanOutMember } from "../push/fan-out.ts";
 import type { XdsMetrics } from "../push/metrics.ts";
 import { diffSets, mergeSets, type ResourceSet } from "../push/resource-set.ts";
 import type { ProxyResources } from "../push/resource-store.ts";
-import { type ResourceType, resourceTypes } from "../push/resource-types.ts";
+import { type ResourceType, resourceTypes, type XdsType } from "../push/resource-types.ts";
 import type { EncodedResponse, ResponseEncoder } from "../push/response-encoder.ts";
 import { basisOf, type Delivery } from "./delivery.ts";
 import { transitionDelta } from "./delta.ts";
 import type { DistributionMember, SyncState } from "./distribution.ts";
+import { listNewNames, listUnready, withhold } from "./holding.ts";
 import type { ReceivedRequest } from "./request.ts";
 import { formatClientError } from "./request.ts";
 import { transitionSotw } from "./sotw.ts";
@@ -38,6 +40,8 @@ export interface ConnectionInputs {
   readonly metrics: XdsMetrics;
   /** Milliseconds that a newer response waits for the answer to the last one. */
   readonly answerMs: number;
+  /** Milliseconds that listeners and routes wait until the client can use the new clusters that they lead to. */
+  readonly warmingMs: number;
   /** Serials up to this one may have been seen by the client on an earlier stream. */
   readonly serialFloor: number;
   /** Asks for a turn to write. */
@@ -86,6 +90,10 @@ export class Connection implements FanOutMember, DistributionMember {
   readonly connectedAtMs: number;
   readonly watches = new Map<string, Watch>();
   #changedAt: number | undefined;
+  /** Clusters that listeners and routes need not wait for: as of when the client could use all that it was to have. */
+  #settledClusters: ResourceSet | undefined;
+  #warmingTimer: Timer | undefined;
+  #isPatient = true;
 
   constructor(inputs: ConnectionInputs) {
     this.inputs = inputs;
@@ -150,6 +158,7 @@ export class Connection implements FanOutMember, DistributionMember {
       retryTimer?.close();
       if (lastError !== "") this.inputs.metrics.setReject(state.type.type, this.inputs.proxy.nodeId, undefined);
     }
+    this.#warmingTimer?.close();
     this.inputs.resources.release();
   }
 
@@ -189,13 +198,14 @@ export class Connection implements FanOutMember, DistributionMember {
     const startedAt = this.inputs.clock.monotonic();
     const target = this.#findTarget(watch.state);
     if (target === undefined || this.#isBackingOff(watch)) return "current";
-    const goal = this.#mustKeep(watch.state, target) ? mergeSets(basisOf(watch.state.delivery), target) : target;
+    const whole = this.#mustKeep(watch.state, target) ? mergeSets(basisOf(watch.state.delivery), target) : target;
+    const goal = this.#holdBack(watch.state, whole);
     const [state, effects] = this.#transition(watch.state, { kind: "content", target: goal });
     watch.state = state;
     const send = effects.find((effect) => effect.kind === "send");
     if (send !== undefined) return { bytes: this.#send(watch, { plan: send.plan, startedAt, onWritten }) };
     const { delivery } = state;
-    if (hasTaken(delivery, goal)) this.#noteSynced(watch, this.inputs.generation());
+    if (goal === whole && hasTaken(delivery, goal)) this.#noteSynced(watch, this.inputs.generation());
     return delivery.kind === "waiting" && differs(delivery.target, goal) ? "blocked" : "current";
   }
 
@@ -224,6 +234,52 @@ export class Connection implements FanOutMember, DistributionMember {
       const [, effects] = this.#transition(later, { kind: "content", target: laterTarget });
       return effects.length > 0;
     });
+  }
+
+  /** Listeners and routes without those that lead to clusters which the client cannot use yet. */
+  #holdBack({ type, delivery }: WatchState, target: ResourceSet): ResourceSet {
+    if (type.type !== "lds" && type.type !== "rds") return target;
+    const unready = this.#listUnreadyClusters(delivery.kind === "none");
+    if (unready.length === 0) return target;
+    // A client that asks for routes waits for them with the listener that names them.
+    return withhold({ held: basisOf(delivery), target, mayOmit: type.type === "lds" }, unready);
+  }
+
+  #listUnreadyClusters(isFirst: boolean): readonly string[] {
+    const watch = this.#watchOf("cds");
+    const target = watch && this.#findTarget(watch.state);
+    if (watch === undefined || target === undefined) return [];
+    // Who begins asks for listeners when its clusters are ready.
+    if (isFirst) this.#settledClusters ??= target;
+    const names = this.#settledClusters === undefined ? [] : listNewNames(this.#settledClusters, target);
+    const { refused, awaited } = listUnready(names, {
+      target,
+      clusters: watch.state.delivery,
+      endpoints: this.#watchOf("eds")?.state.delivery,
+      refusal: watch.lastError,
+    });
+    if (awaited.length > 0 && this.#isPatient) {
+      this.#awaitWarming();
+      return [...refused, ...awaited];
+    }
+    if (awaited.length === 0) this.#isPatient = true;
+    if (refused.length > 0) return refused;
+    this.#settledClusters = target;
+    this.#warmingTimer?.close();
+    this.#warmingTimer = undefined;
+    return [];
+  }
+
+  #awaitWarming(): void {
+    this.#warmingTimer ??= this.inputs.clock.after(this.inputs.warmingMs, () => {
+      this.#warmingTimer = undefined;
+      this.#isPatient = false;
+      this.inputs.requestTurn();
+    });
+  }
+
+  #watchOf(type: XdsType): Watch | undefined {
+    return [...this.watches.values()].find(({ state }) => state.type.type === type);
   }
 
   #isBackingOff(watch: Watch): boolean {
@@ -278,7 +334,7 @@ export class Connection implements FanOutMember, DistributionMember {
   /** After clusters the client may wait for their endpoints, after listeners for their routes. */
   #expectWarming({ type }: ResourceType, before: ResourceSet, { target }: ResponsePlan): void {
     if (type !== "cds" && type !== "lds") return;
-    const later = [...this.watches.values()].find(({ state }) => state.type.type === (type === "cds" ? "eds" : "rds"));
+    const later = this.#watchOf(type === "cds" ? "eds" : "rds");
     if (later === undefined) return;
     const names = type === "cds" ? listWarmingAssignments(before, target) : [];
     later.state = this.#transition(later.state, { kind: "maybeWarming" })[0];

@@ -240,6 +240,7 @@ class Server implements DiscoveryServer, StreamService {
       log,
       metrics,
       answerMs: limits.answerMs,
+      warmingMs: limits.warmingMs,
       serialFloor: this.#seenSerials.get(proxy.nodeId) ?? 0,
       requestTurn: () => this.#fanOut.enqueue(connection),
       onUnread: () => fail({ code: "DEADLINE_EXCEEDED", details: "responses are not read" }),

@@ -16,6 +16,8 @@ export interface XdsLimits {
   readonly turnMs: number;
   /** How long a newer response waits for the client's answer to the last one. */
   readonly answerMs: number;
+  /** How long listeners and routes wait for the clients to warm the new clusters that they lead to. */
+  readonly warmingMs: number;
   /** How long resources outlive their last proxy. */
   readonly scopeLingerMs: number;
   /** PILOT_MAX_REQUESTS_PER_SECOND: so many at once, and so many each second. */
@@ -41,6 +43,7 @@ export function defaultLimits(processors: number): XdsLimits {
     maxStalledBytes: 256 * 1024 * 1024,
     turnMs: 10,
     answerMs: 1000,
+    warmingMs: 5000,
     scopeLingerMs: 10_000,
     maxNewStreamsPerSecond: 500 * processors,
     admissionWaitMs: 1000,

@@ -25,7 +25,8 @@ export function listWarmingAssignments(before: ResourceSet, after: ResourceSet):
 
 const warming = new WeakMap<readonly string[], readonly string[]>();
 
-function readAssignmentName({ name, message }: Built<object>): string | undefined {
+/** The load assignment that a cluster asks for; undefined where it takes its endpoints from elsewhere. */
+export function readAssignmentName({ name, message }: Built<object>): string | undefined {
   const { type, eds_cluster_config: config } = message as {
     readonly type?: string;
     readonly eds_cluster_config?: { readonly service_name?: string };

@@ -91,6 +91,19 @@ for (const variant of variants) {
     await envoy.quiet();
   });
 
+  test(`E-10 a route that leads nowhere leaves all else as it was (${variant})`, async () => {
+    const { mesh, envoy, answers } = await begin(variant);
+    const clusters = answers.find((answer) => shortOf(answer) === "cds")?.names ?? [];
+    mesh.source.apply(virtualServiceOf(7).replace("{host: web,", "{host: nowhere.test,"));
+    const response = await envoy.nextAck();
+    expect([shortOf(response), response.names]).toEqual(["rds", ["80"]]);
+    const named = JSON.stringify(response.resources).matchAll(/"cluster":"(outbound[^"]+)"/g);
+    const names = [...named].map(([, name = ""]) => name);
+    expect(names.filter((name) => !clusters.includes(name))).toEqual(["outbound|80|v1|nowhere.test"]);
+    expect(names.length).toBeGreaterThan(1);
+    await envoy.quiet();
+  });
+
   test(`what changes nothing for the proxy is not sent (${variant})`, async () => {
     const { mesh, envoy } = await begin(variant);
     mesh.source.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other, namespace: shop}\ndata: {a: b}\n");

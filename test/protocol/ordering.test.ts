@@ -1,5 +1,6 @@
 /** Section E of the checklist, as far as it is the stream's: order, warming, scoping; in both variants. */
 import { expect } from "vitest";
+import type { XdsLimits } from "../../src/xds/limits.ts";
 import type { Received, Variant, XdsStream } from "../support/xds-client.ts";
 import { cases, startRig } from "../support/xds-client-cases.ts";
 import { nodeOf, type TableType, typeUrls, type XdsRig } from "../support/xds-client-rig.ts";
@@ -26,6 +27,14 @@ class Mesh {
     const head = { node: nodeOf(), type_url: typeUrls[type] };
     if (this.#variant === "sotw") this.stream.send({ ...head, resource_names: names });
     else this.stream.send({ ...head, resource_names_subscribe: names.filter((name) => !before?.includes(name)) });
+  }
+
+  /** Asks as a client does in the midst of a stream: with the last answer. */
+  askOnTop(type: TableType, names: readonly string[]): void {
+    const last = this.stream.received.findLast(({ typeUrl }) => typeUrl === typeUrls[type]);
+    if (this.#variant === "delta" || last === undefined) return this.ask(type, names);
+    this.#names.set(type, names);
+    this.ack(last);
   }
 
   ack({ typeUrl, nonce, version }: Received): void {
@@ -69,13 +78,21 @@ class Mesh {
   }
 }
 
-async function begin(variant: Variant): Promise<Mesh> {
-  const rig = await startRig();
+async function begin(variant: Variant, limits: Partial<XdsLimits> = {}): Promise<Mesh> {
+  const rig = await startRig({ limits });
   rig.set("cds", "x", 1).set("cds", "y", 1).set("eds", "x", 1).set("eds", "y", 1);
   rig.set("lds", "l", 1).set("rds", "r", 1).commit();
   const mesh = new Mesh(rig, variant);
   await mesh.begin();
   return mesh;
+}
+
+/** Routes to a cluster in everything that the client was sent. */
+function countRoutesTo({ stream }: Mesh, cluster: string): number {
+  const resources = stream.received.flatMap((response) => response.resources);
+  return resources.filter(({ typeUrl, message }) => {
+    return typeUrl === typeUrls.rds && JSON.stringify(message).includes(`"cluster":"${cluster}"`);
+  }).length;
 }
 
 const shortOf = ({ typeUrl }: Received): string => types.find((type) => typeUrls[type] === typeUrl) ?? typeUrl;
@@ -145,6 +162,32 @@ cases.add(
   },
 );
 
+cases.add("E-4", "a route to a new cluster waits until its endpoints were taken", variants, async (variant) => {
+  const mesh = await begin(variant);
+  mesh.rig.set("cds", "z", 1).set("eds", "z", 1).setRoute("r", "z").commit();
+  const clusters = await mesh.stream.next();
+  expect(shortOf(clusters)).toBe("cds");
+  // Neither before the client took the cluster nor before it asked for the endpoints and took them.
+  expect(mesh.stream.untaken).toBe(0);
+  mesh.ack(clusters);
+  mesh.ask("eds", ["x", "y", "z"]);
+  const endpoints = await mesh.stream.next();
+  expect(shortOf(endpoints)).toBe("eds");
+  expect(mesh.stream.untaken).toBe(0);
+  mesh.ack(endpoints);
+  expect(shortOf(await mesh.nextAck())).toBe("rds");
+  await mesh.quiet();
+});
+
+cases.add("E-4", "a client that never asks for the endpoints gets the route in the end", variants, async (variant) => {
+  const mesh = await begin(variant, { warmingMs: 50 });
+  mesh.rig.set("cds", "z", 1).set("eds", "z", 1).setRoute("r", "z").commit();
+  expect(shortOf(await mesh.nextAck())).toBe("cds");
+  expect(shortOf(await mesh.nextAck())).toBe("rds");
+  mesh.rig.setRoute("r", "x").commit();
+  expect(shortOf(await mesh.nextAck())).toBe("rds");
+});
+
 cases.add("E-5", "endpoints of an updated cluster come again though unchanged", variants, async (variant) => {
   const mesh = await begin(variant);
   mesh.rig.set("cds", "x", 2).commit();
@@ -181,6 +224,36 @@ cases.add(
 cases.add("E-7", "what one stream has another one gets too", variants, async (variant) => {
   const mesh = await begin(variant);
   await new Mesh(mesh.rig, variant).begin();
+});
+
+cases.add("E-8", "a route to a refused cluster waits, others do not", variants, async (variant) => {
+  const mesh = await begin(variant);
+  mesh.rig.set("cds", "bad", 1).set("eds", "bad", 1).setRoute("r", "bad").set("rds", "s", 1).commit();
+  const clusters = await mesh.stream.next();
+  const refusal = { type_url: typeUrls.cds, response_nonce: clusters.nonce };
+  mesh.stream.send({ ...refusal, error_detail: { code: 13, message: "Error adding/updating cluster(s) bad: no" } });
+  mesh.rig.set("lds", "l", 2).commit();
+  expect(shortOf(await mesh.nextAck())).toBe("lds");
+  mesh.askOnTop("rds", ["r", "s"]);
+  const routes = await mesh.nextAck();
+  expect([shortOf(routes), routes.names]).toEqual(["rds", ["s"]]);
+  expect(countRoutesTo(mesh, "bad")).toBe(0);
+  // Another form, which the client takes: now the route may come.
+  mesh.rig.set("cds", "bad", 2).commit();
+  while (shortOf(await mesh.nextAck()) !== "cds");
+  mesh.ask("eds", ["x", "y", "bad"]);
+  expect(shortOf(await mesh.nextAck())).toBe("eds");
+  expect(shortOf(await mesh.nextAck())).toBe("rds");
+  expect(countRoutesTo(mesh, "bad")).toBe(1);
+});
+
+cases.add("E-11", "whatever a client may wait for is answered, known or not", variants, async (variant) => {
+  const mesh = await begin(variant);
+  mesh.ask("eds", ["x", "y", "unknown"]);
+  const endpoints = await mesh.nextAck();
+  expect(shortOf(endpoints)).toBe("eds");
+  mesh.ask("rds", ["r", "unknown"]);
+  expect(shortOf(await mesh.nextAck())).toBe("rds");
 });
 
 cases.add("E-12", "a change of endpoints sends endpoints alone", variants, async (variant) => {

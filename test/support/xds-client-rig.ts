@@ -89,6 +89,14 @@ export class XdsRig {
     return this;
   }
 
+  /** Puts a route configuration into the table whose only route leads to a cluster. */
+  setRoute(name: string, cluster: string): this {
+    const route = { match: { prefix: "/" }, route: { cluster } };
+    const message = { name, virtual_hosts: [{ name: "all", domains: ["*"], routes: [route] }] };
+    this.#table("rds", "default").set(name, { name, message, sources: [] });
+    return this;
+  }
+
   /** Publishes what was set. */
   commit(): void {
     this.server.apply(this.#change({ kinds: new Set(["DestinationRule", "Sidecar"]) }));
