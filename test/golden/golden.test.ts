@@ -4,6 +4,10 @@ import { encode, findUnknownKeys, toJson } from "@meltemi/protos";
 import { describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { formatMessage } from "../../src/lib/message.ts";
+import { explainDifference } from "../simulate/expectation.ts";
+import { readGoldenCalls } from "../simulate/golden-calls.ts";
+import { decodeResources } from "../simulate/resources.ts";
+import { simulate } from "../simulate/simulate.ts";
 import type { Features } from "../../src/model/features.ts";
 import {
   applyDocuments,
@@ -57,6 +61,19 @@ describe.each(cases)("golden %s", (name) => {
         await expect(stringify(sorted, yamlOptions)).toMatchFileSnapshot(join(folder, name, file));
       });
     }
+  }
+
+  const calls = readGoldenCalls(
+    head["simulate"],
+    proxies.map((proxy) => proxy.name),
+  );
+  for (const { title, proxy: caller, call, expect: expectation } of calls) {
+    it(`takes ${title} at ${caller} as expected`, () => {
+      const proxy = proxies.find((one) => one.name === caller) as ProxyDescription;
+      const resources = decodeResources(translateFor(builder.current, describeProxy(proxy)));
+      const difference = explainDifference(expectation, simulate(resources, call));
+      if (difference !== undefined) expect.fail(difference);
+    });
   }
 
   it("has no file that nothing writes", () => {
