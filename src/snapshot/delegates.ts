@@ -24,6 +24,13 @@ export function mergeDelegate(root: HttpRoute, delegated: readonly HttpRoute[]):
   });
 }
 
+/** Positions of the delegate's routes that conflict with the root route and are left out. */
+export function listConflicts(root: HttpRoute, delegated: readonly HttpRoute[]): readonly number[] {
+  return delegated.flatMap((route, index) =>
+    mergeMatches(root.match ?? [], route.match ?? []) === undefined ? [index] : [],
+  );
+}
+
 /** All matches that hold for both; undefined where one of the delegate's is within none of the root's. */
 function mergeMatches(root: readonly HttpMatch[], delegated: readonly HttpMatch[]): readonly HttpMatch[] | undefined {
   if (root.length === 0) return delegated;
@@ -41,7 +48,7 @@ function mergeMatch(root: HttpMatch, inner: HttpMatch): HttpMatch {
   const name = joinNames(root.name, inner.name);
   return {
     ...root,
-    ...inner,
+    ...withoutZeros(inner),
     ...(name !== "" && { name }),
     ...mergeMap("headers", root, inner),
     ...mergeMap("withoutHeaders", root, inner),
@@ -49,6 +56,18 @@ function mergeMatch(root: HttpMatch, inner: HttpMatch): HttpMatch {
     ...((root.sourceLabels ?? inner.sourceLabels) && {
       sourceLabels: { ...root.sourceLabels, ...inner.sourceLabels },
     }),
+  };
+}
+
+/** What says nothing, though it is written down, leaves the root's value in place. */
+function withoutZeros(match: HttpMatch): HttpMatch {
+  const { port = 0, gateways = [], sourceNamespace = "", statPrefix = "", ...rest } = match;
+  return {
+    ...rest,
+    ...(port !== 0 && { port }),
+    ...(gateways.length > 0 && { gateways }),
+    ...(sourceNamespace !== "" && { sourceNamespace }),
+    ...(statPrefix !== "" && { statPrefix }),
   };
 }
 
@@ -68,7 +87,7 @@ function isConflict(root: HttpMatch, inner: HttpMatch): boolean {
     isMapConflict(root.withoutHeaders, inner.withoutHeaders) ||
     isMapConflict(root.queryParams, inner.queryParams) ||
     (root.ignoreUriCase ?? false) !== (inner.ignoreUriCase ?? false) ||
-    (root.port !== undefined && inner.port !== undefined && root.port !== inner.port) ||
+    ((root.port ?? 0) > 0 && (inner.port ?? 0) > 0 && root.port !== inner.port) ||
     isSourceConflict(root, inner)
   );
 }

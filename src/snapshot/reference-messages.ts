@@ -1,10 +1,12 @@
 import { refOf } from "../api/object.ts";
 import type { Destination, VirtualService } from "../api/virtual-service/schema.ts";
-import { isWildcardHost } from "../lib/hostname.ts";
+import { hostIsWithin, isWildcardHost } from "../lib/hostname.ts";
 import type { Message } from "../lib/message.ts";
 import { isVisibleFrom } from "../model/export-to.ts";
+import { listConflicts } from "./delegates.ts";
 import { nameKey } from "./object-store.ts";
-import { isDelegate, listDelegateKeys } from "./resolve-virtual-services.ts";
+import { isDelegate, isVisibleDelegate, listDelegateKeys } from "./resolve-virtual-services.ts";
+import { resolveRouteHosts } from "./route-hosts.ts";
 import type { ResolvedVirtualService, Snapshot } from "./snapshot.ts";
 
 /** What a snapshot says about references that lead nowhere and about rules that shadow each other. Pure. */
@@ -44,10 +46,36 @@ function listDelegateMessages(object: VirtualService, snapshot: Snapshot): reado
     if (delegate === undefined) {
       return [warning(object, "unknown-delegate", path, `there is no VirtualService ${key}; the route is left out`)];
     }
-    if (isDelegate(delegate)) return [];
-    return [
-      warning(object, "delegate-with-hosts", path, `VirtualService ${key} has hosts, so that it cannot be a delegate`),
-    ];
+    if (!isDelegate(delegate)) {
+      const text = `VirtualService ${key} has hosts, so that it cannot be a delegate`;
+      return [warning(object, "delegate-with-hosts", path, text)];
+    }
+    const { mesh } = snapshot;
+    if (!isVisibleDelegate(delegate, object.meta.namespace, mesh.defaultVirtualServiceExportTo)) {
+      const text = `VirtualService ${key} is not exported to namespace ${object.meta.namespace}; the route is left out`;
+      return [warning(object, "hidden-delegate", path, text)];
+    }
+    return listConflictMessages({ object, delegate, key, path }, snapshot);
+  });
+}
+
+interface Delegation {
+  readonly object: VirtualService;
+  readonly delegate: VirtualService;
+  readonly key: string;
+  /** Where the object names the delegate. */
+  readonly path: string;
+}
+
+/** Routes of a delegate that have a match outside of the root's: they are left out, all others stay. */
+function listConflictMessages({ object, delegate, key, path }: Delegation, snapshot: Snapshot): readonly Message[] {
+  const roots = resolveRouteHosts(object.spec, object.meta.namespace, snapshot.domain).http ?? [];
+  const root = roots.find((_, index) => `spec.http[${index}].delegate` === path);
+  const own = resolveRouteHosts(delegate.spec, delegate.meta.namespace, snapshot.domain).http ?? [];
+  if (root === undefined) return [];
+  return listConflicts(root, own).map((index) => {
+    const text = `spec.http[${index}] of VirtualService ${key} has a match that is not within those of this route; it is left out`;
+    return warning(object, "delegate-conflict", path, text);
   });
 }
 
@@ -93,6 +121,7 @@ function listDestinationMessages(rule: ResolvedVirtualService, snapshot: Snapsho
 function listTargets({ spec }: ResolvedVirtualService): readonly Target[] {
   const http = (spec.http ?? []).flatMap((route, index): readonly Target[] => [
     ...(route.route ?? []).map(({ destination }, i) => ({ destination, path: `spec.http[${index}].route[${i}]` })),
+    ...(route.mirror === undefined ? [] : [{ destination: route.mirror, path: `spec.http[${index}].mirror` }]),
     ...(route.mirrors ?? []).map(({ destination }, i) => ({ destination, path: `spec.http[${index}].mirrors[${i}]` })),
   ]);
   const tls = (spec.tls ?? []).flatMap((route, index) =>
@@ -105,7 +134,9 @@ function listTargets({ spec }: ResolvedVirtualService): readonly Target[] {
 }
 
 function hasSubset(snapshot: Snapshot, host: string, subset: string): boolean {
-  return subsetsByHost(snapshot).get(host)?.has(subset) ?? false;
+  const index = subsetsByHost(snapshot);
+  if (index.get(host)?.has(subset) === true) return true;
+  return [...index].some(([rule, names]) => names.has(subset) && isWildcardHost(rule) && hostIsWithin(host, rule));
 }
 
 const subsetIndexes = new WeakMap<object, ReadonlyMap<string, ReadonlySet<string>>>();

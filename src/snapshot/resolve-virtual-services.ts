@@ -7,6 +7,9 @@ import { nameKey } from "./object-store.ts";
 import { resolveGatewayName, resolveRouteHosts } from "./route-hosts.ts";
 import type { ResolvedVirtualService } from "./snapshot.ts";
 
+/** Istio: pkg/config/constants InternalRouteSemantics. */
+export const routeSemanticsAnnotation = "internal.istio.io/route-semantics";
+
 export interface VirtualServiceContext {
   readonly domain: string;
   /** MeshConfig.defaultVirtualServiceExportTo */
@@ -66,10 +69,12 @@ function resolveVirtualService(
   const { namespace } = object.meta;
   const own = resolveRouteHosts(object.spec, namespace, context.domain);
   const sources = [refOf(object)];
+  // What stands for an Ingress or a route of the Gateway API knows no delegates.
+  const isConverted = object.meta.annotations[routeSemanticsAnnotation] !== undefined;
   const http = own.http?.flatMap((route) => {
-    if (route.delegate === undefined) return [route];
+    if (route.delegate === undefined || isConverted) return [route];
     const delegate = delegates.get(delegateKey(route.delegate, namespace));
-    if (delegate === undefined || !isUsable(delegate, namespace, context)) return [];
+    if (delegate === undefined || !isVisibleDelegate(delegate, namespace, context.defaultExportTo)) return [];
     sources.push(refOf(delegate));
     return mergeDelegate(route, resolveRouteHosts(delegate.spec, delegate.meta.namespace, context.domain).http ?? []);
   });
@@ -97,7 +102,12 @@ function delegateKey(delegate: { readonly name?: string; readonly namespace?: st
   return nameKey(delegate.namespace || namespace, delegate.name ?? "");
 }
 
-function isUsable(delegate: VirtualService, namespace: string, context: VirtualServiceContext): boolean {
-  const exportTo = parseExportTo(delegate.spec.exportTo ?? [], context.defaultExportTo);
+/** True where virtual services of the namespace may use the delegate. */
+export function isVisibleDelegate(
+  delegate: VirtualService,
+  namespace: string,
+  defaultExportTo: readonly string[],
+): boolean {
+  const exportTo = parseExportTo(delegate.spec.exportTo ?? [], defaultExportTo);
   return isVisibleFrom(exportTo, delegate.meta.namespace, namespace);
 }

@@ -43,6 +43,7 @@ export function resolveRouteHosts(spec: VirtualServiceSpec, namespace: string, d
  */
 export function resolveGatewayName(name: string, namespace: string): string {
   if (name === "mesh") return name;
+  if (name.startsWith("./")) return nameKey(namespace, name.slice(2));
   if (name.includes("/")) return name;
   const [first = "", second] = name.split(".");
   return second === undefined ? nameKey(namespace, name) : nameKey(second, first);

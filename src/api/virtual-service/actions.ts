@@ -51,6 +51,7 @@ export const headersSchema = record(
 export const redirectSchema = record(
   {
     uri: optional(text("Replaces the path, whatever part of it was matched.")),
+    prefixRewrite: optional(text("Replaces only the matched prefix of the path; every uri match must be a prefix.")),
     authority: optional(text("Replaces the authority (host).")),
     port: optional(uint32("Replaces the port.")),
     derivePort: optional(

@@ -7,5 +7,6 @@ const claimPrefix = "@request.auth.claims";
 export function isClaimName(name: string): boolean {
   if (!name.toLowerCase().startsWith(claimPrefix)) return false;
   const rest = name.slice(claimPrefix.length);
-  return rest.startsWith(".") || (rest.startsWith("[") && rest.endsWith("]"));
+  if (rest.startsWith(".")) return rest.length > 1;
+  return rest.startsWith("[") && rest.endsWith("]") && rest.length > 2;
 }

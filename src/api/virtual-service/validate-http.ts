@@ -13,7 +13,7 @@ import { checkWireDuration } from "../wire-duration.ts";
 import { isClaimName } from "./claim-name.ts";
 import { checkHeaderChanges, checkMatchedHeader, checkOneAuthority } from "./header-rules.ts";
 import { checkDestination, checkGateways, checkStringMatch, checkWeights } from "./route-parts.ts";
-import type { DirectResponse, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute } from "./schema.ts";
+import type { DirectResponse, HttpMatch, HttpRewrite, HttpRoute } from "./schema.ts";
 import { checkCorsPolicy, checkFault, checkRetries } from "./validate-policies.ts";
 
 export interface HttpRouteContext {
@@ -39,7 +39,7 @@ export function validateHttpRoute(route: HttpRoute, context: HttpRouteContext): 
   checkOneAuthority(route.rewrite, route.headers, { path, findings });
   checkMirrors(route, path, findings);
   checkWireDuration(route.timeout, [...path, "timeout"], findings);
-  if (route.redirect !== undefined) checkRedirect(route.redirect, [...path, "redirect"], findings);
+  if (route.redirect !== undefined) checkRedirect(route, [...path, "redirect"], findings);
   if (route.rewrite !== undefined) checkRewrite(route.rewrite, [...path, "rewrite"], findings);
   if (route.directResponse !== undefined)
     checkDirectResponse(route.directResponse, [...path, "directResponse"], findings);
@@ -158,11 +158,23 @@ function checkMirrors(route: HttpRoute, path: Path, findings: Findings): void {
 /** Codes that Envoy can answer with. */
 const redirectCodes: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
-function checkRedirect(redirect: HttpRedirect, path: Path, findings: Findings): void {
-  const { uri, authority, scheme, port, derivePort, redirectCode = 0 } = redirect;
+function checkRedirect({ redirect = {}, match = [] }: HttpRoute, path: Path, findings: Findings): void {
+  const { authority, scheme, port, derivePort, redirectCode = 0 } = redirect;
+  const [uri = "", prefixRewrite = ""] = [redirect.uri, redirect.prefixRewrite];
   const isEmpty =
-    [uri, authority, scheme].every((part) => (part ?? "") === "") && port === undefined && derivePort === undefined;
-  if (isEmpty) findings.error(path, "one of uri, authority, scheme, port, derivePort is required", "required");
+    [uri, prefixRewrite, authority, scheme].every((part) => (part ?? "") === "") &&
+    port === undefined &&
+    derivePort === undefined;
+  if (isEmpty) {
+    findings.error(path, "one of uri, prefixRewrite, authority, scheme, port, derivePort is required", "required");
+  }
+  if (uri !== "" && prefixRewrite !== "") {
+    findings.error(path, "only one of uri, prefixRewrite may be set", "one-of");
+  }
+  // There is no prefix to replace in other matches.
+  if (prefixRewrite !== "" && match.some((each) => each.uri !== undefined && each.uri.prefix === undefined)) {
+    findings.error([...path, "prefixRewrite"], "needs a prefix in every uri match of the route", "prefix");
+  }
   if (port !== undefined && derivePort !== undefined)
     findings.error(path, "only one of port, derivePort may be set", "one-of");
   if (port !== undefined && port !== 0) checkPort(port, [...path, "port"], findings);

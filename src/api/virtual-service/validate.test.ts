@@ -141,7 +141,15 @@ const routes: readonly (readonly [HttpRoute, readonly string[]])[] = [
   [{}, ["error : one of route, redirect, directResponse, delegate is required"]],
   [{ route, redirect: { uri: "/" } }, ["error : only one of route, redirect may be set"]],
   [{ redirect: { uri: "/" }, rewrite: { uri: "/" } }, ["error rewrite: cannot stand together with redirect"]],
-  [{ redirect: {} }, ["error redirect: one of uri, authority, scheme, port, derivePort is required"]],
+  [{ redirect: {} }, ["error redirect: one of uri, prefixRewrite, authority, scheme, port, derivePort is required"]],
+  [{ redirect: { prefixRewrite: "/b" }, match: [{ uri: { prefix: "/a" } }, { method: { exact: "GET" } }] }, []],
+  [
+    { redirect: { uri: "/", prefixRewrite: "/b" }, match: [{ uri: { exact: "/a" } }] },
+    [
+      "error redirect: only one of uri, prefixRewrite may be set",
+      "error redirect.prefixRewrite: needs a prefix in every uri match of the route",
+    ],
+  ],
   [
     { redirect: { uri: "/", redirectCode: 304, scheme: "ftp" } },
     [

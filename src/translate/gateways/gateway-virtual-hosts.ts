@@ -64,8 +64,9 @@ function collectHosts(view: ScopeView, servers: readonly MergedServer[]): Readon
       if (hosts.length === 0) continue;
       // Built once for each Gateway, even where ports of several servers lead here: the hosts then stay one.
       const routes = routesOf.get(virtualService) ?? buildRoutes(view, virtualService, server);
-      routesOf.set(virtualService, routes);
+      // Where no rule is for this port, one may be for the port of the next server.
       if (routes.length === 0) continue;
+      routesOf.set(virtualService, routes);
       const origins = originsOf(virtualService);
       for (const host of hosts) addRoutes(draftOf(drafts, host, server), routes, origins);
     }

@@ -8,11 +8,10 @@ import { buildPercentage, buildWholePercentage } from "./percentage.ts";
 
 export const faultFilter = "envoy.filters.http.fault";
 
-/** The filter's configuration for a route; undefined where nothing that Envoy can do is asked for. */
-export function buildFault(fault: HttpFault): HTTPFault | undefined {
+/** The filter's configuration for a route; empty where nothing that Envoy can do is asked for, as Istio sends it. */
+export function buildFault(fault: HttpFault): HTTPFault {
   const delay = buildDelay(fault.delay);
   const abort = buildAbort(fault.abort);
-  if (delay === undefined && abort === undefined) return undefined;
   return { ...(delay === undefined ? {} : { delay }), ...(abort === undefined ? {} : { abort }) };
 }
 

@@ -14,6 +14,7 @@ describe("listShortForms", () => {
     ["foo.local.campus.net", "local.campus.net", ["foo.local.campus.net.", "foo"]],
     ["foo.local.campus.net", "remote.campus.net", ["foo.local.campus.net.", "foo.local", "foo.local.campus"]],
     ["foo.example.com", "remote.campus.net", ["foo.example.com."]],
+    ["192.0.2.7", "ns.svc.cluster.local", []],
   ])("shortens %s for %s", (hostname, dnsDomain, expected) => {
     expect(listShortForms(hostname, dnsDomain)).toEqual(expected);
   });
@@ -28,6 +29,13 @@ describe("listServiceDomains", () => {
 
   it("adds the address of the service", () => {
     expect(domainsOf({ clusterIP: "10.96.0.9" }).at(-1)).toBe("10.96.0.9");
+  });
+
+  it("adds no address of a family that the proxy lacks", () => {
+    const snapshot = applyObjects(createTestMesh(), kubeService("a", { clusterIP: "10.96.0.9" }));
+    const [service] = snapshot.services.all;
+    const scope = { ...testKey, ipFamilies: { v4: false, v6: true } };
+    expect(service && listServiceDomains(scope, service).domains).not.toContain("10.96.0.9");
   });
 
   it("adds names of pods for a headless service, and no address", () => {

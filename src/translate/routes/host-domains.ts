@@ -44,7 +44,11 @@ export function listServiceDomains(scope: DomainScope, service: Service, port?: 
     if (service.resolution === "passthrough" && service.registry === "Kubernetes") {
       domains.push(...domains.map((name) => `*.${name}`));
     }
-    for (const address of listClientAddresses(scope, service)) domains.push(...withPort(address, port));
+    for (const address of listClientAddresses(scope, service)) {
+      // Of a Kubernetes service no address counts that the proxy cannot reach; listeners make do with it.
+      if (service.registry === "Kubernetes" && !isReachable(scope, address)) continue;
+      domains.push(...withPort(address, port));
+    }
     return describeDomains(domains, shortForms);
   });
 }
@@ -110,6 +114,10 @@ export function listClientAddresses(scope: DomainScope, service: Service): reado
   if (own.length === 0) return auto !== undefined && scope.dnsCapture ? [auto] : [];
   const usable = own.filter((address) => hasFamily(scope, isIpv6(address), own[0] ?? ""));
   return usable.length > 0 ? usable : own.slice(0, 1);
+}
+
+function isReachable({ ipFamilies: { v4, v6 } }: DomainScope, address: string): boolean {
+  return isIpv6(address) ? v6 : v4;
 }
 
 function hasFamily({ ipFamilies: { v4, v6 } }: DomainScope, isV6: boolean, first: string): boolean {

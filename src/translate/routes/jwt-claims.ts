@@ -15,8 +15,9 @@ const payloadKey = "payload";
 export function parseClaimHeader(name: string): readonly string[] | undefined {
   if (!name.toLowerCase().startsWith(headerPrefix)) return undefined;
   const rest = name.slice(headerPrefix.length);
-  if (rest.startsWith(".")) return rest.slice(1).split(".");
-  if (rest.startsWith("[") && rest.endsWith("]")) return rest.slice(1, -1).split("][");
+  // A separator alone names no claim: then it is a header like any other.
+  if (rest.startsWith(".") && rest.length > 1) return rest.slice(1).split(".");
+  if (rest.startsWith("[") && rest.endsWith("]") && rest.length > 2) return rest.slice(1, -1).split("][");
   return undefined;
 }
 

@@ -5,7 +5,6 @@ import type {
   RedirectAction_RedirectResponseCode,
 } from "@meltemi/protos/envoy/config/route/v3";
 import type { DirectResponse, HttpRedirect } from "../../api/virtual-service/schema.ts";
-import type { RouteSemantics } from "./route-semantics.ts";
 
 // 301 is what Envoy does where nothing is said.
 const responseCodes: ReadonlyMap<number, RedirectAction_RedirectResponseCode> = new Map([
@@ -15,14 +14,10 @@ const responseCodes: ReadonlyMap<number, RedirectAction_RedirectResponseCode> = 
   [308, "PERMANENT_REDIRECT"],
 ]);
 
-/** Marks a redirect of the Gateway API that replaces only the matched prefix. */
-const prefixMark = "%PREFIX()%";
-
 export interface RedirectContext {
   /** Port that requests come in at. */
   readonly port: number;
   readonly isTls: boolean;
-  readonly semantics: RouteSemantics;
 }
 
 export function buildRedirect(redirect: HttpRedirect, context: RedirectContext): RedirectAction {
@@ -30,7 +25,7 @@ export function buildRedirect(redirect: HttpRedirect, context: RedirectContext):
   const code = responseCodes.get(redirect.redirectCode ?? 0);
   return {
     ...(redirect.authority ? { host_redirect: redirect.authority } : {}),
-    ...buildPath(redirect.uri ?? "", context.semantics),
+    ...(redirect.prefixRewrite ? { prefix_rewrite: redirect.prefixRewrite } : { path_redirect: redirect.uri ?? "" }),
     ...(redirect.scheme ? { scheme_redirect: redirect.scheme } : {}),
     ...(port === 0 ? {} : { port_redirect: port }),
     ...(code === undefined ? {} : { response_code: code }),
@@ -42,11 +37,6 @@ export function buildDirectResponse(response: DirectResponse): DirectResponseAct
   if (text !== undefined) return { status: response.status, body: { inline_string: text } };
   if (bytes !== undefined) return { status: response.status, body: { inline_bytes: Buffer.from(bytes, "base64") } };
   return { status: response.status };
-}
-
-function buildPath(uri: string, semantics: RouteSemantics): RedirectAction {
-  if (semantics === "gateway" && uri.startsWith(prefixMark)) return { prefix_rewrite: uri.slice(prefixMark.length) };
-  return { path_redirect: uri };
 }
 
 /** The port to redirect to, 0 for that of the scheme: Envoy then leaves it out of the Location header. */

@@ -58,7 +58,8 @@ export function buildForwardingAction(
     ...(retryPolicy === undefined ? {} : { retry_policy: retryPolicy }),
     ...buildPathRewrite(rule, context),
     ...(host ? { host_rewrite_literal: host } : {}),
-    ...(host && facts.appendsForwardedHost ? { append_x_forwarded_host: true } : {}),
+    // Only for rewrites, and for those of the path too; Envoy looks at it where it changes the host.
+    ...(rule.rewrite !== undefined && facts.appendsForwardedHost ? { append_x_forwarded_host: true } : {}),
     ...(mirrors.length === 0 ? {} : { request_mirror_policies: mirrors }),
     ...(hashPolicies.length === 0 ? {} : { hash_policy: hashPolicies }),
     // The Gateway API wants 500 for backends that do not exist.

@@ -30,11 +30,11 @@ describe("buildFault", () => {
 
   it.each(cases)("builds %j", (fault, expected) => {
     const built = buildFault(fault);
-    expect(built && toJson("envoy.extensions.filters.http.fault.v3.HTTPFault", built)).toEqual(expected);
+    expect(toJson("envoy.extensions.filters.http.fault.v3.HTTPFault", built)).toEqual(expected);
   });
 
-  it("is nothing where Envoy cannot do what is asked for", () => {
-    expect(buildFault({ delay: { exponentialDelay: "1s" }, abort: { http2Error: "x" } })).toBeUndefined();
+  it("is empty where Envoy cannot do what is asked for", () => {
+    expect(buildFault({ delay: { exponentialDelay: "1s" }, abort: { http2Error: "x" } })).toEqual({});
   });
 });
 
@@ -107,22 +107,20 @@ describe("buildRedirect", () => {
   ];
 
   it.each(cases)("builds %j on port %d", (redirect, port, expected) => {
-    const built = buildRedirect(redirect, { port, isTls: false, semantics: "istio" });
+    const built = buildRedirect(redirect, { port, isTls: false });
     expect(toJson("envoy.config.route.v3.RedirectAction", built)).toEqual(expected);
   });
 
   it("leaves out 443 where the gateway ends TLS", () => {
-    const built = buildRedirect({ derivePort: "FROM_REQUEST_PORT" }, { port: 443, isTls: true, semantics: "istio" });
+    const built = buildRedirect({ derivePort: "FROM_REQUEST_PORT" }, { port: 443, isTls: true });
     expect(built).toEqual({ path_redirect: "" });
   });
 
-  it("replaces only the prefix where the Gateway API asks for it", () => {
-    const redirect = { uri: "%PREFIX()%/new" };
-    expect(buildRedirect(redirect, { port: 80, isTls: false, semantics: "gateway" })).toEqual({
+  it("replaces only the prefix where that is asked for", () => {
+    const redirect = { prefixRewrite: "/new", authority: "b.example" };
+    expect(buildRedirect(redirect, { port: 80, isTls: false })).toEqual({
+      host_redirect: "b.example",
       prefix_rewrite: "/new",
-    });
-    expect(buildRedirect(redirect, { port: 80, isTls: false, semantics: "istio" })).toEqual({
-      path_redirect: "%PREFIX()%/new",
     });
   });
 });

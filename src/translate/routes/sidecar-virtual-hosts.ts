@@ -253,10 +253,10 @@ function listDomains(plan: HostPlan, context: PortContext): DomainList {
   return listServiceDomains(context.view.key, plan.service, context.port === 0 ? plan.port : undefined);
 }
 
+/** The ports that HTTP may be spoken on; of several with one number the first counts. */
 function listHttpPorts(service: Service, port: number): readonly ServicePort[] {
-  return service.ports.filter(({ number, protocol }) => {
-    return (port === 0 || number === port) && (isHttp(protocol) || isUnsupported(protocol));
-  });
+  const candidates = port === 0 ? service.ports : service.ports.filter(({ number }) => number === port).slice(0, 1);
+  return candidates.filter(({ protocol }) => isHttp(protocol) || isUnsupported(protocol));
 }
 
 function hasPort(service: Service | undefined, port: number): boolean {

@@ -159,7 +159,7 @@ function buildAction(part: RoutePart, context: RuleContext & { readonly segmentP
   const headers = buildHeaderFields(rule.headers);
   if (rule.redirect !== undefined) {
     const { port } = context.source;
-    return { redirect: buildRedirect(rule.redirect, { port, isTls: context.isTls, semantics }), ...headers };
+    return { redirect: buildRedirect(rule.redirect, { port, isTls: context.isTls }), ...headers };
   }
   if (rule.directResponse !== undefined)
     return { direct_response: buildDirectResponse(rule.directResponse), ...headers };
@@ -169,11 +169,12 @@ function buildAction(part: RoutePart, context: RuleContext & { readonly segmentP
 
 /** Configuration for filters of the route; nothing for filters that the proxy does not have, which it would refuse. */
 function buildFilterConfigs(rule: HttpRoute, facts: RouteFacts): NonNullable<Route["typed_per_filter_config"]> {
-  const fault = rule.fault === undefined ? undefined : buildFault(rule.fault);
-  const hasFault = fault !== undefined && hasExtension(facts.capabilities, faultFilter);
+  const hasFault = rule.fault !== undefined && hasExtension(facts.capabilities, faultFilter);
   const hasCors = rule.corsPolicy !== undefined && hasExtension(facts.capabilities, corsFilter);
   return {
-    ...(hasFault ? { [faultFilter]: packAny("envoy.extensions.filters.http.fault.v3.HTTPFault", fault) } : {}),
+    ...(hasFault
+      ? { [faultFilter]: packAny("envoy.extensions.filters.http.fault.v3.HTTPFault", buildFault(rule.fault)) }
+      : {}),
     ...(hasCors
       ? { [corsFilter]: packAny("envoy.extensions.filters.http.cors.v3.CorsPolicy", buildCors(rule.corsPolicy)) }
       : {}),

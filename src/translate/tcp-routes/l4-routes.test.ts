@@ -144,16 +144,13 @@ describe("targets", () => {
       },
       subsets: [{ name: "v1", trafficPolicy: { loadBalancer: { simple: "ROUND_ROBIN" } } }, { name: "v2" }],
     });
-    const shared = {
-      idleTimeout: "20s",
-      maxConnectionDuration: "60s",
-      tunnel: { hostname: "proxy.example:443", usesPost: true },
-    };
-    expect(plan(matchTcpRoutes, [rule])[0]?.target).toMatchObject({ ...shared, hashesSourceIp: true });
+    const shared = { idleTimeout: "20s", maxConnectionDuration: "60s" };
+    const tunnel = { hostname: "proxy.example:443", usesPost: true };
+    expect(plan(matchTcpRoutes, [rule])[0]?.target).toMatchObject({ ...shared, tunnel, hashesSourceIp: true });
     const bySubset = (subset: string) =>
       plan(matchTcpRoutes, [rule, rules({ tcp: [{ route: [to(subset)] }] })])[0]?.target;
-    expect(bySubset("v1")).toMatchObject({ ...shared, hashesSourceIp: false });
-    expect(bySubset("v2")).toMatchObject({ ...shared, hashesSourceIp: true });
+    expect(bySubset("v1")).toMatchObject({ ...shared, tunnel: undefined, hashesSourceIp: false });
+    expect(bySubset("v2")).toMatchObject({ ...shared, tunnel: undefined, hashesSourceIp: true });
   });
 
   it("names statistics by the mesh's pattern", () => {

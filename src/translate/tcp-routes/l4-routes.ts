@@ -89,13 +89,14 @@ export function matchTlsRoutes(view: ScopeView, request: L4Request): readonly L4
   return plans.length > 0 ? plans : [planDefault(view, request, listDefaultNames(view, request))];
 }
 
-/** The first TCP rule of a virtual service that applies to a gateway's port; the gateway makes one chain of it. */
+/** The first TCP rule with destinations that applies to a gateway's port; the gateway makes one chain of it. */
 export function findGatewayTcpRoute(
   virtualService: ResolvedVirtualService,
   source: RequestSource,
 ): { readonly rule: TcpRoute; readonly path: string } | undefined {
   const rules = virtualService.spec.tcp ?? [];
-  const index = rules.findIndex(({ match = [] }) => {
+  const index = rules.findIndex(({ match = [], route = [] }) => {
+    if (route.length === 0) return false;
     return match.length === 0 || match.some((candidate) => matchesGatewayL4(candidate, source));
   });
   const rule = rules[index];

@@ -89,7 +89,8 @@ function readPolicy(view: ScopeView, service: Service | undefined, subsetName: s
     idleTimeout: policy?.connectionPool?.tcp?.idleTimeout,
     maxConnectionDuration: policy?.connectionPool?.tcp?.maxConnectionDuration,
     hashesSourceIp: hashesSourceIp(subset?.loadBalancer === undefined ? policy : subset),
-    tunnel: readTunnel(subset?.tunnel === undefined ? policy : subset),
+    // A subset has a tunnel of its own or none.
+    tunnel: readTunnel(subsetName === "" ? policy : subset),
   };
 }
 
