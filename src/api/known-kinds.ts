@@ -52,7 +52,6 @@ export const istioKinds: Readonly<Record<IstioKind, KindInfo>> = {
 export const untranslatedKinds: ReadonlySet<string> = new Set([
   "AuthorizationPolicy",
   "RequestAuthentication",
-  "EnvoyFilter",
   "Telemetry",
   "WasmPlugin",
   "TrafficExtension",

@@ -12,6 +12,7 @@ import type { Generators } from "../translate/generators.ts";
 import { grpcGenerators } from "../translate/grpc/generators.ts";
 import { inboundListeners } from "../translate/listeners/inbound.ts";
 import { outboundListeners } from "../translate/listeners/outbound.ts";
+import { withPatches } from "../translate/patch/with-patches.ts";
 import { routeConfiguration, routeNames } from "../translate/routes/route-configuration.ts";
 import type { ScopeView } from "../translate/scope.ts";
 import { listScopeMessages } from "../translate/scope-messages.ts";
@@ -21,8 +22,8 @@ import { deriveKeys } from "../translate/scopes/derive-keys.ts";
 
 const isRouter = ({ key }: ScopeView): boolean => key.proxyType === "router";
 
-/** The translation as the push side uses it. */
-export const generators: Generators = {
+/** The translation as the push side uses it; what EnvoyFilters patch is patched in the end. */
+export const generators: Generators = withPatches({
   deriveKeys,
   createScopeView,
   createWorkloadView,
@@ -35,9 +36,9 @@ export const generators: Generators = {
   loadAssignment,
   loadAssignmentNames,
   serviceOfLoadAssignment,
-  // Nothing refers to extensions by name yet.
+  // Those that EnvoyFilters add are found before.
   extensionConfig: () => undefined,
   nameTable: buildNameTable,
   messages: listScopeMessages,
   grpc: grpcGenerators,
-};
+});

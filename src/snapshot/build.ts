@@ -181,6 +181,7 @@ class MeshSnapshot implements Snapshot {
   readonly gateways: ConfigView["gateways"];
   readonly sidecars: ConfigView["sidecars"];
   readonly peerAuthentications: ConfigView["peerAuthentications"];
+  readonly envoyFilters: ConfigView["envoyFilters"];
   readonly namespaceLabels: ConfigView["namespaceLabels"];
   readonly selectorLabels: ConfigView["selectorLabels"];
   readonly selectorPairs: ConfigView["selectorPairs"];
@@ -204,6 +205,7 @@ class MeshSnapshot implements Snapshot {
     this.gateways = parts.config.gateways;
     this.sidecars = parts.config.sidecars;
     this.peerAuthentications = parts.config.peerAuthentications;
+    this.envoyFilters = parts.config.envoyFilters;
     this.namespaceLabels = parts.config.namespaceLabels;
     this.selectorLabels = parts.config.selectorLabels;
     this.selectorPairs = parts.config.selectorPairs;

@@ -17,6 +17,7 @@ export type ConfigView = Pick<
   | "gateways"
   | "sidecars"
   | "peerAuthentications"
+  | "envoyFilters"
   | "namespaceLabels"
   | "selectorLabels"
   | "selectorPairs"
@@ -29,6 +30,7 @@ const emptyView: ConfigView = {
   gateways: [],
   sidecars: [],
   peerAuthentications: [],
+  envoyFilters: [],
   namespaceLabels: new Map(),
   selectorLabels: new Set(),
   selectorPairs: { outbound: new Set(), all: new Set(), compared: new Set() },
@@ -82,6 +84,7 @@ export class ConfigTable {
       gateways: byAge("Gateway", before.gateways),
       sidecars: byAge("Sidecar", before.sidecars),
       peerAuthentications: byAge("PeerAuthentication", before.peerAuthentications),
+      envoyFilters: byAge("EnvoyFilter", before.envoyFilters),
       namespaceLabels: kinds.has("Namespace")
         ? keepIfEqual(before.namespaceLabels, listNamespaceLabels(maps))
         : before.namespaceLabels,

@@ -20,12 +20,13 @@ const kindsWithoutProxySelectors: ReadonlySet<string> = new Set<Kind>([
   "ServiceEntry",
   "WorkloadEntry",
   "WorkloadGroup",
+  // Which of its patches are for a proxy is in the keys on its own, so that its labels need not be.
+  "EnvoyFilter",
   // Not translated: as long as nothing depends on them, their labels must not tell scopes apart.
   "AuthorizationPolicy",
   "RequestAuthentication",
   "Telemetry",
   "ProxyConfig",
-  "EnvoyFilter",
   "WasmPlugin",
   "TrafficExtension",
 ]);

@@ -1,4 +1,5 @@
 import type { DestinationRule } from "../api/destination-rule/schema.ts";
+import type { EnvoyFilter } from "../api/envoy-filter/schema.ts";
 import type { Gateway } from "../api/gateway/schema.ts";
 import type { Kind, ObjectOf } from "../api/kinds.ts";
 import type { MeshNetworks } from "../api/mesh-config/networks.ts";
@@ -77,6 +78,7 @@ export interface Snapshot {
   readonly gateways: readonly Gateway[];
   readonly sidecars: readonly Sidecar[];
   readonly peerAuthentications: readonly PeerAuthentication[];
+  readonly envoyFilters: readonly EnvoyFilter[];
   readonly namespaceLabels: ReadonlyMap<string, Labels>;
   /** Label names that any selector of the mesh reads on a proxy; all others never reach a scope key. */
   readonly selectorLabels: ReadonlySet<string>;

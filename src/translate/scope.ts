@@ -22,6 +22,13 @@ export interface Capabilities {
   readonly acceptHttp10: boolean;
 }
 
+/** Patches of one EnvoyFilter that are for a key, by their places in it. */
+export interface PatchSelection {
+  readonly namespace: string;
+  readonly name: string;
+  readonly patches: readonly number[];
+}
+
 /** Key of everything outbound: listeners, routes, clusters, endpoints. */
 export interface ScopeKey {
   /** Canonical text of all the other fields: equal text, equal scope. */
@@ -50,6 +57,8 @@ export interface ScopeKey {
   readonly nodeName: string | undefined;
   /** Routers only: ports on which services select this gateway (the port map of the gateway's service). */
   readonly targets: readonly ServiceTarget[];
+  /** Patches of shared clusters, routes and extensions, in their order; absent where there are none. */
+  readonly patches?: readonly PatchSelection[];
 }
 
 /** Key of outbound listeners: the scope and what tracing and headless listeners need of the workload. */
@@ -61,6 +70,8 @@ export interface ListenerKey {
   readonly meshId: string;
   /** Own addresses that are endpoints of a headless service of the scope: no listener is made for these. */
   readonly ownHeadlessAddresses: readonly string[];
+  /** Patches of these listeners, in their order; absent where there are none. */
+  readonly patches?: readonly PatchSelection[];
 }
 
 /** Key of what is a workload's own: inbound listeners and inbound clusters. */
@@ -72,6 +83,8 @@ export interface WorkloadKey {
   readonly targets: readonly ServiceTarget[];
   /** First address of each IP family; [] where no listener is bound to it (see interceptionMode NONE). */
   readonly addresses: readonly string[];
+  /** Patches of the workload's own listeners, routes and clusters, in their order; absent where there are none. */
+  readonly patches?: readonly PatchSelection[];
 }
 
 /** One outbound listener declaration: from Sidecar.egress, or the one that catches everything. */

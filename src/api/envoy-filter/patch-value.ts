@@ -7,8 +7,8 @@ import { undescribedPackages } from "./undescribed-packages.ts";
 type ApplyTo = NonNullable<ConfigPatch["applyTo"]>;
 type PatchValue = NonNullable<NonNullable<ConfigPatch["patch"]>["value"]>;
 
-/** Istio: pkg/config/xds/xds.go, BuildXDSObjectFromStruct. */
-const messageTypes: Readonly<Record<Exclude<ApplyTo, "INVALID">, string>> = {
+/** Envoy's type of what each patch holds. Istio: pkg/config/xds/xds.go, BuildXDSObjectFromStruct. */
+export const patchValueTypes = {
   LISTENER: "envoy.config.listener.v3.Listener",
   FILTER_CHAIN: "envoy.config.listener.v3.FilterChain",
   NETWORK_FILTER: "envoy.config.listener.v3.Filter",
@@ -20,7 +20,7 @@ const messageTypes: Readonly<Record<Exclude<ApplyTo, "INVALID">, string>> = {
   EXTENSION_CONFIG: "envoy.config.core.v3.TypedExtensionConfig",
   BOOTSTRAP: "envoy.config.bootstrap.v3.Bootstrap",
   LISTENER_FILTER: "envoy.config.listener.v3.ListenerFilter",
-};
+} as const satisfies Readonly<Record<Exclude<ApplyTo, "INVALID">, string>>;
 
 /** Things that need a configuration with a type: their names alone say nothing to Envoy. */
 const namedOnly: ReadonlySet<ApplyTo> = new Set<ApplyTo>([
@@ -39,7 +39,7 @@ export function checkPatchValue(
   { applyTo, path }: { readonly applyTo: Exclude<ApplyTo, "INVALID">; readonly path: Path },
   findings: Findings,
 ): void {
-  const faults = findJsonFaults(messageTypes[applyTo], value).filter((fault) => !isUndescribed(fault));
+  const faults = findJsonFaults(patchValueTypes[applyTo], value).filter((fault) => !isUndescribed(fault));
   for (const fault of faults) {
     const at = [...path, ...fault.path];
     if (fault.kind === "unknown-field") findings.warning(at, fault.reason, "unknown-field");

@@ -1,18 +1,17 @@
 import { createFindings, type Finding, type Findings, type Path } from "../findings.ts";
 import { checkExactlyOne, checkRegex } from "../rules.ts";
 import { checkSelector } from "../workload-selector.ts";
+import { type ApplyTo, listOperations, type Operation } from "./patch-effect.ts";
 import { checkPatchValue } from "./patch-value.ts";
+import { maxVersionLength } from "./proxy-version.ts";
 import type { ConfigPatch, EnvoyFilterSpec, ListenerFilterMatch, PatchMatch } from "./schema.ts";
 
-type ApplyTo = Exclude<NonNullable<ConfigPatch["applyTo"]>, "INVALID">;
 type MatchField = "listener" | "routeConfiguration" | "cluster";
 
 const connectionManagers: readonly string[] = [
   "envoy.filters.network.http_connection_manager",
   "envoy.http_connection_manager",
 ];
-/** Longer expressions are ignored. */
-const maxVersionLength = 1024;
 
 /** The match that each kind of thing needs, where there is one; others take any. */
 const matchFields: Readonly<Partial<Record<ApplyTo, MatchField>>> = {
@@ -91,8 +90,17 @@ function checkConfigPatch({ applyTo, match = {}, patch }: ConfigPatch, path: Pat
     findings.error([...path, "patch", "value"], `is required for ${operation}`, "required");
     return;
   }
+  checkEffect(operation, { applyTo, path }, findings);
   checkMatch(match, { applyTo, path: [...path, "match"] }, findings);
   if (value !== undefined) checkPatchValue(value, { applyTo, path: [...path, "patch", "value"] }, findings);
+}
+
+function checkEffect(operation: Operation, { applyTo, path }: MatchPlace, findings: Findings): void {
+  if (applyTo === "BOOTSTRAP") {
+    findings.warning([...path, "applyTo"], "has no effect: proxies get their bootstrap when they start", "no-effect");
+  } else if (!listOperations(applyTo).includes(operation)) {
+    findings.warning([...path, "patch", "operation"], `${operation} has no effect on ${applyTo}`, "no-effect");
+  }
 }
 
 interface MatchPlace {
@@ -117,7 +125,7 @@ function checkMatch(match: PatchMatch, { applyTo, path }: MatchPlace, findings: 
 
 function checkVersion(expression: string, path: Path, findings: Findings): void {
   if (expression.length > maxVersionLength) {
-    findings.warning(path, `is longer than ${maxVersionLength} characters and is ignored`, "no-effect");
+    findings.warning(path, `is longer than ${maxVersionLength} characters: it matches no proxy`, "no-effect");
   } else checkRegex(expression, path, findings);
 }
 

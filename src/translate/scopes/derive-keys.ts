@@ -15,7 +15,8 @@ import type { Workload } from "../../model/workload.ts";
 import { addPlaceLabels, tlsModeLabel } from "../../model/workload-labels.ts";
 import { filterLabels, listTrafficParts } from "../../snapshot/selector-labels.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
-import type { ListenerKey, ScopeKey, WorkloadKey } from "../scope.ts";
+import { type SelectedPatches, selectPatches } from "../patch/select-patches.ts";
+import type { ListenerKey, PatchSelection, ScopeKey, WorkloadKey } from "../scope.ts";
 import { canonicalText } from "./canonical-text.ts";
 import { deriveServiceTargets } from "./service-targets.ts";
 import { findSidecar } from "./sidecar-selection.ts";
@@ -29,13 +30,15 @@ export interface ProxyKeys {
 /** The keys of a proxy in a snapshot. */
 export function deriveKeys(snapshot: Snapshot, proxy: MeshProxy): ProxyKeys {
   const subject = describeProxy(snapshot, proxy);
-  const scope = withId<ScopeKey>(deriveScopeFields(subject));
+  const patches = selectProxyPatches(subject);
+  const scope = withId<ScopeKey>({ ...deriveScopeFields(subject), ...listPatches(patches.scope) });
   const listener = withId<ListenerKey>({
     scope,
     canonicalService: subject.labels["service.istio.io/canonical-name"] ?? "unknown",
     canonicalRevision: subject.labels["service.istio.io/canonical-revision"] ?? "latest",
     meshId: proxy.meshId === "" ? "unknown" : proxy.meshId,
     ownHeadlessAddresses: listHeadlessAddresses(snapshot, proxy),
+    ...listPatches(patches.listener),
   });
   const workload = withId<WorkloadKey>({
     listener,
@@ -46,8 +49,19 @@ export function deriveKeys(snapshot: Snapshot, proxy: MeshProxy): ProxyKeys {
     },
     targets: subject.targets,
     addresses: needsAddresses(subject) ? firstOfEachFamily(proxy.addresses) : [],
+    ...listPatches(patches.workload),
   });
   return { scope, listener, workload };
+}
+
+function selectProxyPatches({ snapshot, proxy, labels }: Subject): SelectedPatches {
+  const { type, namespace, metadata } = proxy;
+  const { rootNamespace } = snapshot.mesh;
+  return selectPatches(snapshot.envoyFilters, { type, namespace, labels, metadata, rootNamespace });
+}
+
+function listPatches(patches: readonly PatchSelection[]): { readonly patches?: readonly PatchSelection[] } {
+  return patches.length === 0 ? {} : { patches };
 }
 
 /** What the registry and the proxy itself together say of it. */
