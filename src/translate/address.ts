@@ -4,7 +4,8 @@ import { parseUnixPath } from "../lib/host-port.ts";
 import { unspecifiedAddress } from "../model/service.ts";
 import type { ScopeKey } from "./scope.ts";
 
-const unspecifiedAddressV6 = "::";
+/** All addresses of IPv6. */
+export const unspecifiedAddressV6 = "::";
 
 /** What of a scope decides about its own addresses. */
 export type IpKey = Pick<ScopeKey, "ipFamilies">;

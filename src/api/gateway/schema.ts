@@ -62,7 +62,7 @@ export const serverTlsSchema = record(
       ),
     ),
     subjectAltNames: optional(texts("Names, one of which the client's certificate must have.")),
-    insecureSkipVerify: optional(flag("Takes clients without a valid certificate, too. Not used.")),
+    insecureSkipVerify: optional(flag("Takes clients whose certificate no authority vouches for, too.")),
     verifyCertificateSpki: optional(texts("Base64 SHA-256 hashes of public keys that clients may have.")),
     verifyCertificateHash: optional(texts("Hex SHA-256 hashes of certificates that clients may have.")),
     minProtocolVersion: tlsVersion("Lowest TLS version; 1.2 where not given."),

@@ -15,6 +15,7 @@ import {
   texts,
   uint32,
 } from "../schema-fields.ts";
+import { connectionSettingsSchema } from "./connection-settings.ts";
 
 const address = (description: string) => record({ address: optional(text("Address as host:port.")) }, description);
 
@@ -231,6 +232,7 @@ export const proxyConfigSchema = record(
       ),
     ),
     proxyHeaders: optional(proxyHeadersSchema),
+    connectionSettings: optional(connectionSettingsSchema),
     fileFlushInterval: optional(duration("How often access logs are written out.")),
     fileFlushMinSizeKb: optional(uint32("Size in KiB at which access logs are written out.")),
     statsEvictionInterval: optional(duration("How often unused statistics are dropped.")),

@@ -58,7 +58,12 @@ const trafficFields = {
     duration("How long a listener waits for the first bytes to find out the protocol; 0s waits without end."),
   ),
   enableAutoMtls: optional(flag("Uses mutual TLS wherever the endpoint can do it and no rule says otherwise.")),
-  outboundTrafficPolicy: optional(outboundTrafficPolicySchema),
+  outboundTrafficPolicy: optional(
+    record(
+      { ...outboundTrafficPolicySchema.properties, tls: optional(clientTlsSchema) },
+      "What happens to traffic to unknown hosts; tls is for those that the proxy looks up itself.",
+    ),
+  ),
   inboundTrafficPolicy: optional(
     record(
       {

@@ -4,6 +4,7 @@ import { checkClientTls } from "../destination-rule/validate-client-tls.ts";
 import type { Findings, Path } from "../findings.ts";
 import { checkPort, isAddress, isDnsName } from "../rules.ts";
 import { checkWireDuration, isWhole } from "../wire-duration.ts";
+import { checkConnectionSettings } from "./connection-settings.ts";
 import type { ProxyConfig } from "./schema.ts";
 
 /** Reports what is wrong with settings of proxies that have the mesh's defaults below them. */
@@ -23,6 +24,7 @@ export function validateProxyConfig(config: ProxyConfig, path: Path, findings: F
     findings.error([...path, "controlPlaneAuthPolicy"], "must be NONE or MUTUAL_TLS", "enum");
   }
   if ((config.concurrency ?? 0) < 0) findings.error([...path, "concurrency"], "must not be negative", "out-of-range");
+  checkConnectionSettings(config.connectionSettings ?? {}, [...path, "connectionSettings"], findings);
   checkKeyProvider(config.privateKeyProvider, [...path, "privateKeyProvider"], findings);
   if (Object.hasOwn(config.proxyMetadata ?? {}, "ISTIO_META_DNS_AUTO_ALLOCATE")) {
     const at = [...path, "proxyMetadata", "ISTIO_META_DNS_AUTO_ALLOCATE"];

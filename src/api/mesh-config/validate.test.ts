@@ -12,6 +12,10 @@ const configs: readonly (readonly [string, readonly string[]])[] = [
   ["protocolDetectionTimeout: 0s", []],
   ["protocolDetectionTimeout: 10us", ["error protocolDetectionTimeout: must be whole milliseconds"]],
   ["defaultConfig: {configPath: ''}", ["error defaultConfig.configPath: must not be empty"]],
+  [
+    "defaultConfig: {connectionSettings: {profile: EDGE, httpMaxConcurrentStreams: 0, httpIdleTimeout: 5m}}",
+    ["error defaultConfig.connectionSettings.httpMaxConcurrentStreams: must be at least 1"],
+  ],
   ["defaultConfig: {drainDuration: 1500ms}", ["error defaultConfig.drainDuration: must be whole seconds"]],
   [
     "defaultConfig: {discoveryAddress: istiod}",

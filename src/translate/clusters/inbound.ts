@@ -45,7 +45,9 @@ interface InboundInput {
   readonly port: { readonly number: number; readonly name: string; readonly protocol: Protocol };
   /** The service whose rule counts; undefined for a port of a Sidecar that is no service's. */
   readonly service: Service | undefined;
-  /** Services that telemetry counts the port's traffic for; one named after the Sidecar where there is none. */
+  /** What statistics may be named after: the service, or the Sidecar where there is none. */
+  readonly named: NamedService | undefined;
+  /** Services that telemetry counts the port's traffic for; none where the first is outside of the mesh. */
   readonly services: readonly NamedService[];
   readonly pool: ConnectionPool | undefined;
   readonly sources: readonly ObjectRef[];
@@ -56,17 +58,21 @@ export function inboundClusters(view: WorkloadView): readonly Built<Cluster>[] {
   const { snapshot, key } = view.scope;
   if (key.proxyType === "router") return [];
   const ingress = view.scope.sidecar?.spec.ingress ?? [];
-  const inputs = ingress.length > 0 ? ingress.map((listener) => planIngress(view, listener)) : planTargets(view);
+  const declared = ingress.map((listener) => planIngress(view, listener));
+  const ports = new Set(ingress.map(({ port }) => port.number));
+  const mergesServices = ingress.length === 0 || snapshot.features.mergesServicePorts;
+  const served = mergesServices ? planTargets(view, ingress.length > 0) : [];
+  const inputs = [...declared, ...served.filter(({ clusterPort }) => !ports.has(clusterPort))];
   const built = inputs.filter((input) => input !== undefined).map(buildInbound);
   return dropDuplicates([...built, buildInboundPassthrough(snapshot.mesh, key.ipFamilies)]);
 }
 
 /**
  * One cluster for each port of the workload; the first of several services decides, telemetry names them all. None where
- * no traffic is redirected: a listener on the service's own port would be in the application's way.
+ * no traffic is redirected, unless asked for: a listener on the service's own port would be in the application's way.
  */
-function planTargets(view: WorkloadView): readonly InboundInput[] {
-  if (view.scope.key.interceptionMode === "NONE") return [];
+function planTargets(view: WorkloadView, isAsked: boolean): readonly InboundInput[] {
+  if (view.scope.key.interceptionMode === "NONE" && !isAsked) return [];
   const { mode } = view.scope.snapshot.mesh.inboundTrafficPolicy;
   const byPort = Map.groupBy(view.targets, ({ target }) => target.targetPort);
   return [...byPort.entries()].flatMap(([targetPort, targets]) => {
@@ -78,7 +84,8 @@ function planTargets(view: WorkloadView): readonly InboundInput[] {
       destination: mode === "LOCALHOST" ? { address: loopbackOf(view.scope.key), port: targetPort } : undefined,
       port: portOf(first),
       service: first.service,
-      services: listServicesOfPort(targets, first.target.port),
+      named: first.service,
+      services: first.service.meshExternal ? [] : listServicesOfPort(targets, first.target.port),
       pool: view.scope.sidecar?.spec.inboundConnectionPool,
       sources: targets.map(({ service }) => service.object),
     };
@@ -91,14 +98,15 @@ function planIngress(view: WorkloadView, listener: IngressListener): InboundInpu
   const destination = parseDefaultEndpoint(view, listener.defaultEndpoint ?? "", number);
   if (destination === "malformed") return undefined;
   const target = view.targets.find((candidate) => candidate.target.targetPort === number);
-  const named = sidecar === undefined ? [] : nameAfterSidecar(sidecar);
+  const service = target?.service;
   return {
     view,
     clusterPort: number,
     destination,
     port: { number, name, protocol: parseProtocol(protocol) },
-    service: target?.service,
-    services: target === undefined ? named : [target.service],
+    service,
+    named: service ?? (sidecar && nameAfterSidecar(sidecar)),
+    services: service === undefined || service.meshExternal ? [] : [service],
     pool: listener.connectionPool ?? sidecar?.spec.inboundConnectionPool,
     sources: [
       ...(sidecar === undefined ? [] : [refOf(sidecar)]),
@@ -108,17 +116,17 @@ function planIngress(view: WorkloadView, listener: IngressListener): InboundInpu
 }
 
 // By identity, for clusters that are kept compare it.
-const nameAfterSidecar = memoByIdentity(({ meta: { name, namespace } }: Sidecar): readonly NamedService[] => {
-  return [{ hostname: `${name}.${namespace}`, name, namespace, registry: "External" }];
+const nameAfterSidecar = memoByIdentity(({ meta: { name, namespace } }: Sidecar): NamedService => {
+  return { hostname: `${name}.${namespace}`, name, namespace, registry: "External" };
 });
 
 /** Workloads of the same services share the cluster: it comes back as the same object for all of them. */
 function buildInbound(input: InboundInput): Built<Cluster> {
-  const { view, clusterPort, destination, port, service, services, sources } = input;
+  const { view, clusterPort, destination, port, service, named, services, sources } = input;
   const { snapshot, key } = view.scope;
   const rule = service === undefined ? undefined : view.scope.findDestinationRule(service);
   const slot = JSON.stringify([clusterPort, destination, port, key.ipFamilies, sources]);
-  const inputs = [service, rule?.spec, rule?.sources[0]?.name, input.pool, ...services];
+  const inputs = [service, named, rule?.spec, rule?.sources[0]?.name, input.pool, ...services];
   return memo({ owner: snapshot.mesh, slot }, inputs, () => buildInboundCluster(input, rule));
 }
 
@@ -136,7 +144,7 @@ function buildInboundCluster(input: InboundInput, rule: MergedDestinationRule | 
     ...buildConnectionLimits(policy, snapshot.mesh),
     ...packHttpOptions(buildHttpOptions(traffic, undefined)),
     ...buildDestination(name, destination),
-    ...(isLocal ? {} : { upstream_bind_config: buildPassthroughBind(key.ipFamilies, false) }),
+    ...(isLocal ? {} : { upstream_bind_config: buildPassthroughBind(key.ipFamilies, snapshot.features.dualStack) }),
     ...(input.services.length === 0
       ? {}
       : buildClusterMetadata({
@@ -219,9 +227,8 @@ function resolveEndpointHost(view: WorkloadView, host: string): string | undefin
   }
 }
 
-function statNameOf({ view, services, port, clusterPort, ...input }: InboundInput, name: string): string {
+function statNameOf({ view, named, port, clusterPort }: InboundInput, name: string): string {
   const pattern = view.scope.snapshot.mesh.inboundClusterStatName ?? "";
-  const service = input.service ?? services[0];
-  if (pattern === "" || service === undefined) return name;
-  return expandStatName(pattern, { service, port, subset: "", targetPort: clusterPort });
+  if (pattern === "" || named === undefined) return name;
+  return expandStatName(pattern, { service: named, port, subset: "", targetPort: clusterPort });
 }

@@ -1,5 +1,6 @@
 /** Filter chains of gateways as wire objects. Istio: core/gateway.go createGatewayHTTPFilterChainOpts and its siblings. */
-import { bool, duration, packAny } from "@meltemi/protos";
+import { bool } from "@meltemi/protos";
+import type { TransportSocket } from "@meltemi/protos/envoy/config/core/v3";
 import type { Filter, FilterChain } from "@meltemi/protos/envoy/config/listener/v3";
 import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import type { DownstreamTlsContext } from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
@@ -7,12 +8,13 @@ import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
 import { withSources } from "../built.ts";
 import { type ChainPlan, isMatchAll } from "../listeners/chain-plan.ts";
+import { buildHandshakeTimeout } from "../listeners/listener-limits.ts";
 import { buildMatch } from "../listeners/outbound-listener.ts";
 import { type FilterFacts, formatFacts } from "../network-filters/filter-facts.ts";
-import { buildHttpConnectionManager, buildStatPrefix } from "../network-filters/http-connection-manager.ts";
+import { buildHttpConnectionManagerFilter, buildStatPrefix } from "../network-filters/http-connection-manager.ts";
 import { buildMetadataExchangeFilters } from "../network-filters/metadata-exchange.ts";
 import { buildTcpFilters } from "../network-filters/tcp-proxy.ts";
-import { buildDownstreamTlsSocket } from "../security/transport-socket.ts";
+import { buildDownstreamQuicSocket, buildDownstreamTlsSocket } from "../security/transport-socket.ts";
 
 /** A chain as plain data: with the facts all that building it reads. */
 export interface GatewayChainPlan extends ChainPlan {
@@ -22,14 +24,13 @@ export interface GatewayChainPlan extends ChainPlan {
   readonly tls?: DownstreamTlsContext;
   /** Prefix of HTTP statistics; the listener's name where not given. */
   readonly statPrefix?: string;
+  /** True for HTTP/3, which has TLS built in. */
+  readonly isQuic?: boolean;
   /** True where the clients are proxies of the mesh, which send their metadata first. */
   readonly exchangesMetadata?: boolean;
 }
 
 type Topology = NonNullable<MeshConfig["defaultConfig"]["gatewayTopology"]>;
-
-// A client that never finishes its handshake would hold a connection for ever (Istio: C46).
-const handshakeTimeout = duration(15_000);
 
 const keptChains = createSlotMemo<FilterChain>();
 
@@ -41,12 +42,18 @@ export function buildGatewayChain(plan: GatewayChainPlan, listener: string, fact
     const chain: FilterChain = {
       ...(isMatchAll(plan) ? {} : { filter_chain_match: buildMatch(plan.match) }),
       filters: buildFilters(plan, listener, facts),
-      ...(plan.tls === undefined ? {} : { transport_socket: buildDownstreamTlsSocket(plan.tls) }),
-      transport_socket_connect_timeout: handshakeTimeout,
+      ...(plan.tls === undefined ? {} : { transport_socket: buildSocket(plan.tls, plan.isQuic === true) }),
+      ...buildHandshakeTimeout(facts),
     };
     return withSources(chain, plan.sources);
   });
 }
+
+function buildSocket(tls: DownstreamTlsContext, isQuic: boolean): TransportSocket {
+  return isQuic ? buildDownstreamQuicSocket(tls) : buildDownstreamTlsSocket(tls);
+}
+
+const http3Fields: HttpConnectionManager = { codec_type: "HTTP3", http3_protocol_options: {} };
 
 function buildFilters(plan: GatewayChainPlan, listener: string, facts: FilterFacts): readonly Filter[] {
   const { content } = plan;
@@ -54,25 +61,16 @@ function buildFilters(plan: GatewayChainPlan, listener: string, facts: FilterFac
     const leading = plan.exchangesMetadata === true ? buildMetadataExchangeFilters(facts) : [];
     return buildTcpFilters({ facts, protocol: content.protocol, target: content.target, leading });
   }
-  const connectionManager = buildHttpConnectionManager({
+  const manager = buildHttpConnectionManagerFilter({
     facts,
     listenerClass: "gateway",
     statPrefix: plan.statPrefix ?? buildStatPrefix("outbound", listener),
     routes: content.routeName,
     protocol: content.protocol,
     usesRemoteAddress: true,
-    fields: buildEdgeFields(facts.mesh),
+    fields: { ...buildEdgeFields(facts.mesh), ...(plan.isQuic === true ? http3Fields : {}) },
   });
-  return [
-    {
-      name: "envoy.filters.network.http_connection_manager",
-      typed_config: packAny("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", {
-        // Always there, as Istio writes it, also where no option of HTTP/1 is set.
-        http_protocol_options: {},
-        ...connectionManager,
-      }),
-    },
-  ];
+  return [manager];
 }
 
 /** What a proxy at the edge believes of those before it, by the mesh's gateway topology (Istio: C220). */
@@ -84,6 +82,8 @@ function buildEdgeFields(mesh: MeshConfig): HttpConnectionManager {
   // Envoy knows what to set only where the header may be set at all.
   const setsDetails = details === "SANITIZE_SET" || details === "APPEND_FORWARD";
   return {
+    // Always there, as Istio writes it, also where no option of HTTP/1 is set.
+    http_protocol_options: {},
     ...(hops === 0 ? {} : { xff_num_trusted_hops: hops }),
     forward_client_cert_details: details,
     ...(setsDetails

@@ -31,6 +31,8 @@ export interface MergedServer {
   readonly serverNames: readonly string[];
   /** Name of its route configuration; undefined where the proxy does not speak HTTP for it. */
   readonly routeName: string | undefined;
+  /** True where the server is there over HTTP/3 as well. */
+  readonly offersHttp3: boolean;
   readonly source: PartSource;
 }
 
@@ -38,6 +40,8 @@ export interface MergedServer {
 export interface MergedListener {
   readonly name: string;
   readonly bind: string;
+  /** True where no server names an address: then proxies with both IP families may listen by both. */
+  readonly takesAllAddresses: boolean;
   /** Port of the proxy itself. */
   readonly port: number;
   /** Oldest Gateway first, but servers of one protocol together. Either all are plain HTTP, or one is plain TCP, or all start with TLS. */
@@ -57,6 +61,8 @@ export interface MergeOptions {
   readonly ports: ReadonlyMap<number, number>;
   /** Address of servers that name none: "0.0.0.0" or "::". */
   readonly defaultBind: string;
+  /** Ports (of services) on which HTTPS servers offer HTTP/3; empty where the operator has not asked for it. */
+  readonly http3Ports: ReadonlySet<number>;
 }
 
 interface MergeState {
@@ -67,6 +73,7 @@ interface MergeState {
 
 interface ListenerDraft {
   readonly bind: string;
+  readonly takesAllAddresses: boolean;
   readonly port: number;
   readonly servers: MergedServer[];
   /** Hosts of servers with TLS settings: Envoy refuses a listener where two chains have the same server name. */
@@ -81,8 +88,8 @@ export function mergeServers(gateways: readonly Gateway[], options: MergeOptions
       addServer(state, describeServer(gateway, server, index), options);
     }
   }
-  const listeners = [...state.listeners].map(([name, { bind, port, servers }]) => {
-    return { name, bind, port, servers: groupByProtocol(servers) };
+  const listeners = [...state.listeners].map(([name, { takenHosts: _taken, servers, ...listener }]) => {
+    return { name, ...listener, servers: groupByProtocol(servers) };
   });
   return { listeners, serversByRoute: state.serversByRoute, messages: state.messages };
 }
@@ -104,17 +111,26 @@ function describeServer(gateway: Gateway, server: Server, index: number): Merged
     hostIndex: indexServerHosts(hosts),
     serverNames: listServerNames(hosts),
     routeName: undefined,
+    offersHttp3: false,
     source: { object: refOf(gateway), path: `spec.servers[${index}]` },
   };
 }
 
-function addServer(state: MergeState, merged: MergedServer, { ports, defaultBind }: MergeOptions): void {
+function addServer(state: MergeState, merged: MergedServer, { ports, defaultBind, http3Ports }: MergeOptions): void {
   const { server } = merged;
-  const bind = server.bind === undefined || server.bind === "" ? defaultBind : server.bind;
+  const takesAllAddresses = server.bind === undefined || server.bind === "";
+  const bind = takesAllAddresses ? defaultBind : (server.bind ?? "");
   const port = ports.get(server.port.number) ?? server.port.number;
   const name = buildListenerName(bind, port);
-  const draft = state.listeners.get(name) ?? { bind, port, servers: [], takenHosts: new Set() };
-  const placed = { ...merged, routeName: nameRoutes(merged, draft) };
+  const draft = state.listeners.get(name) ?? {
+    bind,
+    takesAllAddresses,
+    port,
+    servers: [],
+    takenHosts: new Set<string>(),
+  };
+  const offersHttp3 = merged.kind === "https" && http3Ports.has(server.port.number);
+  const placed = { ...merged, routeName: nameRoutes(merged, draft), offersHttp3 };
   const refusal = findRefusal(placed, draft, state.serversByRoute);
   if (refusal !== undefined) {
     state.messages.push({ level: "error", object: merged.source.object, path: merged.source.path, ...refusal });

@@ -4,7 +4,7 @@ import { createSlotMemo } from "../../lib/slot-memo.ts";
 import { wildcardOf } from "../address.ts";
 import type { ScopeView } from "../scope.ts";
 import { type MergedGateways, type MergedListener, mergeServers } from "./merge-servers.ts";
-import { derivePortMap } from "./server-ports.ts";
+import { derivePortMap, listHttp3Ports } from "./server-ports.ts";
 
 const firstUnprivilegedPort = 1024;
 const nothing: MergedGateways = { listeners: [], serversByRoute: new Map(), messages: [] };
@@ -17,8 +17,9 @@ export function mergedGatewaysOf(view: ScopeView): MergedGateways {
   if (owner === undefined) return nothing;
   const ports = derivePortMap(view);
   const defaultBind = wildcardOf(view.key);
-  return kept({ owner, slot: JSON.stringify([defaultBind, ...ports]) }, gateways, () =>
-    mergeServers(gateways, { ports, defaultBind }),
+  const http3Ports = listHttp3Ports(view);
+  return kept({ owner, slot: JSON.stringify([defaultBind, [...ports], [...http3Ports]]) }, gateways, () =>
+    mergeServers(gateways, { ports, defaultBind, http3Ports }),
   );
 }
 

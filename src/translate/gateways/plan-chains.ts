@@ -8,7 +8,7 @@ import { hasExtension } from "../capabilities.ts";
 import { keepMatchableNames } from "../listeners/chain-plan.ts";
 import type { RequestSource } from "../routes/request-source.ts";
 import type { ScopeView } from "../scope.ts";
-import { buildDownstreamTlsContext } from "../security/downstream.ts";
+import { buildDownstreamTlsContext, type DownstreamTraffic } from "../security/downstream.ts";
 import { tlsSocketName } from "../security/transport-socket.ts";
 import { findGatewayTcpRoute, listGatewayTlsMatches } from "../tcp-routes/l4-routes.ts";
 import { type L4Target, planTarget } from "../tcp-routes/l4-target.ts";
@@ -23,6 +23,8 @@ const tlsInspectorName = "envoy.filters.listener.tls_inspector";
 
 export interface GatewayListenerPlan {
   readonly listener: MergedListener;
+  /** True for a listener of HTTP/3 beside the one of TCP. */
+  readonly isQuic: boolean;
   /** Never empty. */
   readonly chains: readonly GatewayChainPlan[];
 }
@@ -48,7 +50,10 @@ function planListeners(view: ScopeView): GatewayListenerPlans {
   const messages: Message[] = [];
   const listeners = mergedGatewaysOf(view)
     .listeners.filter((listener) => canBind(view, listener))
-    .map((listener) => ({ listener, chains: planListener(view, listener, messages) }))
+    .flatMap((listener): readonly GatewayListenerPlan[] => [
+      { listener, isQuic: false, chains: planListener(view, listener, messages) },
+      planQuic(view, listener),
+    ])
     .filter(({ chains }) => chains.length > 0)
     .sort((a, b) => (a.listener.name < b.listener.name ? -1 : 1));
   return { listeners, messages };
@@ -65,6 +70,16 @@ function planListener(view: ScopeView, { servers }: MergedListener, messages: Me
     .filter((server) => canServe(view, server))
     .flatMap((server) => planServer(state, server))
     .flatMap(keepMatchableNames);
+}
+
+/** The same HTTPS servers over HTTP/3, which no gateway passes on unopened. */
+function planQuic(view: ScopeView, listener: MergedListener): GatewayListenerPlan {
+  const chains = listener.servers
+    .filter(({ offersHttp3 }) => offersHttp3)
+    .map((server) => ({ ...planHttps(view, server, "quic"), isQuic: true }))
+    .flatMap(keepMatchableNames);
+  const name = `udp_${listener.name}`;
+  return { listener: { ...listener, name }, isQuic: true, chains };
 }
 
 /** Without TLS or its inspector no chain is right: plain text in its place would be worse than nothing. */
@@ -96,13 +111,13 @@ function planHttp(first: MergedServer, sharing: readonly MergedServer[]): Gatewa
   return { owner: server, match: {}, content: { kind: "http", routeName, protocol }, sources };
 }
 
-function planHttps(view: ScopeView, merged: MergedServer): GatewayChainPlan {
+function planHttps(view: ScopeView, merged: MergedServer, traffic: DownstreamTraffic = "http"): GatewayChainPlan {
   const { server, serverNames, routeName = "", protocol, source } = merged;
   return {
     owner: server,
     match: { serverNames },
     content: { kind: "http", routeName, protocol },
-    ...planTls(view, merged),
+    ...planTls(view, merged, traffic),
     ...(server.name === undefined || server.name === "" ? {} : { statPrefix: server.name }),
     sources: [source],
   };
@@ -120,7 +135,7 @@ function planTcp(view: ScopeView, merged: MergedServer): readonly GatewayChainPl
         owner: virtualService.object,
         match: kind === "tlsTcp" ? { serverNames } : {},
         content: { kind: "tcp", protocol, target },
-        ...(kind === "tlsTcp" ? planTls(view, merged) : {}),
+        ...(kind === "tlsTcp" ? planTls(view, merged, "tcp") : {}),
         ...(server.tls?.mode === "ISTIO_MUTUAL" ? { exchangesMetadata: true } : {}),
         sources: [source, ...listOrigins(virtualService, found.path)],
       },
@@ -162,11 +177,15 @@ function takeNames({ takenNames }: ListenerState, names: readonly string[]): boo
   return true;
 }
 
-function planTls({ snapshot }: ScopeView, { server, kind }: MergedServer): Pick<GatewayChainPlan, "tls"> {
+function planTls(
+  { snapshot }: ScopeView,
+  { server }: MergedServer,
+  traffic: DownstreamTraffic,
+): Pick<GatewayChainPlan, "tls"> {
   const { tls = {} } = server;
   const defaults = snapshot.mesh.tlsDefaults ?? {};
   const curves = tls.ecdhCurves ?? [];
-  const context = buildDownstreamTlsContext(tls, kind === "tlsTcp" ? "tcp" : "http", {
+  const context = buildDownstreamTlsContext(tls, traffic, {
     ...defaults,
     ...(curves.length === 0 ? {} : { ecdhCurves: curves }),
   });

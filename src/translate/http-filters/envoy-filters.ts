@@ -48,6 +48,19 @@ export const fault: HttpFilterStage = ({ facts }) => (supports(facts, "envoy.fil
 
 export const cors: HttpFilterStage = ({ facts }) => (supports(facts, "envoy.filters.http.cors") ? [corsFilter] : []);
 
+const statefulSessionFilter: HttpFilter = {
+  name: "envoy.filters.http.stateful_session",
+  typed_config: packAny("envoy.extensions.filters.http.stateful_session.v3.StatefulSession", {}),
+};
+
+/** Without sessions of its own; virtual hosts and routes of services that keep some say how (PILOT_ENABLE_PERSISTENT_SESSION_FILTER). */
+export const statefulSession: HttpFilterStage = ({ facts, listenerClass }) =>
+  facts.features.persistentSessions &&
+  listenerClass !== "sidecarInbound" &&
+  supports(facts, "envoy.filters.http.stateful_session")
+    ? [statefulSessionFilter]
+    : [];
+
 export const router: HttpFilterStage = ({ headers }) => [
   headers.suppressesDebugHeaders ? quietRouterFilter : routerFilter,
 ];

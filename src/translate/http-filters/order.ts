@@ -1,9 +1,11 @@
 /**
  * The order of HTTP filters, as a list to read. Istio: networking/core/listener_builder.go, buildHTTPConnectionManager.
  */
+
 import type { HttpFilter } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import { alpn } from "./alpn.ts";
-import { cors, fault, grpcStats, grpcWeb, router } from "./envoy-filters.ts";
+import { dynamicForward } from "./dynamic-forward.ts";
+import { cors, fault, grpcStats, grpcWeb, router, statefulSession } from "./envoy-filters.ts";
 import type { HttpFilterContext, HttpFilterStage } from "./http-filter-context.ts";
 import { metadataExchange } from "./metadata-exchange.ts";
 
@@ -18,6 +20,10 @@ const httpFilterOrder: readonly HttpFilterStage[] = [
   // Settings of single routes take effect only where the filters stand in the chain.
   fault,
   cors,
+  // Settings of services and routes name the sessions.
+  statefulSession,
+  // Last of all that may hold a request back: what is denied needs no address.
+  dynamicForward,
   // Ends the chain: Envoy refuses anything behind it.
   router,
 ];

@@ -3,35 +3,72 @@
 import { isIP } from "node:net";
 import { u32 } from "@meltemi/protos";
 import type { CidrRange } from "@meltemi/protos/envoy/config/core/v3";
+import { parseAddressBits } from "../../lib/ip-address.ts";
+import type { Features } from "../../model/features.ts";
 import { type Service, unspecifiedAddress } from "../../model/service.ts";
-import { type IpKey, wildcardOf } from "../address.ts";
+import { type IpKey, loopbackOf, unspecifiedAddressV6, wildcardOf } from "../address.ts";
 import { type DomainScope, listClientAddresses } from "../routes/host-domains.ts";
 
-/** Where clients of a service connect to. */
-export interface ListenAddresses {
-  /** Single addresses; the wildcard where the service has no address at all. Empty where it has blocks only. */
-  readonly hosts: readonly string[];
-  /** Blocks of addresses in CIDR notation. */
-  readonly blocks: readonly string[];
+/** One place at which a service is listened for. */
+export interface ListenPlace {
+  /** All addresses where the service has none, or a block of them. */
+  readonly bind: string;
+  /** More addresses of the same listener. */
+  readonly additional: readonly string[];
+  /** The block of addresses, in CIDR notation, that tells the service from others of the listener. */
+  readonly block?: string;
+}
+
+/** What decides about the places of listeners. */
+export interface PlaceContext {
+  readonly key: DomainScope & IpKey;
+  readonly features: Pick<Features, "dualStack">;
 }
 
 /**
- * Addresses of a service of those families that the proxy has (Istio: model.Service.GetAddressForProxy). Where the first
- * is a block, single ones are matched as the blocks are.
+ * Places of a service for connections (Istio: model.Service GetAddressForProxy, GetExtraAddressesForProxy). Each address
+ * of a ServiceEntry is one, of whatever family: Istio makes a service of each. Those of a Kubernetes service, and those
+ * that the mesh has made up, are one listener.
  */
-export function listListenAddresses(service: Service, key: DomainScope & IpKey): ListenAddresses {
-  const usable = listClientAddresses(key, service).filter((address) => isUsable(address, key));
-  if (usable.length === 0) return { hosts: [wildcardOf(key)], blocks: [] };
-  if (usable[0]?.includes("/")) return { hosts: [], blocks: usable };
-  return {
-    hosts: usable.filter((address) => !address.includes("/")),
-    blocks: usable.filter((address) => address.includes("/")),
-  };
+export function listListenPlaces(service: Service, { key, features }: PlaceContext): readonly ListenPlace[] {
+  const stated = service.registry === "External" ? listStatedAddresses(service) : [];
+  if (stated.length > 0) return stated.map((address) => placeOf(address, key));
+  const [bind, ...additional] = listClusterAddresses(service, key, features);
+  if (bind === undefined) return [wildcardPlace(key)];
+  return bind.includes("/") ? [placeOf(bind, key)] : [{ bind, additional }];
 }
 
-function isUsable(address: string, { ipFamilies: { v4, v6 } }: IpKey): boolean {
-  const family = isIP(address.split("/", 1)[0] ?? "");
-  return family === 6 ? v6 : family === 4 && (v4 || !v6);
+/** All addresses of the host, of both families where the proxy has both. */
+export function wildcardPlace(key: IpKey): ListenPlace {
+  const { v4, v6 } = key.ipFamilies;
+  return { bind: wildcardOf(key), additional: v4 && v6 ? [unspecifiedAddressV6] : [] };
+}
+
+/** The host itself, by both families where the proxy has both. */
+export function loopbackPlace(key: IpKey): ListenPlace {
+  const { v4, v6 } = key.ipFamilies;
+  return { bind: loopbackOf(key), additional: v4 && v6 ? ["::1"] : [] };
+}
+
+function placeOf(address: string, key: IpKey): ListenPlace {
+  return address.includes("/") ? { ...wildcardPlace(key), block: address } : { bind: address, additional: [] };
+}
+
+function listStatedAddresses({ addresses }: Service): readonly string[] {
+  return addresses.filter((address) => address !== "" && address !== unspecifiedAddress);
+}
+
+/** Of proxies with both families only dual stack uses both; otherwise the first address decides. */
+function listClusterAddresses(
+  service: Service,
+  key: PlaceContext["key"],
+  { dualStack }: PlaceContext["features"],
+): readonly string[] {
+  const { v4, v6 } = key.ipFamilies;
+  if (!dualStack || !v4 || !v6) return listClientAddresses(key, service);
+  const own = listStatedAddresses(service);
+  if (own.length > 0 || !key.dnsCapture) return own;
+  return [service.autoAllocatedAddress, service.autoAllocatedAddressV6].filter((address) => address !== undefined);
 }
 
 /** Orders addresses and blocks by family, number and length. */

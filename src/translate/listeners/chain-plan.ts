@@ -2,7 +2,9 @@
  * Filter chains before they are wire objects: plain data, so that chains of several services can be compared and merged,
  * and so that equal plans give the same listener again.
  */
+
 import type { CidrRange } from "@meltemi/protos/envoy/config/core/v3";
+import type { DnsCacheConfig } from "@meltemi/protos/envoy/extensions/common/dynamic_forward_proxy/v3";
 import { parseAddressBits } from "../../lib/ip-address.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
 import type { ObjectRef } from "../../lib/message.ts";
@@ -21,7 +23,13 @@ export interface ChainMatch {
 }
 
 export type ChainContent =
-  | { readonly kind: "http"; readonly routeName: string; readonly protocol: Protocol }
+  | {
+      readonly kind: "http";
+      readonly routeName: string;
+      readonly protocol: Protocol;
+      /** Where names of requests are looked up that go to whatever host they name. */
+      readonly dnsCaches?: readonly DnsCacheConfig[];
+    }
   | { readonly kind: "tcp"; readonly protocol: Protocol; readonly target: L4Target };
 
 export interface ChainPlan {
@@ -34,6 +42,16 @@ export interface ChainPlan {
 
 /** What the HTTP inspector finds in plain text; "http/1.0" goes through as TCP unless a proxy accepts it. */
 export const plaintextHttpProtocols: readonly string[] = ["http/1.1", "h2c"];
+
+/** The same chains, where requests may also be for whatever host of a service they name. */
+export function addDnsCache(chains: readonly ChainPlan[], cache: DnsCacheConfig): readonly ChainPlan[] {
+  return chains.map((chain) => {
+    const { content } = chain;
+    if (content.kind !== "http" || content.dnsCaches?.some(({ name }) => name === cache.name)) return chain;
+    // The cache for hosts that no service has stays the last.
+    return { ...chain, content: { ...content, dnsCaches: [cache, ...(content.dnsCaches ?? [])] } };
+  });
+}
 
 /** The same chain, but only for what the HTTP inspector finds to be HTTP in plain text. */
 export function matchPlaintextHttp(chain: ChainPlan): ChainPlan {

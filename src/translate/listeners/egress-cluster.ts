@@ -7,7 +7,7 @@ import type { ScopeView } from "../scope.ts";
  * proxy where one is named, otherwise nowhere (Istio: networking/core, buildOutboundCatchAllNetworkFiltersOnly).
  */
 export function findEgressCluster(view: ScopeView): string {
-  if (view.outboundTrafficPolicy !== "ALLOW_ANY") return blackHoleCluster;
+  if (view.outboundTrafficPolicy === "REGISTRY_ONLY") return blackHoleCluster;
   const { sidecar, snapshot } = view;
   const policy = sidecar?.spec.outboundTrafficPolicy ?? snapshot.mesh.outboundTrafficPolicy;
   const { egressProxy } = policy;

@@ -28,10 +28,13 @@ import type { InboundTarget } from "./inbound-targets.ts";
 import { listInspectors } from "./inspectors.ts";
 import { classifyProtocol } from "./listener-conflicts.ts";
 import { exactBalance, originalDestination, originalSource } from "./listener-filters.ts";
+import { buildAcceptLimit, buildAdditionalAddresses } from "./listener-limits.ts";
 
 export interface InboundListenerPlan {
   readonly name: string;
   readonly bind: string;
+  /** More addresses to listen at. */
+  readonly additional: readonly string[];
   readonly port: number;
   /** True for the listener that redirected traffic comes to; otherwise it is for one port alone. */
   readonly takesRedirected: boolean;
@@ -53,6 +56,7 @@ export function buildInboundListener(plan: InboundListenerPlan, facts: FilterFac
   return {
     name: plan.name,
     address: buildAddress(plan.bind, plan.port),
+    ...buildAdditionalAddresses(plan.additional, plan.port),
     traffic_direction: "INBOUND",
     ...(facts.exactBalance.inbound ? exactBalance : {}),
     ...(plan.isTransparent ? { transparent: bool(true) } : {}),
@@ -61,7 +65,7 @@ export function buildInboundListener(plan: InboundListenerPlan, facts: FilterFac
     listener_filters_timeout: toDuration(facts.mesh.protocolDetectionTimeout),
     continue_on_listener_filters_timeout: true,
     ...(logs.length === 0 ? {} : { access_log: logs }),
-    max_connections_to_accept_per_socket_event: u32(1),
+    ...buildAcceptLimit(facts),
   };
 }
 
@@ -114,7 +118,8 @@ function buildTls(
   { traffic }: InboundMatch,
   { mesh }: FilterFacts,
 ): DownstreamTlsContext | undefined {
-  if (target.tls !== undefined) return buildDownstreamTlsContext(target.tls, traffic, mesh.tlsDefaults);
+  // What the client offers does not tell HTTP from bytes here: the port says which it is.
+  if (target.tls !== undefined) return buildDownstreamTlsContext(target.tls, "http", mesh.tlsDefaults);
   const domains = new Set([mesh.trustDomain, ...mesh.trustDomainAliases].filter((domain) => domain !== ""));
   return buildInboundTlsContext(traffic, [...domains], mesh.meshMTLS);
 }

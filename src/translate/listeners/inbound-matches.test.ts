@@ -19,8 +19,8 @@ it.each<[MtlsMode, ListenerKind, readonly string[]]>([
     "tcp",
     [
       "tls istio,istio-peer-exchange,istio-http/1.0,istio-http/1.1,istio-h2 -> tcp, ended",
-      "raw_buffer -> tcp",
       "tls -> tcp",
+      "raw_buffer -> tcp",
     ],
   ],
   [

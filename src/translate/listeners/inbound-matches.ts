@@ -37,8 +37,8 @@ const plaintext: Matches = {
 
 const permissive: Matches = {
   http: [mutualTls("http", meshProtocols), plain("http")],
-  // The last one is for TLS of the application itself.
-  tcp: [mutualTls("tcp", meshProtocols), plain("tcp"), passedOnTls()],
+  // The second one is for TLS of the application itself.
+  tcp: [mutualTls("tcp", meshProtocols), passedOnTls(), plain("tcp")],
   auto: [
     mutualTls("http", meshHttpProtocols),
     plain("http", plaintextHttpProtocols),

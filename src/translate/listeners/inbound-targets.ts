@@ -3,6 +3,7 @@
  * networking/core/listener_inbound.go, buildInboundChainConfigs).
  */
 import { isIP } from "node:net";
+import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import { refOf } from "../../api/object.ts";
 import type { IngressListener } from "../../api/sidecar/schema.ts";
 import type { ObjectRef } from "../../lib/message.ts";
@@ -11,9 +12,10 @@ import { type MtlsMode, type MtlsModes, modeOfPort } from "../../model/mtls.ts";
 import { wildcardOf } from "../address.ts";
 import type { PartSource } from "../built.ts";
 import { expandStatName } from "../clusters/stat-name.ts";
-import { buildInboundClusterName } from "../names.ts";
+import { buildInboundClusterName, inboundPassthroughCluster, virtualInboundListener } from "../names.ts";
 import type { WorkloadView } from "../scope.ts";
 import type { ServerTlsSettings } from "../security/downstream.ts";
+import { type ListenPlace, wildcardPlace } from "./addresses.ts";
 import { canListen } from "./reserved-ports.ts";
 
 /** One port and everything that decides about its chains, as plain data. */
@@ -25,6 +27,8 @@ export interface InboundTarget {
   readonly protocol: Protocol;
   readonly mode: MtlsMode;
   readonly bind: string;
+  /** More addresses of a listener of its own. */
+  readonly additional: readonly string[];
   /** True for a listener of its own; otherwise redirected traffic comes by the one that takes it all. */
   readonly bindsToPort: boolean;
   /** What traces call the service. */
@@ -44,26 +48,34 @@ export function listInboundTargets(view: WorkloadView, modes: MtlsModes): readon
   const { sidecar, key } = view.scope;
   const declared = sidecar?.spec.ingress ?? [];
   if (sidecar !== undefined && declared.length > 0) {
-    return keepFirstOfPort(
-      declared.flatMap((listener, index) => deriveDeclaredTarget({ view, modes, listener, index })),
-    );
+    const stated = declared.flatMap((listener, index) => deriveDeclaredTarget({ view, modes, listener, index }));
+    if (!view.scope.snapshot.features.mergesServicePorts) return keepFirstOfPort(stated);
+    // A declared port comes before that of a service, also where the proxy cannot listen there.
+    const ports = new Set(declared.map(({ port }) => port.number));
+    return keepFirstOfPort([...deriveServiceTargets(view, modes).filter(({ port }) => !ports.has(port)), ...stated]);
   }
   // The application itself listens on these ports: without redirection a listener there would be in its way.
   return key.interceptionMode === "NONE" ? [] : keepFirstOfPort(deriveServiceTargets(view, modes));
 }
 
 /** The target for traffic to ports that no service has. `port` is set where a policy speaks of that one. */
-export function passthroughTarget(cluster: string, mode: MtlsMode, port: number): InboundTarget {
+export function passthroughTarget(
+  { inboundClusterStatName: pattern = "" }: Pick<MeshConfig, "inboundClusterStatName">,
+  mode: MtlsMode,
+  port: number,
+): InboundTarget {
+  const cluster = inboundPassthroughCluster;
   return {
     port,
     servicePort: 0,
     protocol: "Unsupported",
     mode,
     bind: "",
+    additional: [],
     bindsToPort: false,
     hostname: "",
     cluster,
-    statPrefix: cluster,
+    statPrefix: formatPassthroughStats(pattern) || cluster,
     sources: [],
   };
 }
@@ -71,10 +83,12 @@ export function passthroughTarget(cluster: string, mode: MtlsMode, port: number)
 function deriveServiceTargets(view: WorkloadView, modes: MtlsModes): readonly InboundTarget[] {
   const { key, snapshot } = view.scope;
   const bind = wildcardOf(key);
+  const bindsToPort = key.interceptionMode === "NONE";
+  const additional = snapshot.features.dualStack ? wildcardPlace(key).additional : [];
   const { inboundClusterStatName: pattern = "" } = snapshot.mesh;
   return view.targets.flatMap(({ target, service, portName, protocol }) => {
     const { targetPort: port } = target;
-    if (!canListen(key, { bind, port, protocol, bindsToPort: false }, snapshot.mesh)) return [];
+    if (!canListen(key, { bind, port, protocol, bindsToPort }, snapshot.mesh)) return [];
     const cluster = buildInboundClusterName(port);
     const parts = { service, port: { number: target.port, name: portName }, subset: "", targetPort: port };
     return [
@@ -84,7 +98,8 @@ function deriveServiceTargets(view: WorkloadView, modes: MtlsModes): readonly In
         protocol,
         mode: modeOfPort(modes, port),
         bind,
-        bindsToPort: false,
+        additional,
+        bindsToPort,
         hostname: service.hostname,
         cluster,
         statPrefix: pattern === "" ? cluster : expandStatName(pattern, parts),
@@ -105,7 +120,7 @@ interface Declared {
 function deriveDeclaredTarget({ view, modes, listener, index }: Declared): readonly InboundTarget[] {
   const { key, sidecar, snapshot } = view.scope;
   const port = listener.port.number ?? 0;
-  const bind = listener.bind === undefined || listener.bind === "" ? ownAddress(view) : listener.bind;
+  const { bind, additional } = placeOf(view, listener.bind ?? "");
   const bindsToPort = bindsDeclared(listener, key.interceptionMode);
   const stated = parseProtocol(listener.port.protocol ?? "");
   // The proxy's own ports for redirected traffic do not count: a Sidecar may name them if it wants to.
@@ -132,6 +147,7 @@ function deriveDeclaredTarget({ view, modes, listener, index }: Declared): reado
       protocol: tls === undefined ? stated : afterTls(stated),
       mode,
       bind,
+      additional,
       bindsToPort,
       hostname,
       cluster,
@@ -152,9 +168,19 @@ function afterTls(protocol: Protocol): Protocol {
   return protocol === "TLS" ? "TCP" : protocol;
 }
 
-/** The workload's first address that others can reach, otherwise all addresses (Istio: getSidecarInboundBindIPs). */
-function ownAddress({ key, scope }: WorkloadView): string {
-  return key.addresses.find(isGlobalUnicast) ?? wildcardOf(scope.key);
+/** Where no address is stated, the workload's first that others can reach, otherwise all (Istio: getSidecarInboundBindIPs). */
+function placeOf({ key, scope }: WorkloadView, stated: string): ListenPlace {
+  const bind = stated === "" ? key.addresses.find(isGlobalUnicast) : stated;
+  if (bind !== undefined) return { bind, additional: [] };
+  const { additional } = wildcardPlace(scope.key);
+  return { bind: wildcardOf(scope.key), additional: scope.snapshot.features.dualStack ? additional : [] };
+}
+
+/** Statistics of TCP by the pattern, of a port that no service has; Istio gives it the listener's name. */
+function formatPassthroughStats(pattern: string): string {
+  const service = { registry: "External", hostname: "", name: "", namespace: "" } as const;
+  const port = { number: 0, name: virtualInboundListener };
+  return pattern === "" ? "" : expandStatName(pattern, { service, port, subset: "", targetPort: 0 });
 }
 
 function isGlobalUnicast(address: string): boolean {

@@ -72,7 +72,7 @@ describe("inbound chains of services", () => {
     expect(others).toEqual([]);
     expect(virtual?.name).toBe("virtualInbound");
     expect(chainsOf(virtual, 8080).map(describeChain)).toEqual(["tls istio… http+tls", "raw_buffer http"]);
-    expect(chainsOf(virtual, 9090).map(describeChain)).toEqual(["tls istio… tcp+tls", "raw_buffer tcp", "tls tcp"]);
+    expect(chainsOf(virtual, 9090).map(describeChain)).toEqual(["tls istio… tcp+tls", "tls tcp", "raw_buffer tcp"]);
     expect(chainsOf(virtual, 15006).map(({ name }) => name)).toEqual(["virtualInbound-blackhole"]);
     expect(chainsOf(virtual, 0)).toHaveLength(5);
   });
@@ -97,7 +97,7 @@ describe("inbound chains of services", () => {
         "ports: [{name: tcp, port: 90, targetPort: 8080}, {name: http, port: 80, targetPort: 8080}]",
       ),
     );
-    expect(chainsOf(virtual, 8080).map(describeChain)).toEqual(["tls istio… tcp+tls", "raw_buffer tcp", "tls tcp"]);
+    expect(chainsOf(virtual, 8080).map(describeChain)).toEqual(["tls istio… tcp+tls", "tls tcp", "raw_buffer tcp"]);
   });
 
   it("takes services without a selector by their endpoints only where no selector matches", () => {

@@ -1,13 +1,15 @@
 /** All inbound listeners of a workload (Istio: networking/core/listener_inbound.go, buildInboundListeners). */
 import type { Listener } from "@meltemi/protos/envoy/config/listener/v3";
+import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import { refOf } from "../../api/object.ts";
 import type { ObjectRef } from "../../lib/message.ts";
 import { evaluateMtls, type MtlsModes, modeOfPort } from "../../model/mtls.ts";
 import { wildcardOf } from "../address.ts";
 import type { Built } from "../built.ts";
-import { buildListenerName, inboundPassthroughCluster, virtualInboundListener } from "../names.ts";
+import { buildListenerName, virtualInboundListener } from "../names.ts";
 import { deriveFilterFacts } from "../network-filters/filter-facts.ts";
 import type { WorkloadView } from "../scope.ts";
+import { wildcardPlace } from "./addresses.ts";
 import { buildInboundListener, type InboundListenerPlan } from "./inbound-listener.ts";
 import { type InboundTarget, listInboundTargets, passthroughTarget } from "./inbound-targets.ts";
 import { buildOnce, type ListenerBuilder } from "./listener-memo.ts";
@@ -30,7 +32,7 @@ export function inboundListeners(view: WorkloadView): readonly Built<Listener>[]
   const targets = listInboundTargets(view, modes);
   const own = leaveOutTaken(view, targets.filter(({ bindsToPort }) => bindsToPort).map(planOwnListener));
   const plans = key.interceptionMode === "NONE" ? own : [planVirtualInbound({ view, modes, targets }), ...own];
-  const facts = deriveFilterFacts(view.key.listener, snapshot.mesh);
+  const facts = deriveFilterFacts(view.key.listener, snapshot);
   return plans.map((plan) => ({
     name: plan.name,
     message: buildOnce(plan, facts, builder),
@@ -39,9 +41,9 @@ export function inboundListeners(view: WorkloadView): readonly Built<Listener>[]
 }
 
 function planOwnListener(target: InboundTarget): InboundListenerPlan {
-  const { bind, port } = target;
+  const { bind, additional, port } = target;
   const name = buildListenerName(bind, port);
-  return { name, bind, port, takesRedirected: false, isTransparent: false, targets: [target] };
+  return { name, bind, additional, port, takesRedirected: false, isTransparent: false, targets: [target] };
 }
 
 /** A Sidecar may bind an outbound listener to the very address: Envoy refuses the second of two. */
@@ -66,20 +68,25 @@ function planVirtualInbound({ view, modes, targets }: VirtualInbound): InboundLi
   return {
     name: virtualInboundListener,
     bind: wildcardOf(key),
+    additional: snapshot.features.dualStack ? wildcardPlace(key).additional : [],
     port: snapshot.mesh.proxyInboundListenPort,
     takesRedirected: true,
     isTransparent: key.interceptionMode === "TPROXY",
-    targets: [...planPassthrough(modes, targets), ...targets.filter(({ bindsToPort }) => !bindsToPort)],
+    targets: [...planPassthrough(snapshot.mesh, modes, targets), ...targets.filter(({ bindsToPort }) => !bindsToPort)],
   };
 }
 
 /** Traffic to ports that no service has, and of these once more the ones that a policy speaks of. */
-function planPassthrough(modes: MtlsModes, targets: readonly InboundTarget[]): readonly InboundTarget[] {
+function planPassthrough(
+  mesh: MeshConfig,
+  modes: MtlsModes,
+  targets: readonly InboundTarget[],
+): readonly InboundTarget[] {
   const served = new Set(targets.map(({ port }) => port));
   const named = [...modes.ports.keys()].filter((port) => !served.has(port)).sort((a, b) => a - b);
   return [
-    passthroughTarget(inboundPassthroughCluster, modes.mode, 0),
-    ...named.map((port) => passthroughTarget(inboundPassthroughCluster, modeOfPort(modes, port), port)),
+    passthroughTarget(mesh, modes.mode, 0),
+    ...named.map((port) => passthroughTarget(mesh, modeOfPort(modes, port), port)),
   ];
 }
 

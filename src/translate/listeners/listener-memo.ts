@@ -1,7 +1,6 @@
 import type { Listener } from "@meltemi/protos/envoy/config/listener/v3";
-import { memoByIdentity } from "../../lib/memo.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
-import { type FilterFacts, formatFacts } from "../network-filters/filter-facts.ts";
+import { type FilterFacts, formatFacts, formatSharedFacts } from "../network-filters/filter-facts.ts";
 
 /** Listeners kept for one mesh configuration: those of large meshes with many kinds of workloads. */
 const mostListeners = 65_536;
@@ -26,8 +25,3 @@ export function buildOnce<Plan>(plan: Plan, facts: FilterFacts, builder: Listene
   const slot = `${read}${JSON.stringify(plan)}`;
   return keep({ owner: facts.mesh, slot }, [builder], () => builder.build(plan, facts));
 }
-
-/** What listeners of all workloads of a scope have in common, as text. */
-export const formatSharedFacts = memoByIdentity(({ mesh: _owner, identity: _own, ...facts }: FilterFacts): string =>
-  JSON.stringify(facts),
-);

@@ -11,18 +11,20 @@ import type { ObjectRef } from "../../lib/message.ts";
 import { isTcp, isUnsupported, type Protocol } from "../../lib/protocol.ts";
 import { sortEntries } from "../../lib/text-order.ts";
 import type { Service } from "../../model/service.ts";
-import { loopbackOf, wildcardOf } from "../address.ts";
+import { wildcardOf } from "../address.ts";
 import { buildListenerName } from "../names.ts";
 import type { EgressListener, ScopeView } from "../scope.ts";
-import { listListenAddresses } from "./addresses.ts";
-import { appendChains, type ChainPlan } from "./chain-plan.ts";
+import { type ListenPlace, listListenPlaces, loopbackPlace, wildcardPlace } from "./addresses.ts";
+import { addDnsCache, appendChains, type ChainPlan } from "./chain-plan.ts";
 import { classifyProtocol, resolveConflict } from "./listener-conflicts.ts";
 import { canListen } from "./reserved-ports.ts";
-import { type ListenPort, listenerProtocol, planServiceChains } from "./service-chains.ts";
+import { findServiceCache, type ListenPort, listenerProtocol, planServiceChains } from "./service-chains.ts";
 
 /** A listener for services. */
 export interface OutboundEntry {
   readonly bind: string;
+  /** More addresses of the same listener. */
+  readonly additional: readonly string[];
   readonly port: number;
   readonly bindsToPort: boolean;
   /** Never empty; no two match the same connections. */
@@ -49,14 +51,14 @@ interface EgressContext {
   readonly egress: EgressListener;
   readonly table: EntryTable;
   /** Given by the Sidecar, or loopback where nothing redirects traffic; undefined where services decide. */
-  readonly bind: string | undefined;
+  readonly place: ListenPlace | undefined;
   readonly bindsToPort: boolean;
 }
 
 interface Placement {
   readonly service: Service;
   readonly port: ListenPort;
-  readonly bind: string | undefined;
+  readonly place: ListenPlace | undefined;
   readonly isEndpoint: boolean;
 }
 
@@ -73,25 +75,29 @@ function planEntries(view: ScopeView): readonly OutboundEntry[] {
  * With redirection listeners are only looked up by the original destination. Without it (interception NONE, or a
  * Sidecar that says so for one listener) and for sockets the workload itself connects to them.
  */
-function deriveBinding(view: ScopeView, egress: EgressListener): Pick<EgressContext, "bind" | "bindsToPort"> {
+function deriveBinding(view: ScopeView, egress: EgressListener): Pick<EgressContext, "place" | "bindsToPort"> {
   const { key } = view;
   const isSocket = isUnixAddress(egress.bind ?? "");
   const bindsToPort = key.interceptionMode === "NONE" || egress.captureMode === "NONE" || isSocket;
-  if (egress.bind !== undefined && egress.bind !== "") return { bind: egress.bind, bindsToPort };
-  return { bind: bindsToPort ? loopbackOf(key) : undefined, bindsToPort };
+  if (egress.bind !== undefined && egress.bind !== "") {
+    return { place: { bind: egress.bind, additional: [] }, bindsToPort };
+  }
+  return { place: bindsToPort ? loopbackPlace(key) : undefined, bindsToPort };
 }
 
 function addEgress(context: EgressContext): void {
   const { egress, table } = context;
   if (egress.port !== undefined) {
     for (const service of egress.services) {
-      addService(context, { service, port: egress.port, bind: context.bind, isEndpoint: false });
+      addService(context, { service, port: egress.port, place: context.place, isEndpoint: false });
     }
     return;
   }
   for (const entry of table.values()) entry.isLocked = true;
   for (const service of egress.services) {
-    for (const port of service.ports) addServicePort(context, { service, port, bind: context.bind, isEndpoint: false });
+    for (const port of service.ports) {
+      addServicePort(context, { service, port, place: context.place, isEndpoint: false });
+    }
   }
 }
 
@@ -100,13 +106,9 @@ function addServicePort(context: EgressContext, placement: Placement): void {
   const { service, port } = placement;
   const { key, snapshot } = context.view;
   const isByAddress = isTcp(port.protocol) || isUnsupported(port.protocol);
-  const { hosts } = listListenAddresses(service, key);
-  if (
-    context.bind !== undefined ||
-    service.resolution !== "passthrough" ||
-    !isByAddress ||
-    hosts[0] !== wildcardOf(key)
-  ) {
+  const [first] = listListenPlaces(service, { key, features: snapshot.features });
+  const hasAddress = first?.bind !== wildcardOf(key) || first.block !== undefined;
+  if (context.place !== undefined || service.resolution !== "passthrough" || !isByAddress || hasAddress) {
     addService(context, placement);
     return;
   }
@@ -119,8 +121,10 @@ function addServicePort(context: EgressContext, placement: Placement): void {
     addService(context, placement);
     return;
   }
-  for (const { address } of endpoints) {
-    if (isIP(address) !== 0) addService(context, { ...placement, bind: address, isEndpoint: true });
+  for (const { address, additionalAddresses = [] } of endpoints) {
+    if (isIP(address) === 0) continue;
+    const additional = snapshot.features.dualStack ? additionalAddresses : [];
+    addService(context, { ...placement, place: { bind: address, additional }, isEndpoint: true });
   }
 }
 
@@ -130,26 +134,20 @@ function addService(context: EgressContext, placement: Placement): void {
   const { view } = context;
   const kind = classifyProtocol(port.protocol);
   if (kind === undefined) return;
-  if (placement.bind !== undefined) {
-    place(context, { ...placement, bind: placement.bind }, []);
+  if (placement.place !== undefined) {
+    addAt(context, placement, placement.place);
   } else if (kind === "http") {
-    place(context, { ...placement, bind: wildcardOf(view.key) }, []);
+    addAt(context, placement, wildcardPlace(view.key));
   } else {
-    const { hosts, blocks } = listListenAddresses(service, view.key);
-    for (const bind of hosts) place(context, { ...placement, bind }, []);
-    // Many blocks share the listener on all addresses; chains tell them apart.
-    if (blocks.length > 0) place(context, { ...placement, bind: wildcardOf(view.key) }, blocks);
+    const places = listListenPlaces(service, { key: view.key, features: view.snapshot.features });
+    for (const place of places) addAt(context, placement, place);
   }
 }
 
 /** Puts one port of a service at one address: a new listener, or into the one that stands there. */
-function place(
-  context: EgressContext,
-  placement: Placement & { readonly bind: string },
-  blocks: readonly string[],
-): void {
+function addAt(context: EgressContext, placement: Placement, { bind, additional, block }: ListenPlace): void {
   const { view, egress, table, bindsToPort } = context;
-  const { service, port, bind, isEndpoint } = placement;
+  const { service, port, isEndpoint } = placement;
   const { protocol, number } = port;
   if (!canListen(view.key, { bind, port: number, protocol, bindsToPort }, view.snapshot.mesh)) return;
   const name = buildListenerName(bind, number);
@@ -159,15 +157,19 @@ function place(
   if (resolution === "refuse") return;
   if (existing !== undefined && !isEndpoint) existing.isEndpoint = false;
   if (existing !== undefined && resolution === "share") {
+    const cache = findServiceCache(view, service);
+    if (cache !== undefined) existing.chains = addDnsCache(existing.chains, cache);
     addSources(existing, egress, service);
     return;
   }
   const bindsWildcard = bind === wildcardOf(view.key);
+  const blocks = block === undefined ? [] : [block];
   const request = { service, port, bind, bindsWildcard, blocks, virtualServices: egress.virtualServices };
   const chains = appendChains([], planServiceChains(view, request));
   if (existing === undefined || resolution === "replace") {
     const entry = {
       bind,
+      additional,
       port: number,
       bindsToPort,
       chains,

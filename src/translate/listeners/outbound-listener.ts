@@ -1,5 +1,5 @@
 /** Outbound listeners as wire objects (Istio: networking/core/listener.go, buildListenerFromEntry). */
-import { bool, duration } from "@meltemi/protos";
+import { bool } from "@meltemi/protos";
 import type {
   Filter,
   FilterChain,
@@ -19,21 +19,21 @@ import { configMetadata } from "../routes/config-metadata.ts";
 import { parseCidrRange } from "./addresses.ts";
 import { type ChainMatch, type ChainPlan, isMatchAll } from "./chain-plan.ts";
 import { exactBalance, httpInspector, tlsInspector } from "./listener-filters.ts";
+import { buildAcceptLimit, buildAdditionalAddresses, buildHandshakeTimeout } from "./listener-limits.ts";
 
 export interface OutboundListenerPlan {
   readonly bind: string;
+  /** More addresses to listen at. */
+  readonly additional: readonly string[];
   readonly port: number;
   /** False where the listener is only looked up by the original destination. */
   readonly bindsToPort: boolean;
   readonly chains: readonly ChainPlan[];
   /** Cluster for what no chain takes; undefined where nothing else can come. */
   readonly fallthrough: string | undefined;
-  /** Fields of the connection managers of this listener alone. */
+  /** Fields of the connection manager; only the HTTP proxy of the mesh has some. */
   readonly connectionManager?: HttpConnectionManager;
 }
-
-// A client that never finishes its handshake would hold a connection for ever (Istio: C46).
-const handshakeTimeout = duration(15_000);
 
 export function buildOutboundListener(plan: OutboundListenerPlan, facts: FilterFacts): Listener {
   const name = buildListenerName(plan.bind, plan.port);
@@ -45,8 +45,9 @@ export function buildOutboundListener(plan: OutboundListenerPlan, facts: FilterF
   return {
     name,
     address: buildAddress(plan.bind, plan.port),
+    ...buildAdditionalAddresses(plan.additional, plan.port),
     traffic_direction: "OUTBOUND",
-    ...(plan.bindsToPort ? {} : { bind_to_port: bool(false) }),
+    ...(plan.bindsToPort ? buildAcceptLimit(facts) : { bind_to_port: bool(false) }),
     ...(facts.exactBalance.outbound ? exactBalance : {}),
     ...placeChains(chains, last, () => buildFallthrough(plan.fallthrough, facts)),
     ...(filters.length === 0 ? {} : { listener_filters: filters }),
@@ -92,7 +93,7 @@ function buildChain(chain: ChainPlan, plan: OutboundListenerPlan, facts: FilterF
     ...(isMatchAll(chain) ? {} : { filter_chain_match: buildMatch(chain.match) }),
     filters: buildFilters(chain, plan, facts),
     ...(chain.config === undefined ? {} : { metadata: configMetadata(chain.config) }),
-    transport_socket_connect_timeout: handshakeTimeout,
+    ...buildHandshakeTimeout(facts),
   };
   return withSources(wire, chain.sources);
 }
@@ -106,7 +107,9 @@ function buildFilters({ content }: ChainPlan, plan: OutboundListenerPlan, facts:
       statPrefix: buildStatPrefix("outbound", buildListenerName(plan.bind, plan.port)),
       routes: content.routeName,
       protocol: content.protocol,
-      ...(plan.connectionManager === undefined ? {} : { fields: plan.connectionManager }),
+      dnsCaches: content.dnsCaches ?? [],
+      usesRemoteAddress: facts.features.sidecarUsesRemoteAddress,
+      ...(plan.connectionManager === undefined ? {} : { fields: plan.connectionManager, sendsMetadataToAll: true }),
     }),
   ];
 }
@@ -125,6 +128,9 @@ export function buildMatch(match: ChainMatch): FilterChainMatch {
 
 /** What has to look at the first bytes before a chain can be chosen. */
 function listInspectors(chains: readonly ChainPlan[], sniffs: boolean): readonly ListenerFilter[] {
-  const readsNames = chains.some(({ match }) => (match.serverNames ?? []).length > 0);
+  const readsNames = chains.some(
+    ({ match, content }) =>
+      (match.serverNames ?? []).length > 0 || (content.kind === "tcp" && content.target.forward !== undefined),
+  );
   return [...(readsNames ? [tlsInspector] : []), ...(sniffs ? [httpInspector] : [])];
 }

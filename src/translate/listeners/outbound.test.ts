@@ -118,7 +118,7 @@ spec:
     expect(namesOf(listeners)).toEqual(["0.0.0.0_80", "10.96.0.2_5432", "virtualOutbound"]);
   });
 
-  it("tells TLS by name where the first address is a block, and takes single ones behind it for blocks", () => {
+  it("tells TLS by name at blocks of addresses, and by the address where there is one", () => {
     const entry = `
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -130,10 +130,11 @@ spec:
   resolution: NONE
 `;
     const [everywhere, others] = listenersOf(buildMesh(entry).current);
-    expect([everywhere?.name, others?.name]).toEqual(["0.0.0.0_443", "virtualOutbound"]);
+    expect([everywhere?.name, others?.name]).toEqual(["0.0.0.0_443", "10.71.0.9_443"]);
     const match = everywhere?.message.filter_chains?.[0]?.filter_chain_match;
-    expect(match?.prefix_ranges?.map(({ address_prefix }) => address_prefix)).toEqual(["10.70.0.0", "10.71.0.9"]);
+    expect(match?.prefix_ranges?.map(({ address_prefix }) => address_prefix)).toEqual(["10.70.0.0"]);
     expect(match?.server_names).toEqual(["pay.example"]);
+    expect(others?.message.filter_chains?.map((chain) => chain.filter_chain_match)).toEqual([undefined]);
     const bound = find(listenersOf(buildMesh(entry).current, { INTERCEPTION_MODE: "NONE" }), "127.0.0.1_443");
     expect(bound.message.filter_chains?.[0]?.filter_chain_match).toEqual({ server_names: ["pay.example"] });
   });

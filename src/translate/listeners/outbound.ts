@@ -1,18 +1,22 @@
 /** All outbound listeners of a sidecar: those for services, the HTTP proxy and the one that redirected traffic comes to. */
+
 import { bool } from "@meltemi/protos";
 import type { Listener } from "@meltemi/protos/envoy/config/listener/v3";
-import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
+import type { DnsCacheConfig } from "@meltemi/protos/envoy/extensions/common/dynamic_forward_proxy/v3";
 import { refOf } from "../../api/object.ts";
 import type { ObjectRef } from "../../lib/message.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
-import { loopbackOf } from "../address.ts";
+import { unspecifiedAddress } from "../../model/service.ts";
 import type { Built } from "../built.ts";
+import { findUnknownHostCache } from "../dns/dynamic-forward.ts";
 import { httpProxyRoute } from "../names.ts";
-import { deriveFilterFacts, type FilterFacts } from "../network-filters/filter-facts.ts";
+import { deriveFilterFacts, type FilterFacts, formatSharedFacts } from "../network-filters/filter-facts.ts";
+import { routeFactsOf } from "../routes/route-facts.ts";
+import { findUnknownHost } from "../routes/unknown-host.ts";
 import type { ListenerKey, ScopeView } from "../scope.ts";
+import { loopbackPlace, wildcardPlace } from "./addresses.ts";
 import { findEgressCluster } from "./egress-cluster.ts";
-import type { ListenerBuilder } from "./listener-memo.ts";
-import { buildOnce, formatSharedFacts } from "./listener-memo.ts";
+import { buildOnce, type ListenerBuilder } from "./listener-memo.ts";
 import { type OutboundEntry, planOutboundEntries } from "./outbound-entries.ts";
 import { buildOutboundListener, type OutboundListenerPlan } from "./outbound-listener.ts";
 import { canListen } from "./reserved-ports.ts";
@@ -30,12 +34,12 @@ const serviceListener: ListenerBuilder<OutboundListenerPlan> = {
 
 const virtualListener: ListenerBuilder<VirtualOutboundPlan> = {
   build: buildVirtualOutboundListener,
-  readsIdentity: () => false,
+  readsIdentity: ({ unknownHosts }) => unknownHosts !== undefined,
 };
 
 /** Listeners sorted by name, then those that are not for services. A listener that stays equal is the same object. */
 export function outboundListeners(view: ScopeView, key: ListenerKey): readonly Built<Listener>[] {
-  const facts = deriveFilterFacts(key, view.snapshot.mesh);
+  const facts = deriveFilterFacts(key, view.snapshot);
   const fallthrough = findEgressCluster(view);
   const services = planOutboundEntries(view)
     // Traffic to the workload's own address does not come by here.
@@ -55,8 +59,10 @@ function buildEntry(entry: OutboundEntry, fallthrough: string, facts: FilterFact
 const sharedEntries = createSlotMemo<Built<Listener>>();
 
 function buildFromPlan(entry: OutboundEntry, fallthrough: string, facts: FilterFacts): Built<Listener> {
-  const { sources, bind, port, bindsToPort, chains } = entry;
-  return toBuilt(buildOnce({ bind, port, bindsToPort, chains, fallthrough }, facts, serviceListener), [...sources]);
+  const { sources, bind, additional, port, bindsToPort, chains } = entry;
+  return toBuilt(buildOnce({ bind, additional, port, bindsToPort, chains, fallthrough }, facts, serviceListener), [
+    ...sources,
+  ]);
 }
 
 /**
@@ -66,40 +72,66 @@ function buildFromPlan(entry: OutboundEntry, fallthrough: string, facts: FilterF
 function buildHttpProxy(view: ScopeView, facts: FilterFacts): readonly Built<Listener>[] {
   const { key, snapshot } = view;
   const port = key.httpProxyPort ?? snapshot.mesh.proxyHttpPort;
-  const bind = loopbackOf(key);
+  const place = loopbackPlace(key);
+  const { bind } = place;
   if (port === 0 || !canListen(key, { bind, port, protocol: "HTTP_PROXY", bindsToPort: true }, snapshot.mesh))
     return [];
   const plan: OutboundListenerPlan = {
-    bind,
+    ...place,
     port,
     bindsToPort: true,
-    chains: [{ match: {}, content: { kind: "http", routeName: httpProxyRoute, protocol: "HTTP_PROXY" }, sources: [] }],
+    chains: [
+      {
+        match: {},
+        content: { kind: "http", routeName: httpProxyRoute, protocol: "HTTP_PROXY", ...describeCaches(view) },
+        sources: [],
+      },
+    ],
     fallthrough: undefined,
-    connectionManager: buildProxyFields(facts),
+    connectionManager: {
+      http_protocol_options: { allow_absolute_url: bool(true) },
+      use_remote_address: bool(false),
+    },
   };
   return [toBuilt(buildOnce(plan, facts, serviceListener), [])];
-}
-
-function buildProxyFields({ acceptHttp10 }: FilterFacts): HttpConnectionManager {
-  const options = { allow_absolute_url: bool(true), ...(acceptHttp10 ? { accept_http_10: true } : {}) };
-  return { http_protocol_options: options, proxy_100_continue: false };
 }
 
 /** Nothing is redirected to a proxy with interception NONE. */
 function buildVirtual(view: ScopeView, facts: FilterFacts, egressCluster: string): readonly Built<Listener>[] {
   const { key, snapshot, sidecar } = view;
   if (key.interceptionMode === "NONE") return [];
-  const { v4, v6 } = key.ipFamilies;
   const plan = {
-    ipFamilies: { v4, v6 },
+    ...wildcardPlace(key),
+    additional: listMoreWildcards(view),
     port: snapshot.mesh.proxyListenPort,
     isTransparent: key.interceptionMode === "TPROXY",
     egressCluster,
+    ...planUnknownHosts(view),
   };
   const decidesPolicy = sidecar?.spec.outboundTrafficPolicy !== undefined;
   return [toBuilt(buildOnce(plan, facts, virtualListener), decidesPolicy ? [refOf(sidecar)] : [])];
 }
 
+/** Dual stack takes redirected traffic of both families; proxies with IPv6 alone may be asked to take IPv4 as well. */
+function listMoreWildcards({ key, snapshot }: ScopeView): readonly string[] {
+  const { v4, v6 } = key.ipFamilies;
+  const { dualStack, ipv4OutboundListener } = snapshot.features;
+  if (dualStack && v4 && v6) return wildcardPlace(key).additional;
+  return ipv4OutboundListener && v6 && !v4 ? [unspecifiedAddress] : [];
+}
+
 function toBuilt(message: Listener, sources: readonly ObjectRef[]): Built<Listener> {
   return { name: message.name ?? "", message, sources };
+}
+
+function describeCaches(view: ScopeView): { readonly dnsCaches?: readonly DnsCacheConfig[] } {
+  const cache = findUnknownHostCache(view);
+  return cache === undefined ? {} : { dnsCaches: [cache] };
+}
+
+/** Requests in plain text to ports that no service has, where hosts outside of the mesh are looked up by the proxy. */
+function planUnknownHosts(view: ScopeView): Pick<VirtualOutboundPlan, "unknownHosts"> {
+  const cache = findUnknownHostCache(view);
+  if (cache === undefined) return {};
+  return { unknownHosts: { cache, host: findUnknownHost(view, routeFactsOf(view)) } };
 }

@@ -1,7 +1,17 @@
 /** Filter chains of one port of one service, outbound. */
+
+import type { DnsCacheConfig } from "@meltemi/protos/envoy/extensions/common/dynamic_forward_proxy/v3";
 import { isHttp, isTls, type Protocol } from "../../lib/protocol.ts";
 import type { Service } from "../../model/service.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
+import { hasExtension } from "../capabilities.ts";
+import {
+  buildServiceCache,
+  findUnknownHostCache,
+  forwardProxyFilter,
+  forwardsDynamically,
+  selectLookupFamily,
+} from "../dns/dynamic-forward.ts";
 import { buildPortRouteName, buildServiceRouteName } from "../names.ts";
 import type { ScopeView } from "../scope.ts";
 import { type L4RoutePlan, matchTcpRoutes, matchTlsRoutes } from "../tcp-routes/l4-routes.ts";
@@ -32,9 +42,13 @@ export function planServiceChains(view: ScopeView, request: ServiceChainsRequest
   const { port, bindsWildcard } = request;
   switch (classifyProtocol(port.protocol)) {
     case "http":
-      return [sniffsHttp(port, bindsWildcard) ? matchPlaintextHttp(planHttpChain(request)) : planHttpChain(request)];
+      return [
+        sniffsHttp(port, bindsWildcard)
+          ? matchPlaintextHttp(planHttpChain(view, request))
+          : planHttpChain(view, request),
+      ];
     case "auto":
-      return [...planL4Chains(view, request), matchPlaintextHttp(planHttpChain(request))];
+      return [...planL4Chains(view, request), matchPlaintextHttp(planHttpChain(view, request))];
     default:
       return planL4Chains(view, request);
   }
@@ -51,7 +65,7 @@ function sniffsHttp({ protocol }: ListenPort, bindsWildcard: boolean): boolean {
 }
 
 function planL4Chains(view: ScopeView, request: ServiceChainsRequest): readonly ChainPlan[] {
-  const { service, port, blocks, bindsWildcard, virtualServices } = request;
+  const { service, port, bind, blocks, bindsWildcard, virtualServices } = request;
   const asked = {
     service,
     port: port.number,
@@ -59,6 +73,7 @@ function planL4Chains(view: ScopeView, request: ServiceChainsRequest): readonly 
     virtualServices,
     destinationSubnets: blocks,
     bindsWildcard,
+    isAddress: bindsWildcard ? false : bind !== "" && service.addresses.includes(bind),
   };
   const plans = isTls(port.protocol) ? matchTlsRoutes(view, asked) : matchTcpRoutes(view, asked);
   return plans.map((plan) => convertPlan(plan, port.protocol));
@@ -77,7 +92,8 @@ function convertPlan(plan: L4RoutePlan, protocol: Protocol): ChainPlan {
   };
 }
 
-function planHttpChain({ service, port, bind, bindsWildcard }: ServiceChainsRequest): ChainPlan {
+function planHttpChain(view: ScopeView, request: ServiceChainsRequest): ChainPlan {
+  const { service, port, bind, bindsWildcard } = request;
   const { number, protocol } = port;
   // A service that is sniffed at its own address has routes of its own; otherwise there is one name for the whole port.
   const isOwn = number !== 0 && protocol === "Unsupported" && !bindsWildcard;
@@ -85,8 +101,21 @@ function planHttpChain({ service, port, bind, bindsWildcard }: ServiceChainsRequ
   const routeName = isOwn ? buildServiceRouteName(service.hostname, number) : shared;
   return {
     match: {},
-    content: { kind: "http", routeName, protocol },
+    content: { kind: "http", routeName, protocol, ...planDnsCaches(view, service) },
     // A chain that services share names none of them: which they are is said by the listener and by the routes.
     sources: isOwn ? [{ object: service.object, path: "" }] : [],
   };
+}
+
+function planDnsCaches(view: ScopeView, service: Service): { readonly dnsCaches?: readonly DnsCacheConfig[] } {
+  const dnsCaches = [findServiceCache(view, service), findUnknownHostCache(view)].filter(
+    (cache) => cache !== undefined,
+  );
+  return dnsCaches.length === 0 ? {} : { dnsCaches };
+}
+
+/** The cache for requests to a service that name their host; undefined for others, and where the proxy cannot do it. */
+export function findServiceCache({ key, snapshot }: ScopeView, service: Service): DnsCacheConfig | undefined {
+  if (!forwardsDynamically(service) || !hasExtension(key.capabilities, forwardProxyFilter)) return undefined;
+  return buildServiceCache(service, selectLookupFamily(key, snapshot.features));
 }

@@ -2,8 +2,11 @@
  * What of a proxy and its mesh decides about filters, as plain data. Builders of filters read nothing else, so equal
  * facts give equal filters, and listeners of different workloads can be the same object.
  */
+import type { MeshNetworks } from "../../api/mesh-config/networks.ts";
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
+import { type Features, formatFeatures } from "../../model/features.ts";
+import type { Snapshot } from "../../snapshot/snapshot.ts";
 import { hasExtension } from "../capabilities.ts";
 import type { Capabilities, ListenerKey, ScopeKey } from "../scope.ts";
 
@@ -22,6 +25,7 @@ export interface WorkloadIdentity {
 /** What TCP filters read. */
 export interface ProxyFacts {
   readonly mesh: MeshConfig;
+  readonly features: Features;
   /** Extensions of the list below that the proxy does not have. */
   readonly lacking: readonly string[];
   /** Milliseconds after which an idle connection is closed, as the proxy asks; Envoy's own default where undefined. */
@@ -34,6 +38,8 @@ export interface ProxyFacts {
 export interface FilterFacts extends ProxyFacts {
   readonly acceptHttp10: boolean;
   readonly identity: WorkloadIdentity;
+  /** Blocks of addresses, in CIDR notation, that the networks of the mesh are made of; [] where it names none. */
+  readonly internalRanges: readonly string[];
 }
 
 /** Every extension that listeners name. A proxy that lists its extensions gets none that it does not list. */
@@ -45,6 +51,7 @@ const listenerExtensions = [
   "envoy.filters.http.grpc_stats",
   "envoy.filters.http.fault",
   "envoy.filters.http.cors",
+  "envoy.filters.http.stateful_session",
   "envoy.filters.network.mongo_proxy",
   "envoy.filters.network.mysql_proxy",
   "envoy.filters.network.redis_proxy",
@@ -55,9 +62,25 @@ const listenerExtensions = [
 
 export type ListenerExtension = (typeof listenerExtensions)[number];
 
+type Settings = Pick<Snapshot, "mesh" | "features" | "meshNetworks">;
+
 /** Facts of a proxy, for its outbound listeners, its inbound ones or those of a gateway. */
-export const deriveFilterFacts: (key: ListenerKey, mesh: MeshConfig) => FilterFacts = memoByIdentity(
-  (key: ListenerKey, mesh: MeshConfig): FilterFacts => ({
+export function deriveFilterFacts(key: ListenerKey, { mesh, features, meshNetworks }: Settings): FilterFacts {
+  return deriveFacts(key, mesh, combineSettings(features, meshNetworks));
+}
+
+const combineSettings = memoByIdentity((features: Features, { networks = {} }: MeshNetworks) => ({
+  features,
+  internalRanges: Object.values(networks).flatMap(({ endpoints = [] }) =>
+    endpoints.flatMap(({ fromCidr }) => fromCidr || []),
+  ),
+}));
+
+type CommonFacts = Pick<FilterFacts, "features" | "internalRanges">;
+
+const deriveFacts: (key: ListenerKey, mesh: MeshConfig, common: CommonFacts) => FilterFacts = memoByIdentity(
+  (key: ListenerKey, mesh: MeshConfig, common: CommonFacts): FilterFacts => ({
+    ...common,
     mesh,
     lacking: listLacking(key.scope.capabilities),
     idleTimeoutMs: key.scope.idleTimeoutMs,
@@ -84,5 +107,11 @@ const listLacking = memoByIdentity((capabilities: Capabilities): readonly string
 
 /** All facts of one mesh as text: what is built from equal facts is equal. */
 export const formatFacts: (facts: FilterFacts) => string = memoByIdentity(
-  ({ mesh: _owner, ...facts }: FilterFacts): string => JSON.stringify(facts),
+  ({ mesh: _owner, features, ...facts }: FilterFacts): string => `${formatFeatures(features)}${JSON.stringify(facts)}`,
+);
+
+/** What listeners of all workloads of a scope have in common, as text. */
+export const formatSharedFacts: (facts: FilterFacts) => string = memoByIdentity(
+  ({ mesh: _owner, identity: _own, features, ...facts }: FilterFacts): string =>
+    `${formatFeatures(features)}${JSON.stringify(facts)}`,
 );

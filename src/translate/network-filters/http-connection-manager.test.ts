@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { defaultMeshConfig } from "../../api/mesh-config/defaults.ts";
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import type { Protocol } from "../../lib/protocol.ts";
+import { defaultFeatures } from "../../model/features.ts";
 import type { FilterFacts, ListenerClass } from "./filter-facts.ts";
 import { buildHttpConnectionManager, buildStatPrefix } from "./http-connection-manager.ts";
 
@@ -25,10 +26,12 @@ function build({
   const manager = buildHttpConnectionManager({
     facts: {
       mesh: { ...defaultMeshConfig, ...mesh },
+      features: defaultFeatures,
       lacking: [],
       idleTimeoutMs: undefined,
       exactBalance: { inbound: false, outbound: false },
       acceptHttp10: false,
+      internalRanges: [],
       identity: { canonicalService: "", canonicalRevision: "", meshId: "", namespace: "shop", clusterId: "c1" },
       ...facts,
     },

@@ -2,11 +2,13 @@ import { type TypeName, unpackAny } from "@meltemi/protos";
 import type { Filter } from "@meltemi/protos/envoy/config/listener/v3";
 import { describe, expect, it } from "vitest";
 import { defaultMeshConfig } from "../../api/mesh-config/defaults.ts";
+import { defaultFeatures } from "../../model/features.ts";
 import type { ProxyFacts } from "./filter-facts.ts";
 import { buildDroppingFilter, buildTcpFilters, plainTarget } from "./tcp-proxy.ts";
 
 const facts: ProxyFacts = {
   mesh: defaultMeshConfig,
+  features: defaultFeatures,
   lacking: [],
   idleTimeoutMs: undefined,
   exactBalance: { inbound: false, outbound: false },

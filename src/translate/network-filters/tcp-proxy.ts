@@ -1,13 +1,15 @@
 /** Network filters of TCP chains (Istio: networking/core/networkfilter.go). */
+
 import { duration, packAny } from "@meltemi/protos";
 import type { Filter } from "@meltemi/protos/envoy/config/listener/v3";
 import type { TcpProxy } from "@meltemi/protos/envoy/extensions/filters/network/tcp_proxy/v3";
 import { parseDuration } from "../../lib/duration.ts";
 import type { Protocol } from "../../lib/protocol.ts";
+import { buildSniForwardFilter } from "../dns/dynamic-forward.ts";
 import type { L4Target } from "../tcp-routes/l4-target.ts";
 import { buildTcpAccessLogs } from "../telemetry/access-log.ts";
 import type { ProxyFacts } from "./filter-facts.ts";
-import { buildProtocolFilters } from "./protocol-filters.ts";
+import { buildEndingFilter, buildProtocolFilters } from "./protocol-filters.ts";
 
 export interface TcpFilterOptions {
   readonly facts: ProxyFacts;
@@ -22,6 +24,8 @@ const hashBySource = [{ source_ip: {} }] as const;
 
 /** All network filters of a TCP chain: the leading ones, those of the application's protocol, the TCP proxy. */
 export function buildTcpFilters({ facts, protocol, target, leading = [] }: TcpFilterOptions): readonly Filter[] {
+  const ending = buildEndingFilter({ protocol, target, facts });
+  if (ending !== undefined) return [...leading, ending];
   const logs = buildTcpAccessLogs(facts.mesh);
   const proxy: TcpProxy = {
     stat_prefix: target.statPrefix,
@@ -31,7 +35,9 @@ export function buildTcpFilters({ facts, protocol, target, leading = [] }: TcpFi
     ...buildTunnel(target),
     ...(logs.length === 0 ? {} : { access_log: logs }),
   };
-  return [...leading, ...buildProtocolFilters({ protocol, target, facts }), buildTcpProxy(proxy)];
+  const forward =
+    target.forward === undefined ? [] : [buildSniForwardFilter(target.forward.cache, target.forward.port)];
+  return [...leading, ...forward, ...buildProtocolFilters({ protocol, target, facts }), buildTcpProxy(proxy)];
 }
 
 /** A target that is a cluster and nothing else: for what no service or rule describes. */

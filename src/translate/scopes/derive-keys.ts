@@ -2,24 +2,30 @@
  * From a proxy to its keys: the only place that reads a whole proxy. What is not put into a key here cannot reach its
  * configuration; what is put in needlessly splits scopes, and each scope is generated on its own.
  */
+
 import type { DestinationRule } from "../../api/destination-rule/schema.ts";
 import { type Labels, refOf } from "../../api/object.ts";
 import type { Sidecar } from "../../api/sidecar/schema.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
 import { memoByKey } from "../../lib/slot-memo.ts";
+import { compareText } from "../../lib/text-order.ts";
 import { formatLocality, type Locality } from "../../model/endpoint.ts";
 import { isVisibleFrom } from "../../model/export-to.ts";
 import type { Proxy as MeshProxy } from "../../model/proxy.ts";
 import type { Service } from "../../model/service.ts";
 import type { Workload } from "../../model/workload.ts";
-import { addPlaceLabels, tlsModeLabel } from "../../model/workload-labels.ts";
+import { addPlaceLabels, findLabelledLocality, findStatedLocality, tlsModeLabel } from "../../model/workload-labels.ts";
 import { filterLabels, listTrafficParts } from "../../snapshot/selector-labels.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
+import { readAgentAddress } from "../dns/dynamic-forward.ts";
 import { type SelectedPatches, selectPatches } from "../patch/select-patches.ts";
-import type { ListenerKey, PatchSelection, ScopeKey, WorkloadKey } from "../scope.ts";
+import type { ListenerKey, PatchSelection, ScopeKey, SelfDiscovery, WorkloadKey } from "../scope.ts";
 import { canonicalText } from "./canonical-text.ts";
 import { deriveServiceTargets } from "./service-targets.ts";
 import { findSidecar } from "./sidecar-selection.ts";
+
+/** Labels that tell generations of one deployment apart: only these share traffic evenly. */
+const generationLabels = ["pod-template-hash", "rollouts-pod-template-hash"] as const;
 
 export interface ProxyKeys {
   readonly scope: ScopeKey;
@@ -70,26 +76,49 @@ interface Subject {
   readonly proxy: MeshProxy;
   readonly labels: Labels;
   readonly locality: Locality;
-  readonly nodeName: string;
   readonly sidecar: Sidecar | undefined;
   readonly targets: WorkloadKey["targets"];
+  readonly self: SelfDiscovery | undefined;
 }
 
 function describeProxy(snapshot: Snapshot, proxy: MeshProxy): Subject {
   const workload = findWorkload(snapshot, proxy);
   // The registry wins: what a workload says of itself must not take labels away that policies select it by.
   const labels = { ...proxy.labels, ...workload?.labels };
-  const locality = formatLocality(proxy.locality) === "" && workload !== undefined ? workload.locality : proxy.locality;
+  const targets = deriveServiceTargets(snapshot, { proxy, workload, labels });
   const client = { namespace: proxy.namespace, labels, rootNamespace: snapshot.mesh.rootNamespace };
   return {
     snapshot,
     proxy,
     labels,
-    locality,
-    nodeName: proxy.nodeName === "" ? (workload?.nodeName ?? "") : proxy.nodeName,
+    locality: deriveLocality(proxy, workload, labels),
     sidecar: proxy.type === "sidecar" ? findSidecar(snapshot.sidecars, client) : undefined,
-    targets: deriveServiceTargets(snapshot, { proxy, workload, labels }),
+    targets,
+    self: proxy.discoversItself === true ? describeSelf(snapshot, { proxy, labels, targets }) : undefined,
   };
+}
+
+/** The platform knows best where a workload is, then its labels; last comes what the proxy says (Istio: xds/ads.go). */
+function deriveLocality(proxy: MeshProxy, workload: Workload | undefined, labels: Labels): Locality {
+  if (workload !== undefined && formatLocality(workload.locality) !== "") return workload.locality;
+  return findLabelledLocality(labels) ?? findStatedLocality(labels) ?? proxy.locality;
+}
+
+/** The oldest service that the workload serves, and what others must share with it to be of its kind. */
+function describeSelf(
+  snapshot: Snapshot,
+  { proxy, labels, targets }: Pick<Subject, "proxy" | "labels" | "targets">,
+): SelfDiscovery | undefined {
+  const services = targets.flatMap(({ hostname, namespace }) => snapshot.services.find(hostname, namespace) ?? []);
+  const [oldest] = services.sort(
+    (a, b) => compareText(a.creationTimestamp ?? "", b.creationTimestamp ?? "") || compareText(a.hostname, b.hostname),
+  );
+  const port = oldest?.ports.find(({ number }) =>
+    targets.some((target) => target.hostname === oldest.hostname && target.port === number),
+  );
+  if (oldest === undefined || port === undefined) return undefined;
+  const generations = Object.fromEntries(generationLabels.map((name) => [name, labels[name] ?? ""]));
+  return { hostname: oldest.hostname, port: port.number, workloadName: proxy.workloadName, generations };
 }
 
 // Always within the proxy's own namespace: an address may be claimed, or be one of a shared network. Several workloads may
@@ -106,7 +135,8 @@ function findWorkload(snapshot: Snapshot, proxy: MeshProxy): Workload | undefine
 }
 
 function deriveScopeFields(subject: Subject): Omit<ScopeKey, "id"> {
-  const { snapshot, proxy, locality, nodeName, sidecar } = subject;
+  const { snapshot, proxy, locality, sidecar, self } = subject;
+  const { nodeName } = proxy;
   const isRouter = proxy.type === "router";
   const { selectorPairs } = snapshot;
   const comparable = addPlaceLabels(subject.labels, {
@@ -121,6 +151,8 @@ function deriveScopeFields(subject: Subject): Omit<ScopeKey, "id"> {
     dnsDomain: proxy.dnsDomain,
     clusterId: proxy.clusterId,
     network: proxy.network,
+    ...(proxy.networkView === undefined ? {} : { networkView: proxy.networkView }),
+    ...(self === undefined ? {} : { selfDiscovery: self }),
     sidecar: sidecar && refOf(sidecar),
     labels: {
       ...filterLabels(subject.labels, isRouter ? selectorPairs.all : selectorPairs.outbound),
@@ -129,9 +161,9 @@ function deriveScopeFields(subject: Subject): Omit<ScopeKey, "id"> {
     capabilities: {
       istioVersion: proxy.istioVersion,
       extensions: proxy.extensions,
-      acceptHttp10: proxy.acceptHttp10,
+      acceptHttp10: proxy.acceptHttp10 || snapshot.features.http10,
     },
-    locality: needsLocality(snapshot) && formatLocality(locality) !== "" ? locality : undefined,
+    locality: (self !== undefined || needsLocality(snapshot)) && formatLocality(locality) !== "" ? locality : undefined,
     interceptionMode: proxy.interceptionMode,
     httpProxyPort: proxy.httpProxyPort,
     privileged: proxy.privileged,
@@ -141,11 +173,23 @@ function deriveScopeFields(subject: Subject): Omit<ScopeKey, "id"> {
     },
     dnsCapture: proxy.dnsCapture,
     dnsAutoAllocate: proxy.dnsAutoAllocate,
+    ...(asksAgent(subject) ? describeAgent(proxy) : {}),
     idleTimeoutMs: proxy.idleTimeoutMs,
     exactBalance: proxy.exactBalance,
     nodeName: hasNodeBoundService(snapshot.services.all, proxy.namespace) ? nodeName : undefined,
     targets: isRouter ? subject.targets : [],
   };
+}
+
+// Only a proxy that looks up any name asks the agent itself.
+function asksAgent({ proxy, sidecar, snapshot }: Subject): boolean {
+  const policy = sidecar?.spec.outboundTrafficPolicy ?? snapshot.mesh.outboundTrafficPolicy;
+  return proxy.type === "sidecar" && proxy.dnsCapture && policy.mode === "ALLOW_ANY_DYNAMIC_DNS";
+}
+
+function describeAgent({ metadata }: MeshProxy): { readonly dnsProxyAddress?: string } {
+  const address = readAgentAddress(metadata["DNS_PROXY_ADDR"]);
+  return address === undefined ? {} : { dnsProxyAddress: address };
 }
 
 function withId<Key extends { readonly id: string }>(fields: Omit<Key, "id">): Key {
@@ -172,7 +216,7 @@ function pickLabels(labels: Labels, names: ReadonlySet<string>): Labels {
 // over, and where a service wants to stay near.
 function needsLocality(snapshot: Snapshot): boolean {
   const { mesh } = snapshot;
-  if ((mesh.localityLbSetting.distribute ?? []).length > 0) return true;
+  if ((mesh.localityLbSetting.distribute ?? []).length > 0 || mesh.zoneAwareLbSetting !== undefined) return true;
   if (mesh.defaultTrafficPolicy?.outlierDetection !== undefined) return true;
   if (mesh.defaultTrafficPolicy?.loadBalancer?.localityLbSetting !== undefined) return true;
   return weighsLocality(snapshot.destinationRules) || staysNear(snapshot.services.all);
@@ -181,7 +225,10 @@ function needsLocality(snapshot: Snapshot): boolean {
 const weighsLocality = memoByIdentity((rules: readonly DestinationRule[]): boolean =>
   rules.some((rule) =>
     listTrafficParts(rule).some(
-      (part) => part.outlierDetection !== undefined || part.loadBalancer?.localityLbSetting !== undefined,
+      ({ outlierDetection, loadBalancer }) =>
+        outlierDetection !== undefined ||
+        loadBalancer?.localityLbSetting !== undefined ||
+        loadBalancer?.zoneAwareLbSetting !== undefined,
     ),
   ),
 );

@@ -26,6 +26,8 @@ const httpAlpn = ["h2", "http/1.1"] as const;
 // A TCP chain must also take "istio-peer-exchange", by which the two sides agree to exchange metadata first.
 const tcpAlpn = ["istio-peer-exchange", ...httpAlpn] as const;
 
+const quicAlpn = ["h3"] as const;
+
 /** Ciphers of mesh traffic where the mesh names none. */
 const meshCipherSuites: readonly string[] = [
   "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -62,6 +64,8 @@ export interface ServerTlsSettings {
   readonly tlsCertificates?:
     | readonly { readonly serverCertificate?: string | undefined; readonly privateKey?: string | undefined }[]
     | undefined;
+  readonly caCertCredentialName?: string | undefined;
+  readonly insecureSkipVerify?: boolean | undefined;
   readonly subjectAltNames?: readonly string[] | undefined;
   readonly verifyCertificateSpki?: readonly string[] | undefined;
   readonly verifyCertificateHash?: readonly string[] | undefined;
@@ -77,8 +81,8 @@ export interface MeshTlsSettings {
   readonly ecdhCurves?: readonly string[] | undefined;
 }
 
-/** What the chain behind the context speaks: decides which protocols the server offers. */
-export type DownstreamTraffic = "http" | "tcp";
+/** What the chain behind the context speaks: decides which protocols the server offers. "quic" is HTTP/3. */
+export type DownstreamTraffic = "http" | "tcp" | "quic";
 
 /**
  * The context of mutual TLS between workloads: the workload's own certificate, and clients of the given trust domains
@@ -111,7 +115,7 @@ export function buildInboundTlsContext(
 
 /**
  * The context of a server that ends TLS; undefined where it passes it through (PASSTHROUGH, AUTO_PASSTHROUGH) or has
- * none. `traffic` is "tcp" for servers whose protocol is not HTTP.
+ * none. `traffic` is "tcp" for servers whose protocol is not HTTP. Over QUIC Envoy cannot ask clients for certificates.
  */
 export function buildDownstreamTlsContext(
   settings: ServerTlsSettings,
@@ -123,13 +127,18 @@ export function buildDownstreamTlsContext(
   const params = mode === "ISTIO_MUTUAL" ? undefined : buildTlsParameters(settings, tlsDefaults);
   return {
     common_tls_context: {
-      alpn_protocols: mode === "ISTIO_MUTUAL" && traffic === "tcp" ? tcpAlpn : httpAlpn,
+      alpn_protocols: listServerProtocols(mode, traffic),
       ...(params === undefined ? {} : { tls_params: params }),
       tls_certificate_sds_secret_configs: listCertificates(settings, mode),
       ...buildClientValidation(settings, mode),
     },
-    require_client_certificate: bool(mode === "MUTUAL" || mode === "ISTIO_MUTUAL"),
+    require_client_certificate: bool(traffic !== "quic" && (mode === "MUTUAL" || mode === "ISTIO_MUTUAL")),
   };
+}
+
+function listServerProtocols(mode: string, traffic: DownstreamTraffic): readonly string[] {
+  if (traffic === "quic") return quicAlpn;
+  return mode === "ISTIO_MUTUAL" && traffic === "tcp" ? tcpAlpn : httpAlpn;
 }
 
 /** Keeps the ciphers that Envoy knows, each once, in the order given. */
@@ -161,13 +170,20 @@ function buildClientValidation(settings: ServerTlsSettings, mode: string): Commo
   const [credential] = mode === "ISTIO_MUTUAL" ? [] : listCredentialNames(settings);
   const validates = mode === "MUTUAL" || mode === "OPTIONAL_MUTUAL" || mode === "ISTIO_MUTUAL";
   if (!validates) return credential !== undefined && names.length > 0 ? { validation_context: match } : {};
+  // The certificate is still asked for and still says who the client is; only nobody vouches for it.
+  const trust: CertificateValidationContext =
+    settings.insecureSkipVerify === true ? { trust_chain_verification: "ACCEPT_UNTRUSTED" } : {};
   if (credential !== undefined) {
-    return combine({ ...match, ...buildPins(settings) }, buildCredentialRoots(credential));
+    const { caCertCredentialName: roots = "" } = settings;
+    return combine(
+      { ...match, ...buildPins(settings), ...trust },
+      roots === "" ? buildCredentialRoots(credential) : buildCredentialCertificate(roots),
+    );
   }
   const crl = settings.caCrl === undefined || settings.caCrl === "" ? {} : { crl: { filename: settings.caCrl } };
   const { caCertificates = "" } = settings;
   const fromFile = mode !== "ISTIO_MUTUAL" && caCertificates !== "";
-  return combine({ ...match, ...crl }, fromFile ? buildFileRoots(caCertificates) : meshRoots);
+  return combine({ ...match, ...crl, ...trust }, fromFile ? buildFileRoots(caCertificates) : meshRoots);
 }
 
 function combine(own: CertificateValidationContext, roots: SdsSecretConfig): CommonTlsContext {

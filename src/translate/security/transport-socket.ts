@@ -6,6 +6,7 @@ import type {
 } from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
 
 export const tlsSocketName = "envoy.transport_sockets.tls";
+export const quicSocketName = "envoy.transport_sockets.quic";
 const rawBufferSocketName = "envoy.transport_sockets.raw_buffer";
 export const proxyProtocolSocketName = "envoy.transport_sockets.upstream_proxy_protocol";
 
@@ -26,6 +27,16 @@ export function buildDownstreamTlsSocket(context: DownstreamTlsContext): Transpo
   return {
     name: tlsSocketName,
     typed_config: packAny("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", context),
+  };
+}
+
+/** TLS within QUIC, the transport of HTTP/3. */
+export function buildDownstreamQuicSocket(context: DownstreamTlsContext): TransportSocket {
+  return {
+    name: quicSocketName,
+    typed_config: packAny("envoy.extensions.transport_sockets.quic.v3.QuicDownstreamTransport", {
+      downstream_tls_context: context,
+    }),
   };
 }
 

@@ -3,6 +3,13 @@
  * now (port, gateways, source) are decided here; server names and destination addresses are left for the proxy. Rules:
  * Istio core/tls.go.
  */
+import {
+  buildServiceCache,
+  forwardsDynamically,
+  selectLookupFamily,
+  sniForwardProxyFilter,
+} from "../dns/dynamic-forward.ts";
+import { hasExtension } from "../capabilities.ts";
 import { refOf } from "../../api/object.ts";
 import type { L4Match, TcpRoute, TlsMatch, TlsRoute } from "../../api/virtual-service/schema.ts";
 import type { ObjectRef } from "../../lib/message.ts";
@@ -40,6 +47,8 @@ export interface L4Request {
   readonly destinationSubnets: readonly string[];
   /** True where the listener is bound to all addresses. */
   readonly bindsWildcard: boolean;
+  /** True where it is bound to an address of the service, which tells it from all others. */
+  readonly isAddress?: boolean;
 }
 
 /**
@@ -174,18 +183,27 @@ function planDefault(view: ScopeView, request: L4Request, sniHosts: readonly str
   return {
     sniHosts,
     destinationSubnets,
-    target: planServiceTarget(service, { view, port }),
+    target: { ...planServiceTarget(service, { view, port }), ...planForward(view, request) },
     configRef: undefined,
     sources: [{ object: service.object, path: "" }],
   };
 }
 
+/** Where each handshake says the host, its name has to be looked up first. */
+function planForward({ key, snapshot }: ScopeView, { service, port }: L4Request): Pick<L4Target, "forward"> {
+  if (!forwardsDynamically(service) || !hasExtension(key.capabilities, sniForwardProxyFilter)) return {};
+  const cache = buildServiceCache(service, selectLookupFamily(key, snapshot.features));
+  return { forward: { cache, port } };
+}
+
 /** Server names are needed where the address alone does not tell the service. */
 function listDefaultNames(view: ScopeView, request: L4Request): readonly string[] {
   const { service, destinationSubnets, bindsWildcard } = request;
+  if (request.isAddress === true) return [];
   const [address] = listClientAddresses(view.key, service);
   const isBlock = address?.includes("/") === true;
-  if (destinationSubnets.length === 0 && !isBlock && (address !== undefined || !bindsWildcard)) return [];
+  const isTold = destinationSubnets.length === 0 && !isBlock && (address !== undefined || !bindsWildcard);
+  if (isTold && !forwardsDynamically(service)) return [];
   const aliases = service.aliases.flatMap(({ hostname }) => [
     hostname,
     ...listShortForms(hostname, view.key.dnsDomain),

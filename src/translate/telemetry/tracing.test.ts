@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { defaultMeshConfig } from "../../api/mesh-config/defaults.ts";
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
+import { defaultFeatures } from "../../model/features.ts";
 import type { FilterFacts } from "../network-filters/filter-facts.ts";
 import { buildTracing } from "./tracing.ts";
 
@@ -8,10 +9,12 @@ type Tracing = NonNullable<MeshConfig["defaultConfig"]["tracing"]>;
 
 const facts = (tracing: Tracing, enableTracing = true): FilterFacts => ({
   mesh: { ...defaultMeshConfig, enableTracing, defaultConfig: { tracing } },
+  features: defaultFeatures,
   lacking: [],
   idleTimeoutMs: undefined,
   exactBalance: { inbound: false, outbound: false },
   acceptHttp10: false,
+  internalRanges: [],
   identity: { canonicalService: "web", canonicalRevision: "", meshId: "", namespace: "shop", clusterId: "c1" },
 });
 
