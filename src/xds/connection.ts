@@ -16,10 +16,11 @@ import { diffSets, mergeSets, type ResourceSet } from "../push/resource-set.ts";
 import type { ProxyResources } from "../push/resource-store.ts";
 import { type ResourceType, resourceTypes, type XdsType } from "../push/resource-types.ts";
 import type { EncodedResponse, ResponseEncoder } from "../push/response-encoder.ts";
+import { ClusterGate } from "./cluster-gate.ts";
 import { basisOf, type Delivery } from "./delivery.ts";
 import { transitionDelta } from "./delta.ts";
 import type { DistributionMember, SyncState } from "./distribution.ts";
-import { listNewNames, listUnready, withhold } from "./holding.ts";
+import { keepNames } from "./holding.ts";
 import type { ReceivedRequest } from "./request.ts";
 import { formatClientError } from "./request.ts";
 import { transitionSotw } from "./sotw.ts";
@@ -90,14 +91,13 @@ export class Connection implements FanOutMember, DistributionMember {
   readonly connectedAtMs: number;
   readonly watches = new Map<string, Watch>();
   #changedAt: number | undefined;
-  /** Clusters that listeners and routes need not wait for: as of when the client could use all that it was to have. */
-  #settledClusters: ResourceSet | undefined;
-  #warmingTimer: Timer | undefined;
-  #isPatient = true;
+  readonly #gate: ClusterGate;
 
   constructor(inputs: ConnectionInputs) {
     this.inputs = inputs;
     this.connectedAtMs = inputs.clock.now();
+    const { clock, warmingMs, requestTurn: onImpatience } = inputs;
+    this.#gate = new ClusterGate({ clock, warmingMs, onImpatience });
   }
 
   /** The greatest serial that the client may have seen. */
@@ -158,7 +158,7 @@ export class Connection implements FanOutMember, DistributionMember {
       retryTimer?.close();
       if (lastError !== "") this.inputs.metrics.setReject(state.type.type, this.inputs.proxy.nodeId, undefined);
     }
-    this.#warmingTimer?.close();
+    this.#gate.close();
     this.inputs.resources.release();
   }
 
@@ -199,7 +199,7 @@ export class Connection implements FanOutMember, DistributionMember {
     const target = this.#findTarget(watch.state);
     if (target === undefined || this.#isBackingOff(watch)) return "current";
     const whole = this.#mustKeep(watch.state, target) ? mergeSets(basisOf(watch.state.delivery), target) : target;
-    const goal = this.#holdBack(watch.state, whole);
+    const goal = this.#keepEndpoints(watch.state, this.#holdBack(watch.state, whole));
     const [state, effects] = this.#transition(watch.state, { kind: "content", target: goal });
     watch.state = state;
     const send = effects.find((effect) => effect.kind === "send");
@@ -236,46 +236,27 @@ export class Connection implements FanOutMember, DistributionMember {
     });
   }
 
-  /** Listeners and routes without those that lead to clusters which the client cannot use yet. */
-  #holdBack({ type, delivery }: WatchState, target: ResourceSet): ResourceSet {
-    if (type.type !== "lds" && type.type !== "rds") return target;
-    const unready = this.#listUnreadyClusters(delivery.kind === "none");
-    if (unready.length === 0) return target;
-    // A client that asks for routes waits for them with the listener that names them.
-    return withhold({ held: basisOf(delivery), target, mayOmit: type.type === "lds" }, unready);
-  }
-
-  #listUnreadyClusters(isFirst: boolean): readonly string[] {
+  /** Listeners and routes as far as the client can use the clusters that they lead to. */
+  #holdBack({ type: { type }, delivery }: WatchState, target: ResourceSet): ResourceSet {
+    if (type !== "lds" && type !== "rds") return target;
     const watch = this.#watchOf("cds");
-    const target = watch && this.#findTarget(watch.state);
-    if (watch === undefined || target === undefined) return [];
-    // Who begins asks for listeners when its clusters are ready.
-    if (isFirst) this.#settledClusters ??= target;
-    const names = this.#settledClusters === undefined ? [] : listNewNames(this.#settledClusters, target);
-    const { refused, awaited } = listUnready(names, {
-      target,
-      clusters: watch.state.delivery,
-      endpoints: this.#watchOf("eds")?.state.delivery,
-      refusal: watch.lastError,
-    });
-    if (awaited.length > 0 && this.#isPatient) {
-      this.#awaitWarming();
-      return [...refused, ...awaited];
-    }
-    if (awaited.length === 0) this.#isPatient = true;
-    if (refused.length > 0) return refused;
-    this.#settledClusters = target;
-    this.#warmingTimer?.close();
-    this.#warmingTimer = undefined;
-    return [];
+    const clusters = watch && this.#findTarget(watch.state);
+    if (watch === undefined || clusters === undefined) return target;
+    const endpoints = this.#watchOf("eds")?.state.delivery;
+    const progress = { target: clusters, clusters: watch.state.delivery, endpoints, refusal: watch.lastError };
+    return this.#gate.admit({ type, delivery, target }, progress);
   }
 
-  #awaitWarming(): void {
-    this.#warmingTimer ??= this.inputs.clock.after(this.inputs.warmingMs, () => {
-      this.#warmingTimer = undefined;
-      this.#isPatient = false;
-      this.inputs.requestTurn();
-    });
+  /**
+   * Endpoints without changes to those of clusters that are to go: as long as the client has such a cluster, it may still
+   * send traffic to it.
+   */
+  #keepEndpoints({ type: { type }, delivery }: WatchState, target: ResourceSet): ResourceSet {
+    const clusters = type === "eds" ? this.#watchOf("cds") : undefined;
+    const to = clusters && this.#findTarget(clusters.state);
+    if (clusters === undefined || to === undefined || delivery.kind === "none") return target;
+    const { removed } = diffSets(basisOf(clusters.state.delivery), to);
+    return removed.length === 0 ? target : keepNames(basisOf(delivery), target, removed);
   }
 
   #watchOf(type: XdsType): Watch | undefined {
@@ -331,9 +312,11 @@ export class Connection implements FanOutMember, DistributionMember {
     });
   }
 
-  /** After clusters the client may wait for their endpoints, after listeners for their routes. */
+  /** After clusters the client may wait for their endpoints, after listeners for their routes, after both for secrets. */
   #expectWarming({ type }: ResourceType, before: ResourceSet, { target }: ResponsePlan): void {
     if (type !== "cds" && type !== "lds") return;
+    const secrets = this.#watchOf("sds");
+    if (secrets !== undefined) secrets.state = this.#transition(secrets.state, { kind: "maybeWarming" })[0];
     const later = this.#watchOf(type === "cds" ? "eds" : "rds");
     if (later === undefined) return;
     const names = type === "cds" ? listWarmingAssignments(before, target) : [];

@@ -3,16 +3,19 @@
  * knows no gRPC; `createGrpcTransport` does.
  */
 import { ProtoError, structToJson } from "@meltemi/protos";
+import type { Authentication, Caller, PeerCredentials } from "../lib/caller.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { parseNode } from "../model/node.ts";
 import type { Proxy as MeshProxy } from "../model/proxy.ts";
+import { VerifiedIdentity } from "../model/verified-identity.ts";
 import { Debounce } from "../push/debounce.ts";
 import { FanOut } from "../push/fan-out.ts";
 import type { XdsMetrics } from "../push/metrics.ts";
-import { ResourceStore } from "../push/resource-store.ts";
+import { type ProxyClient, ResourceStore } from "../push/resource-store.ts";
 import { findResourceType } from "../push/resource-types.ts";
 import { ResponseEncoder } from "../push/response-encoder.ts";
+import type { SecretAccess } from "../push/secret-answers.ts";
 import type { Snapshot, SnapshotChange } from "../snapshot/snapshot.ts";
 import type { Generators } from "../translate/generators.ts";
 import { Connection } from "./connection.ts";
@@ -21,7 +24,16 @@ import { DistributionCounter, type DistributionView } from "./distribution.ts";
 import type { XdsLimits } from "./limits.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { parseRequest, type ReceivedRequest } from "./request.ts";
-import type { Admission, Status, StreamHandler, StreamPort, StreamService, Transport, Variant } from "./transport.ts";
+import type {
+  Admission,
+  Status,
+  StreamHandler,
+  StreamPort,
+  StreamService,
+  TlsSource,
+  Transport,
+  Variant,
+} from "./transport.ts";
 
 /** What `control_plane.identifier` says, as JSON with these members (row X9). */
 export interface ControlPlaneIdentity {
@@ -39,7 +51,14 @@ export interface DiscoveryServerOptions {
   readonly metrics: XdsMetrics;
   readonly limits: XdsLimits;
   readonly identity: ControlPlaneIdentity;
-  readonly createTransport: (service: StreamService) => Transport;
+  /** In plain text where no TLS is given. */
+  readonly createTransport: (service: StreamService, tls?: TlsSource) => Transport;
+  /** Tells who calls over TLS; undefined where nobody is asked (XDS_AUTH). */
+  readonly authenticate?: (credentials: PeerCredentials) => Promise<AuthenticationResult>;
+  /** False: an identity need not fit what the proxy says of itself, and counts for nothing (PILOT_ENABLE_XDS_IDENTITY_CHECK). */
+  readonly checksIdentity?: boolean;
+  /** Who may read Secrets; nobody where not given. */
+  readonly secretAccess?: SecretAccess;
   /** Calls back after pending input was handled: setImmediate. */
   readonly yieldTurn: (run: () => void) => void;
 }
@@ -47,8 +66,8 @@ export interface DiscoveryServerOptions {
 export interface DiscoveryServer {
   /** Takes a change in; a lone one goes out at once, a burst is held together. */
   apply(change: SnapshotChange): void;
-  /** Serves "host:port" and gives the address that was taken; may be called for several. */
-  start(address: string): Promise<string>;
+  /** Serves "host:port" and gives the address that was taken; with TLS, callers have to say who they are. */
+  start(address: string, tls?: TlsSource): Promise<string>;
   /** Refuses what is new, ends streams and frees everything. */
   stop(): Promise<void>;
   readonly debug: XdsDebug;
@@ -60,6 +79,17 @@ export interface DiscoveryServer {
 export function createDiscoveryServer(options: DiscoveryServerOptions): DiscoveryServer {
   return new Server(options);
 }
+
+/** A stream whose first request has been read. */
+interface AcceptedStream {
+  readonly port: StreamPort;
+  readonly variant: Variant;
+  readonly fail: (status: Status) => void;
+  readonly identity: VerifiedIdentity | undefined;
+}
+
+/** What is known of credentials in the end. */
+export type AuthenticationResult = Exclude<Authentication, { readonly kind: "absent" }>;
 
 const notReady: Status = { code: "UNAVAILABLE", details: "server is not ready to serve discovery information" };
 const stopping: Status = { code: "UNAVAILABLE", details: "server is stopping" };
@@ -76,7 +106,8 @@ class Server implements DiscoveryServer, StreamService {
   readonly #fanOut: FanOut;
   readonly #debounce: Debounce;
   readonly #admission: RateLimit;
-  readonly #transport: Transport;
+  readonly #transports: Transport[] = [];
+  readonly #refusalLog: RateLimit;
   readonly #connections = new Map<string, Connection>();
   readonly #ports = new Set<StreamPort>();
   /** Greatest serial by node id: a proxy that comes back must not meet a nonce again. */
@@ -91,6 +122,7 @@ class Server implements DiscoveryServer, StreamService {
       generators,
       clock,
       lingerMs: limits.scopeLingerMs,
+      ...(options.secretAccess === undefined ? {} : { secretAccess: options.secretAccess }),
       report: ({ type, name, cause }) => {
         options.metrics.count("pilot_total_xds_internal_errors");
         options.log.error("resources could not be made; the last good ones stay", { type: type.type, name, cause });
@@ -112,7 +144,7 @@ class Server implements DiscoveryServer, StreamService {
       burst: limits.maxNewStreamsPerSecond,
       maxWaitMs: limits.admissionWaitMs,
     });
-    this.#transport = options.createTransport(this);
+    this.#refusalLog = new RateLimit({ clock, perSecond: 1, burst: 10, maxWaitMs: 0 });
     this.debug = createDebugView(this.#store, this.#connections);
     this.distribution = new DistributionCounter(this.#store, this.#connections, clock);
   }
@@ -123,17 +155,20 @@ class Server implements DiscoveryServer, StreamService {
     else this.#debounce.add(change);
   }
 
-  start(address: string): Promise<string> {
-    return this.#transport.listen(address);
+  async start(address: string, tls?: TlsSource): Promise<string> {
+    const transport = this.#options.createTransport(this, tls);
+    const taken = await transport.listen(address);
+    this.#transports.push(transport);
+    return taken;
   }
 
   async stop(): Promise<void> {
     this.#isStopping = true;
-    this.#transport.notifyServing();
+    this.#notifyServing();
     this.#debounce.close();
-    const stopped = this.#transport.stop(this.#options.limits.drainMs);
+    const stopped = this.#transports.map((transport) => transport.stop(this.#options.limits.drainMs));
     for (const port of this.#ports) port.end(stopping);
-    await stopped;
+    await Promise.all(stopped);
     this.distribution.close();
     this.#store.close();
   }
@@ -150,6 +185,16 @@ class Server implements DiscoveryServer, StreamService {
       return { kind: "refuse", status: { code: "RESOURCE_EXHAUSTED", details: "request rate limit exceeded" } };
     }
     return waitMs === 0 ? { kind: "now" } : { kind: "wait", waitMs };
+  }
+
+  async authenticate(credentials: PeerCredentials, peer: string): Promise<Caller | Status | undefined> {
+    const { authenticate, log } = this.#options;
+    if (authenticate === undefined) return undefined;
+    const result = await authenticate(credentials);
+    if (result.kind === "authenticated") return result.caller;
+    // The reason is for us: it would tell somebody who tries how far they came.
+    this.#reportRefusal(() => log.warn("a client could not be authenticated", { peer, reason: result.reason }));
+    return { code: "UNAUTHENTICATED", details: "authentication failure" };
   }
 
   accept(port: StreamPort, variant: Variant): StreamHandler {
@@ -211,8 +256,10 @@ class Server implements DiscoveryServer, StreamService {
     }
     const proxy = parseNode({ ...node, metadata: structToJson(node.metadata ?? {}) });
     if (typeof proxy === "string") return { code: "INVALID_ARGUMENT", details: proxy };
+    const identity = this.#identify(proxy, stream.port);
+    if (identity !== undefined && "code" in identity) return identity;
     try {
-      return this.#createConnection(proxy, stream);
+      return this.#createConnection(proxy, { ...stream, identity });
     } catch (cause) {
       this.#options.metrics.count("pilot_total_xds_internal_errors");
       this.#options.log.error("keys of a proxy could not be derived", { proxy: proxy.nodeId, cause });
@@ -220,21 +267,41 @@ class Server implements DiscoveryServer, StreamService {
     }
   }
 
-  #createConnection(
-    proxy: MeshProxy,
-    {
-      port,
-      variant,
-      fail,
-    }: { readonly port: StreamPort; readonly variant: Variant; readonly fail: (status: Status) => void },
-  ): Connection {
+  /** What the proxy says of itself must fit what it has proven; undefined where it has proven nothing. */
+  #identify(proxy: MeshProxy, { caller, peer }: StreamPort): VerifiedIdentity | Status | undefined {
+    const { checksIdentity = true, log } = this.#options;
+    if (caller === undefined || !checksIdentity) return undefined;
+    const identity = VerifiedIdentity.verify(proxy, caller);
+    if (typeof identity !== "string") return identity;
+    this.#reportRefusal(() => log.warn("a client is not who it says it is", { peer, node: proxy.nodeId, reason: identity }));
+    return { code: "PERMISSION_DENIED", details: `authorization failed: ${identity}` };
+  }
+
+  /** Whoever is refused a thousand times a second must not fill the log. */
+  #reportRefusal(report: () => void): void {
+    if (this.#refusalLog.reserve() === 0) report();
+  }
+
+  #notifyServing(): void {
+    for (const transport of this.#transports) transport.notifyServing();
+  }
+
+  #createConnection(proxy: MeshProxy, { port, variant, fail, identity }: AcceptedStream): Connection {
     const { clock, limits, log, metrics } = this.#options;
+    const client: ProxyClient = {
+      identity,
+      onChange: () => connection.noteChange(),
+      report: ({ name, reason }) => {
+        metrics.count("pilot_sds_certificate_errors_total");
+        log.warn("a secret is not as it should be for a proxy", { proxy: proxy.nodeId, secret: name, reason });
+      },
+    };
     const connection: Connection = new Connection({
       id: `${proxy.id}-${this.#nextConnection++}`,
       proxy,
       variant,
       port,
-      resources: this.#store.acquire(proxy),
+      resources: this.#store.acquire(proxy, client),
       encoder: this.#encoder,
       clock,
       log,
@@ -275,7 +342,7 @@ class Server implements DiscoveryServer, StreamService {
     const wasServing = this.isServing();
     const before: Snapshot | undefined = this.#store.snapshot;
     this.#store.apply(before === undefined ? { ...change, before: undefined } : change);
-    if (!wasServing) this.#transport.notifyServing();
+    if (!wasServing) this.#notifyServing();
     metrics.observe("pilot_debounce_time", waitedMs / 1000);
     for (const reason of listReasons(change)) metrics.count("pilot_push_triggers", { type: reason });
     for (const connection of this.#connections.values()) connection.noteChange();

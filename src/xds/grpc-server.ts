@@ -1,4 +1,4 @@
-/** The only file that knows gRPC: carries streams of encoded messages, and answers the standard health service. */
+/** With grpc-tls.ts all that knows gRPC: carries streams of encoded messages, and answers the standard health service. */
 import { constants } from "node:http2";
 
 import {
@@ -13,9 +13,19 @@ import {
   status as statusCodes,
 } from "@grpc/grpc-js";
 import { decode, encode } from "@meltemi/protos";
+import type { Caller } from "../lib/caller.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
-import type { Status, StreamHandler, StreamPort, StreamService, Transport, Variant } from "./transport.ts";
+import { readPeerCredentials, TlsServerCredentials } from "./grpc-tls.ts";
+import type {
+  Status,
+  StreamHandler,
+  StreamPort,
+  StreamService,
+  TlsSource,
+  Transport,
+  Variant,
+} from "./transport.ts";
 
 export interface GrpcLimits {
   /** Largest request in bytes (ISTIO_GPRC_MAXRECVMSGSIZE). */
@@ -45,9 +55,13 @@ export interface GrpcTransportOptions {
   readonly log: Log;
 }
 
-/** Creates a transport of plaintext HTTP/2 for the aggregated discovery service. */
-export function createGrpcTransport(options: GrpcTransportOptions, service: StreamService): Transport {
-  return new GrpcTransport(options, service);
+/** Creates a transport of HTTP/2 for the aggregated discovery service; without `tls` in plain text. */
+export function createGrpcTransport(
+  options: GrpcTransportOptions,
+  service: StreamService,
+  tls?: TlsSource,
+): Transport {
+  return new GrpcTransport(options, service, tls);
 }
 
 type Call = ServerDuplexStream<Uint8Array, Uint8Array>;
@@ -62,11 +76,13 @@ class GrpcTransport implements Transport {
   readonly #options: GrpcTransportOptions;
   readonly #service: StreamService;
   readonly #server: Server;
+  readonly #tls: TlsServerCredentials | undefined;
   readonly #healthWatches = new Set<HealthWatch>();
 
-  constructor(options: GrpcTransportOptions, service: StreamService) {
+  constructor(options: GrpcTransportOptions, service: StreamService, tls: TlsSource | undefined) {
     this.#options = options;
     this.#service = service;
+    this.#tls = tls === undefined ? undefined : new TlsServerCredentials(tls);
     const { limits, log } = options;
     // Its own log goes to stderr and says again what we report; what GRPC_TRACE asks for comes this way too.
     const note = (...parts: readonly unknown[]): void => log.debug("gRPC", { text: parts.join(" ") });
@@ -94,7 +110,8 @@ class GrpcTransport implements Transport {
 
   listen(address: string): Promise<string> {
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(normalizeAddress(address), ServerCredentials.createInsecure(), (error, port) => {
+      const credentials = this.#tls ?? ServerCredentials.createInsecure();
+      this.#server.bindAsync(normalizeAddress(address), credentials, (error, port) => {
         if (error !== null) reject(error);
         else resolve(`${address.slice(0, address.lastIndexOf(":"))}:${port}`);
       });
@@ -107,6 +124,7 @@ class GrpcTransport implements Transport {
   }
 
   async stop(graceMs: number): Promise<void> {
+    this.#tls?.stop();
     for (const call of this.#healthWatches) call.end();
     await new Promise<void>((resolve) => {
       const force = this.#options.clock.after(graceMs, () => {
@@ -132,16 +150,35 @@ class GrpcTransport implements Transport {
       return;
     }
     if (admission.kind === "now") {
-      this.#openStream(call, variant);
+      this.#identify(call, variant);
       return;
     }
     waiting = this.#options.clock.after(admission.waitMs, () => {
-      if (!call.cancelled) this.#openStream(call, variant);
+      if (!call.cancelled) this.#identify(call, variant);
     });
   }
 
-  #openStream(call: Call, variant: Variant): void {
-    const handler = this.#service.accept(createPort(call, this.#options.log), variant);
+  /** Over TLS nothing of a stream is read before it is known whose it is. */
+  #identify(call: Call, variant: Variant): void {
+    if (this.#tls === undefined) {
+      this.#openStream(call, variant, undefined);
+      return;
+    }
+    void this.#service.authenticate(readPeerCredentials(call), call.getPeer()).then(
+      (result) => {
+        if (call.cancelled) return;
+        if (result !== undefined && "code" in result) failCall(call, result);
+        else this.#openStream(call, variant, result);
+      },
+      (cause: unknown) => {
+        this.#options.log.error("a client could not be authenticated, for a fault of ours", { cause });
+        failCall(call, { code: "INTERNAL", details: "internal error" });
+      },
+    );
+  }
+
+  #openStream(call: Call, variant: Variant, caller: Caller | undefined): void {
+    const handler = this.#service.accept(createPort(call, caller, this.#options.log), variant);
     let isClosed = false;
     const close = (): void => {
       if (isClosed) return;
@@ -185,10 +222,11 @@ class GrpcTransport implements Transport {
   }
 }
 
-function createPort(call: Call, log: Log): StreamPort {
+function createPort(call: Call, caller: Caller | undefined, log: Log): StreamPort {
   let isEnded = false;
   return {
     peer: call.getPeer(),
+    caller,
     write: (bytes, onWritten) => {
       if (isEnded || call.cancelled) return;
       // The callback comes when HTTP/2 has taken the bytes, so it waits for the client's window.

@@ -1,8 +1,4 @@
-/**
- * Make before break on the way in: a listener or route that leads to a new cluster is held back until the client can use
- * that cluster, because a route to a cluster that is still warming, or was refused, answers 503 where the last one worked
- * (xds_protocol, "eventual consistency considerations"; Envoy asks for endpoints only after it took the cluster).
- */
+/** What may go to a client beside clusters that it cannot use yet, or is to lose. */
 import { lengthDelimited } from "@meltemi/protos";
 import {
   buildPart,
@@ -89,9 +85,17 @@ export function withhold({ held, target, mayOmit }: Withholding, clusters: reado
     ),
   );
   if (back.size === 0) return target;
-  const kept = [...back].flatMap((name) => findInSet(held, name) ?? []);
-  const sent = [...listSet(target)].filter(({ name }) => !back.has(name));
-  return buildSet([buildPart([...sent, ...kept])]);
+  return keepNames(held, target, back);
+}
+
+/** `target` with the resources of these names as `held` has them, or without those that it does not have. */
+export function keepNames(held: ResourceSet, target: ResourceSet, names: Iterable<string>): ResourceSet {
+  const kept = new Set(
+    [...names].filter((name) => findInSet(held, name)?.version !== findInSet(target, name)?.version),
+  );
+  if (kept.size === 0) return target;
+  const sent = [...listSet(target)].filter(({ name }) => !kept.has(name));
+  return buildSet([buildPart([...sent, ...[...kept].flatMap((name) => findInSet(held, name) ?? [])])]);
 }
 
 // Whatever field it stands in, a name is a string of its own on the wire: its length goes before it. A name found where

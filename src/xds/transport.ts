@@ -1,9 +1,13 @@
 /** The border between the protocol and what carries it. */
 
+import type { Caller, PeerCredentials } from "../lib/caller.ts";
+
 /** gRPC status codes by name, as far as they are used. */
 export type StatusName =
   | "OK"
   | "INVALID_ARGUMENT"
+  | "UNAUTHENTICATED"
+  | "PERMISSION_DENIED"
   | "DEADLINE_EXCEEDED"
   | "RESOURCE_EXHAUSTED"
   | "INTERNAL"
@@ -21,6 +25,8 @@ export type Variant = "sotw" | "delta";
 export interface StreamPort {
   /** Remote address with port. */
   readonly peer: string;
+  /** Who has proven to be at the other end; undefined in plain text, and where nobody asks. */
+  readonly caller: Caller | undefined;
   /** Sends one message that is already encoded; calls back when the client's window has taken all of it. */
   write(bytes: Uint8Array, onWritten: () => void): void;
   /** Ends the stream; what was written before still goes out, unless the client does not read. */
@@ -45,9 +51,27 @@ export type Admission =
 /** What a transport is given to serve. */
 export interface StreamService {
   admit(): Admission;
+  /** Tells who calls over TLS; undefined where nobody asks. Streams in plain text are not asked. Never rejects. */
+  authenticate(credentials: PeerCredentials, peer: string): Promise<Caller | Status | undefined>;
   accept(port: StreamPort, variant: Variant): StreamHandler;
   /** For the health service. */
   isServing(): boolean;
+}
+
+/** Certificates and key of a server, PEM. */
+export interface TlsMaterial {
+  /** The certificate and what stands between it and the root, the certificate first. */
+  readonly chain: string;
+  readonly privateKey: { reveal(): string };
+  /** Whose certificates of clients count. */
+  readonly clientRoots: string;
+}
+
+/** What a transport serves TLS with; it may change while it serves. */
+export interface TlsSource {
+  current(): TlsMaterial;
+  /** Calls `run` after each change of current(); the answer ends that. */
+  onChange(run: () => void): () => void;
 }
 
 export interface Transport {

@@ -133,6 +133,15 @@ cases.add("E-3", "a cluster goes after listeners and routes without it were take
   expect([clusters.names, clusters.removed]).toEqual(variant === "sotw" ? [["x"], []] : [[], ["y"]]);
 });
 
+cases.add("E-3", "a cluster that is to go keeps its endpoints", variants, async (variant) => {
+  const mesh = await begin(variant);
+  mesh.rig.set("rds", "r", 2).set("cds", "y", undefined).set("eds", "y", 2).set("eds", "x", 2).commit();
+  const endpoints = await mesh.nextAck();
+  expect([shortOf(endpoints), endpoints.names]).toEqual(["eds", ["x"]]);
+  expect(shortOf(await mesh.nextAck())).toBe("rds");
+  expect(shortOf(await mesh.nextAck())).toBe("cds");
+});
+
 cases.add("E-3", "a cluster stays while routes without it are refused", variants, async (variant) => {
   const mesh = await begin(variant);
   mesh.rig.set("rds", "r", 2).set("cds", "y", undefined).commit();
