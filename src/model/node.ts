@@ -91,7 +91,9 @@ function parseMetadata(metadata: { readonly [name: string]: unknown }): FromMeta
     serviceAccount: text("SERVICE_ACCOUNT"),
     clusterId: text("CLUSTER_ID"),
     meshId: text("MESH_ID"),
-    network: text("NETWORK") || (labels["topology.istio.io/network"] ?? ""),
+    network: text("NETWORK"),
+    ...parseView(text("REQUESTED_NETWORK_VIEW")),
+    ...(parseFlag(metadata["ENABLE_SELF_DISCOVERY"]) ? { discoversItself: true } : {}),
     nodeName: text("NODE_NAME"),
     workloadName: text("WORKLOAD_NAME"),
     istioVersion: parseIstioVersion(text("ISTIO_VERSION")),
@@ -109,6 +111,12 @@ function parseMetadata(metadata: { readonly [name: string]: unknown }): FromMeta
     },
     metadata,
   };
+}
+
+/** Names of networks, separated by commas; none asks for all of them. */
+function parseView(stated: string): Pick<MeshProxy, "networkView"> {
+  const names = stated.split(",").filter((name) => name !== "");
+  return names.length === 0 ? {} : { networkView: [...new Set(names)].sort() };
 }
 
 function parseClient(

@@ -31,6 +31,10 @@ export interface Proxy {
   readonly clusterId: string;
   readonly meshId: string;
   readonly network: string;
+  /** Networks of which it wants to know endpoints (REQUESTED_NETWORK_VIEW); absent: all. */
+  readonly networkView?: readonly string[];
+  /** True where it wants to know its own kind (ENABLE_SELF_DISCOVERY, for zone-aware routing). */
+  readonly discoversItself?: boolean;
   readonly locality: Locality;
   readonly nodeName: string;
   readonly workloadName: string;

@@ -54,6 +54,8 @@ export interface Service {
   readonly publishNotReadyAddresses: boolean;
   readonly nodeLocal: boolean;
   readonly trafficDistribution?: "PreferClose" | "PreferSameZone" | "PreferSameNode" | "Any";
+  /** True where clients try all addresses of a looked up name at once and keep the first that answers. */
+  readonly racesConnections?: boolean;
   /** Addresses of load balancers and external IPs: registryz shows them. */
   readonly externalAddresses: readonly string[];
   /** The object this service came from. */

@@ -42,7 +42,7 @@ describe("endpoints of slices", () => {
     expect(list(service + pod + slice(ofPod))).toEqual([
       {
         address: "10.0.0.1",
-        additionalAddresses: ["fd00::1"],
+        additionalAddresses: [],
         port: 8080,
         servicePortName: "http",
         labels: {
@@ -88,7 +88,10 @@ describe("endpoints of slices", () => {
 
   it.each([
     ["ready: true", "", "HEALTHY"],
-    ["ready: false", "", "UNHEALTHY"],
+    ["ready: false, terminating: false", "", "UNHEALTHY"],
+    // What says nothing of going away counts as on its way out, as in Istio.
+    ["ready: false", "", "TERMINATING"],
+    ["ready: false, terminating: true", "istio.io/persistent-session-header: x-session", "DRAINING"],
     ["ready: false, serving: true, terminating: true", "", "TERMINATING"],
     ["ready: false, serving: true, terminating: true", "istio.io/persistent-session: cookie", "DRAINING"],
     ["ready: false, serving: false, terminating: true", "istio.io/persistent-session: cookie", "TERMINATING"],
@@ -97,9 +100,14 @@ describe("endpoints of slices", () => {
     expect(list(labelled + slice(`{addresses: [10.0.0.2], conditions: {${conditions}}}`))[0]?.health).toBe(expected);
   });
 
-  it("count as ready where the service wants those that are not, too", () => {
+  it("are as ready as Kubernetes says, also where the service publishes those that are not", () => {
     const wanting = service.replace("spec: {", "spec: {publishNotReadyAddresses: true, ");
-    expect(list(wanting + slice("{addresses: [10.0.0.2], conditions: {ready: false}}"))[0]?.health).toBe("HEALTHY");
+    expect(list(wanting + slice("{addresses: [10.0.0.2], conditions: {ready: true}}"))[0]?.health).toBe("HEALTHY");
+  });
+
+  it("take a pod of another namespace with the same address for a stranger", () => {
+    const elsewhere = pod.replaceAll("namespace: ns", "namespace: other");
+    expect(list(service + elsewhere + slice("{addresses: [10.0.0.1]}"))[0]).toMatchObject({ tlsMode: "disabled" });
   });
 });
 

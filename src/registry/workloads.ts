@@ -1,10 +1,16 @@
 import type { KubeNode, Pod } from "../api/kubernetes/types.ts";
 import { type Labels, refOf } from "../api/object.ts";
-import { type Locality, parseLocality, unknownLocality } from "../model/endpoint.ts";
+import { type Locality, unknownLocality } from "../model/endpoint.ts";
 import type { Workload } from "../model/workload.ts";
-import { networkLabel, regionLabel, subzoneLabel, tlsModeLabel, zoneLabel } from "../model/workload-labels.ts";
+import {
+  findStatedLocality,
+  networkLabel,
+  regionLabel,
+  subzoneLabel,
+  tlsModeLabel,
+  zoneLabel,
+} from "../model/workload-labels.ts";
 
-const localityLabel = "istio-locality";
 const legacyRegionLabel = "failure-domain.beta.kubernetes.io/region";
 const legacyZoneLabel = "failure-domain.beta.kubernetes.io/zone";
 
@@ -41,9 +47,8 @@ export function convertPod(pod: Pod, node: KubeNode | undefined, clusterId: stri
 
 /** The locality that a label states ("r1.z1.s1", dots because labels take no slash), or the node's. */
 export function deriveLocality(labels: Labels, nodeLabels: Labels): Locality {
-  const stated = labels[localityLabel];
-  // A value with a slash can only come from an annotation-like source: dots then belong to the names.
-  if (stated) return parseLocality(stated.includes("/") ? stated : stated.replaceAll(".", "/"));
+  const stated = findStatedLocality(labels);
+  if (stated !== undefined) return stated;
   const region = nodeLabels[regionLabel] ?? nodeLabels[legacyRegionLabel] ?? "";
   const zone = nodeLabels[zoneLabel] ?? nodeLabels[legacyZoneLabel] ?? "";
   const subzone = nodeLabels[subzoneLabel] ?? "";

@@ -4,12 +4,15 @@ import type { MeshNetworks } from "../api/mesh-config/networks.ts";
 import type { MeshConfig } from "../api/mesh-config/schema.ts";
 import type { Message } from "../lib/message.ts";
 import { defaultFeatures, type Features } from "../model/features.ts";
+import type { NetworkGateway } from "../model/network-gateway.ts";
 import { networkLabel } from "../model/workload-labels.ts";
 import { listTrafficDistributions } from "../registry/traffic-distribution.ts";
 import type { ChangeSet } from "../sources/source.ts";
 import { ConfigTable, type ConfigView } from "./config-table.ts";
+import { CredentialTable, type CredentialVault } from "./credential-table.ts";
 import { EndpointTable } from "./endpoint-table.ts";
 import { type MeshSettings, readMeshSettings } from "./mesh-settings.ts";
+import { NetworkTable } from "./network-table.ts";
 import {
   applyObjectChanges,
   findObject,
@@ -20,7 +23,15 @@ import {
 } from "./object-store.ts";
 import { listReferenceMessages } from "./reference-messages.ts";
 import { ServiceTable } from "./service-table.ts";
-import type { EndpointIndex, ServiceIndex, Snapshot, SnapshotChange, WorkloadIndex } from "./snapshot.ts";
+import {
+  type EndpointIndex,
+  isPublicKind,
+  type PublicKind,
+  type ServiceIndex,
+  type Snapshot,
+  type SnapshotChange,
+  type WorkloadIndex,
+} from "./snapshot.ts";
 import { WorkloadTable } from "./workload-table.ts";
 
 export interface SnapshotBuilderOptions {
@@ -58,9 +69,11 @@ export function createSnapshotBuilder(options: SnapshotBuilderOptions): Snapshot
 class IncrementalBuilder implements SnapshotBuilder {
   readonly #options: SnapshotBuilderOptions;
   readonly #workloads: WorkloadTable;
-  readonly #services = new ServiceTable();
+  readonly #services: ServiceTable;
+  readonly #networks: NetworkTable;
   readonly #endpoints: EndpointTable;
   readonly #config: ConfigTable;
+  readonly #credentials = new CredentialTable();
   readonly #problems = new Map<string, readonly Message[]>();
   #maps: ObjectMaps = new Map();
   #mesh: MeshSettings;
@@ -69,8 +82,16 @@ class IncrementalBuilder implements SnapshotBuilder {
   constructor(options: SnapshotBuilderOptions) {
     this.#options = options;
     this.#mesh = { config: options.mesh ?? defaultMeshConfig, networks: {}, problems: [] };
+    const { allocationPrefixV4: v4, allocationPrefixV6: v6 } = options.features ?? defaultFeatures;
+    this.#services = new ServiceTable({ v4, v6 });
     this.#workloads = new WorkloadTable(options.clusterId);
-    this.#endpoints = new EndpointTable({ ...options, services: this.#services, workloads: this.#workloads });
+    this.#networks = new NetworkTable(options);
+    this.#endpoints = new EndpointTable({
+      ...options,
+      features: options.features ?? defaultFeatures,
+      services: this.#services,
+      workloads: this.#workloads,
+    });
     this.#config = new ConfigTable(options.domain);
     this.#current = this.#createSnapshot(0);
   }
@@ -86,7 +107,9 @@ class IncrementalBuilder implements SnapshotBuilder {
     this.#maps = maps;
     const kinds = new Set<Kind | "MeshConfig">(deltas.map((delta) => delta.ref.kind as Kind));
     if (this.#updateMesh(deltas)) kinds.add("MeshConfig");
+    if (this.#updateNetworks(deltas)) kinds.add("MeshConfig");
     const changed = this.#updateRegistry(deltas);
+    this.#credentials.update(deltas);
     if (kinds.size > 0) this.#config.update(maps, kinds, this.#mesh.config);
     this.#current = this.#createSnapshot(before.generation + 1);
     return {
@@ -113,6 +136,20 @@ class IncrementalBuilder implements SnapshotBuilder {
     return this.#mesh.config !== before.config || this.#mesh.networks !== before.networks;
   }
 
+  /** True where there are other gateways between networks: any cluster may have endpoints behind them. */
+  #updateNetworks(deltas: readonly ObjectDelta[]): boolean {
+    const before = this.#networks.gateways;
+    const systemNamespace = nameKey("", this.#options.systemNamespace ?? "istio-system");
+    this.#networks.update({
+      deltas,
+      networks: this.#mesh.networks,
+      ofNamespace: findObject(this.#maps, "Namespace", systemNamespace)?.meta.labels[networkLabel] ?? "",
+      listServices: () => listObjects(this.#maps, "Service"),
+      listNodes: () => listObjects(this.#maps, "Node"),
+    });
+    return this.#networks.gateways !== before;
+  }
+
   #updateRegistry(deltas: readonly ObjectDelta[]): Pick<SnapshotChange, "services" | "endpoints"> {
     const { config } = this.#mesh;
     const workloads = this.#workloads.update(deltas, (name) => findObject(this.#maps, "Node", nameKey("", name)));
@@ -122,12 +159,11 @@ class IncrementalBuilder implements SnapshotBuilder {
       defaultExportTo: config.defaultServiceExportTo,
       trafficDistributions: listTrafficDistributions(listObjects(this.#maps, "Namespace")),
     });
-    const systemNamespace = nameKey("", this.#options.systemNamespace ?? "istio-system");
     const endpoints = this.#endpoints.update({
       deltas,
       workloads,
       services: services.touched,
-      network: findObject(this.#maps, "Namespace", systemNamespace)?.meta.labels[networkLabel] ?? "",
+      findNetwork: this.#networks.find,
     });
     return { services: services.changed, endpoints };
   }
@@ -137,6 +173,7 @@ class IncrementalBuilder implements SnapshotBuilder {
       generation,
       mesh: this.#mesh.config,
       meshNetworks: this.#mesh.networks,
+      networkGateways: this.#networks.gateways,
       features: this.#options.features ?? defaultFeatures,
       domain: this.#options.domain,
       clusterId: this.#options.clusterId,
@@ -144,8 +181,9 @@ class IncrementalBuilder implements SnapshotBuilder {
       endpoints: this.#endpoints.index,
       workloads: this.#workloads.index,
       config: this.#config.view,
+      credentials: this.#credentials.vault,
       maps: this.#maps,
-      problems: [...[...this.#problems.values()].flat(), ...this.#mesh.problems],
+      problems: [...[...this.#problems.values()].flat(), ...this.#mesh.problems, ...this.#credentials.messages],
     });
   }
 }
@@ -154,6 +192,7 @@ interface SnapshotParts {
   readonly generation: number;
   readonly mesh: MeshConfig;
   readonly meshNetworks: MeshNetworks;
+  readonly networkGateways: readonly NetworkGateway[];
   readonly features: Features;
   readonly domain: string;
   readonly clusterId: string;
@@ -161,6 +200,7 @@ interface SnapshotParts {
   readonly endpoints: EndpointIndex;
   readonly workloads: WorkloadIndex;
   readonly config: ConfigView;
+  readonly credentials: CredentialVault;
   readonly maps: ObjectMaps;
   readonly problems: readonly Message[];
 }
@@ -169,12 +209,14 @@ class MeshSnapshot implements Snapshot {
   readonly generation: number;
   readonly mesh: MeshConfig;
   readonly meshNetworks: MeshNetworks;
+  readonly networkGateways: readonly NetworkGateway[];
   readonly features: Features;
   readonly domain: string;
   readonly clusterId: string;
   readonly services: ServiceIndex;
   readonly endpoints: EndpointIndex;
   readonly workloads: WorkloadIndex;
+  readonly credentials: CredentialVault;
   readonly virtualServices: ConfigView["virtualServices"];
   readonly virtualServicesByGateway: ConfigView["virtualServicesByGateway"];
   readonly destinationRules: ConfigView["destinationRules"];
@@ -193,12 +235,14 @@ class MeshSnapshot implements Snapshot {
     this.generation = parts.generation;
     this.mesh = parts.mesh;
     this.meshNetworks = parts.meshNetworks;
+    this.networkGateways = parts.networkGateways;
     this.features = parts.features;
     this.domain = parts.domain;
     this.clusterId = parts.clusterId;
     this.services = parts.services;
     this.endpoints = parts.endpoints;
     this.workloads = parts.workloads;
+    this.credentials = parts.credentials;
     this.virtualServices = parts.config.virtualServices;
     this.virtualServicesByGateway = parts.config.virtualServicesByGateway;
     this.destinationRules = parts.config.destinationRules;
@@ -219,11 +263,12 @@ class MeshSnapshot implements Snapshot {
     return this.#messages;
   }
 
-  objects<K extends Kind>(kind: K) {
-    return listObjects(this.#maps, kind);
+  // Also for kinds that only look public: a Secret is never given away, whatever the types were made to say.
+  objects<K extends PublicKind>(kind: K) {
+    return isPublicKind(kind) ? listObjects(this.#maps, kind) : [];
   }
 
-  findObject<K extends Kind>(kind: K, namespace: string, name: string) {
-    return findObject(this.#maps, kind, nameKey(namespace, name));
+  findObject<K extends PublicKind>(kind: K, namespace: string, name: string) {
+    return isPublicKind(kind) ? findObject(this.#maps, kind, nameKey(namespace, name)) : undefined;
   }
 }

@@ -2,8 +2,10 @@ import type { EndpointSlice, EndpointSliceSpec, LegacyEndpoints } from "../api/k
 import { type Labels, labelsMatch } from "../api/object.ts";
 import { compareText, sortEntries } from "../lib/text-order.ts";
 import type { Endpoint } from "../model/endpoint.ts";
+import type { Features } from "../model/features.ts";
 import { serviceKey } from "../model/service.ts";
 import type { Workload } from "../model/workload.ts";
+import { addNetworkLabel } from "../model/workload-labels.ts";
 import { deriveKubeEndpoints, type PodLookup } from "../registry/kube-endpoints.ts";
 import { formatKubeHostname } from "../registry/kube-services.ts";
 import { deriveServiceEntryEndpoints } from "../registry/service-entries.ts";
@@ -19,6 +21,7 @@ import type { WorkloadDelta, WorkloadTable } from "./workload-table.ts";
 export interface EndpointTableOptions {
   readonly domain: string;
   readonly clusterId: string;
+  readonly features: Features;
   readonly services: ServiceTable;
   readonly workloads: WorkloadTable;
 }
@@ -29,8 +32,8 @@ export interface EndpointUpdate {
   readonly workloads: readonly WorkloadDelta[];
   /** Keys of services of which an object changed. */
   readonly services: ReadonlySet<string>;
-  /** Network of the cluster; "" for none. */
-  readonly network: string;
+  /** Network of an address whose workload states none; another function where answers may differ. */
+  readonly findNetwork: (address: string) => string;
 }
 
 // Slices that a cluster set imported from elsewhere belong to a ServiceImport, not to the service of the name.
@@ -46,7 +49,7 @@ export class EndpointTable {
   readonly #dependencies = new DependencyTable();
   /** Selectors of services that take workloads: namespace, then service key. */
   readonly #selectors = new Map<string, Map<string, readonly Selection[]>>();
-  #network = "";
+  #findNetwork: (address: string) => string = () => "";
   #endpoints: PersistentMap<readonly Endpoint[]> = createPersistentMap();
   #servicesAt: PersistentMap<readonly string[]> = createPersistentMap();
   #index: EndpointIndex = createIndex(this.#endpoints, this.#servicesAt);
@@ -65,8 +68,8 @@ export class EndpointTable {
     for (const key of update.services) this.#noteSelectors(key);
     for (const delta of update.deltas) this.#noteSlices(delta, dirty);
     for (const delta of update.workloads) this.#noteWorkload(delta, dirty);
-    if (update.network !== this.#network) {
-      this.#network = update.network;
+    if (update.findNetwork !== this.#findNetwork) {
+      this.#findNetwork = update.findNetwork;
       for (const service of this.#options.services.index.all) dirty.add(serviceKey(service));
     }
     return this.#publish(dirty);
@@ -149,12 +152,13 @@ export class EndpointTable {
   }
 
   #deriveContribution({ object, service }: Contribution, inputs: Set<string>): readonly Endpoint[] {
-    const { clusterId } = this.#options;
+    const { clusterId, features } = this.#options;
     if (object.kind === "ServiceEntry") {
       const selected = selectionOf({ object, service }).flatMap((selection) =>
         this.#select(service.namespace, selection),
       );
-      return deriveServiceEntryEndpoints({ entry: object, hostname: service.hostname, selected, clusterId });
+      const endpoints = deriveServiceEntryEndpoints({ entry: object, hostname: service.hostname, selected, clusterId });
+      return endpoints.map((endpoint) => this.#place(endpoint));
     }
     if (service.resolution === "alias") return noEndpoints;
     const fromSlices = deriveKubeEndpoints({
@@ -162,12 +166,20 @@ export class EndpointTable {
       slices: this.#listSlices(object.meta.namespace, object.meta.name),
       pods: this.#trackedPods(inputs),
       clusterId,
-      network: this.#network,
+      findNetwork: this.#findNetwork,
+      features,
     });
     const selected = selectionOf({ object, service }).flatMap((selection) =>
       this.#select(service.namespace, selection),
     );
-    return [...fromSlices, ...deriveSelectedEndpoints(service, selected, clusterId)];
+    const fromEntries = deriveSelectedEndpoints(service, selected, clusterId).map((endpoint) => this.#place(endpoint));
+    return [...fromSlices, ...fromEntries];
+  }
+
+  /** The endpoint with its network, where neither its entry nor its workload states one. */
+  #place(endpoint: Endpoint): Endpoint {
+    const network = endpoint.network === "" ? this.#findNetwork(endpoint.address) : "";
+    return network === "" ? endpoint : { ...endpoint, network, labels: addNetworkLabel(endpoint.labels, network) };
   }
 
   #select(namespace: string, selection: Selection): readonly Workload[] {
@@ -176,7 +188,7 @@ export class EndpointTable {
       ...workloads.listNamespace("WorkloadEntry", namespace),
       ...(selection.pods ? workloads.listNamespace("Pod", namespace) : []),
     ]
-      .filter(([, workload]) => selects(selection, workload))
+      .filter(([, workload]) => selects(selection, workload) && isOffered(workload))
       .sort(([a], [b]) => compareText(a, b))
       .map(([, workload]) => workload);
   }
@@ -224,6 +236,12 @@ function selectionOf({ object }: Contribution): readonly Selection[] {
 
 function selects(selection: Selection, workload: Workload): boolean {
   return (selection.pods || workload.object.kind === "WorkloadEntry") && labelsMatch(selection.labels, workload.labels);
+}
+
+// Pods that are not ready are known to clients, so that they can be told from those that are gone. A workload entry of
+// which a probe says that it is not well is as good as gone (Istio: serviceentry controller).
+function isOffered({ object, ready }: Workload): boolean {
+  return object.kind === "Pod" || ready !== false;
 }
 
 const podInput = (namespace: string, name: string): string => `pod/${namespace}/${name}`;

@@ -41,11 +41,14 @@ export function deriveSelectorPairs(objects: Iterable<MeshObject>, mesh: MeshCon
   const [outbound, all, compared] = [new Set<string>(), new Set<string>(), new Set<string>()];
   const notePriorities = (policy: TrafficPart | undefined): void => {
     // "name" or "name=value"
-    for (const priority of policy?.loadBalancer?.localityLbSetting?.failoverPriority ?? []) {
+    const { localityLbSetting, zoneAwareLbSetting } = policy?.loadBalancer ?? {};
+    const stated = [localityLbSetting, zoneAwareLbSetting].flatMap((setting) => setting?.failoverPriority ?? []);
+    for (const priority of stated) {
       compared.add(priority.split("=", 1)[0] ?? priority);
     }
   };
-  notePriorities({ loadBalancer: { localityLbSetting: mesh.localityLbSetting } });
+  const { localityLbSetting, zoneAwareLbSetting } = mesh;
+  notePriorities({ loadBalancer: { localityLbSetting, ...(zoneAwareLbSetting && { zoneAwareLbSetting }) } });
   notePriorities(mesh.defaultTrafficPolicy);
   for (const object of objects) {
     if (!mayReadProxyLabels(object.kind)) continue;

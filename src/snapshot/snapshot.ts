@@ -11,8 +11,10 @@ import type { VirtualService } from "../api/virtual-service/schema.ts";
 import type { Message, ObjectRef } from "../lib/message.ts";
 import type { Endpoint } from "../model/endpoint.ts";
 import type { Features } from "../model/features.ts";
+import type { NetworkGateway } from "../model/network-gateway.ts";
 import type { Service } from "../model/service.ts";
 import type { Workload } from "../model/workload.ts";
+import type { CredentialVault } from "./credential-table.ts";
 
 /** Services by host. One host may stand in several namespaces. */
 export interface ServiceIndex {
@@ -61,6 +63,8 @@ export interface Snapshot {
   readonly mesh: MeshConfig;
   /** Networks that the mesh's ConfigMap names; empty where it names none. */
   readonly meshNetworks: MeshNetworks;
+  /** Gateways between networks, also those known by name only; sorted. None where there is one network. */
+  readonly networkGateways: readonly NetworkGateway[];
   /** What the operator has switched on or off; the same as long as the process runs. */
   readonly features: Features;
   /** Domain of the cluster, such as "cluster.local". */
@@ -86,9 +90,18 @@ export interface Snapshot {
   readonly selectorPairs: SelectorPairs;
   /** Everything that is to be said about the objects: from the sources, the registry and the indexes. */
   readonly messages: readonly Message[];
+  /** What Secrets hold for TLS. It opens for grants alone, which no generator has. */
+  readonly credentials: CredentialVault;
   /** All objects of a kind as they are served, for configz and for analysis. */
-  objects<K extends Kind>(kind: K): readonly ObjectOf<K>[];
-  findObject<K extends Kind>(kind: K, namespace: string, name: string): ObjectOf<K> | undefined;
+  objects<K extends PublicKind>(kind: K): readonly ObjectOf<K>[];
+  findObject<K extends PublicKind>(kind: K, namespace: string, name: string): ObjectOf<K> | undefined;
+}
+
+/** Kinds whose objects a snapshot shows; Secrets are not among them. */
+export type PublicKind = Exclude<Kind, "Secret">;
+
+export function isPublicKind(kind: string): boolean {
+  return kind !== "Secret";
 }
 
 /** "name=value" pairs that selectors ask for, by what the selector decides. */

@@ -38,6 +38,10 @@ export interface ScopeKey {
   readonly dnsDomain: string;
   readonly clusterId: string;
   readonly network: string;
+  /** Networks of which endpoints are wanted; absent: all. */
+  readonly networkView?: readonly string[];
+  /** Only where the proxy asks for endpoints of its own kind (the cluster `local_cluster` of its bootstrap). */
+  readonly selfDiscovery?: SelfDiscovery;
   /** The Sidecar object that applies; undefined for the default scope. Always undefined for routers. */
   readonly sidecar: ObjectRef | undefined;
   /** Only labels that some selector of the mesh reads (Snapshot.selectorLabels), and for routers what gateways select. */
@@ -51,6 +55,8 @@ export interface ScopeKey {
   readonly ipFamilies: { readonly v4: boolean; readonly v6: boolean };
   readonly dnsCapture: boolean;
   readonly dnsAutoAllocate: boolean;
+  /** Where the agent answers DNS, only where that differs from the usual address and a policy asks it. */
+  readonly dnsProxyAddress?: string;
   readonly idleTimeoutMs: number | undefined;
   readonly exactBalance: { readonly inbound: boolean; readonly outbound: boolean };
   /** Only where a service of the scope keeps traffic on its node. */
@@ -59,6 +65,16 @@ export interface ScopeKey {
   readonly targets: readonly ServiceTarget[];
   /** Patches of shared clusters, routes and extensions, in their order; absent where there are none. */
   readonly patches?: readonly PatchSelection[];
+}
+
+/** The proxy's own service, and what its fellow endpoints have in common with it. */
+export interface SelfDiscovery {
+  readonly hostname: string;
+  /** Number of the service's port. */
+  readonly port: number;
+  readonly workloadName: string;
+  /** Labels that tell generations of a deployment apart; "" where there is none. */
+  readonly generations: Labels;
 }
 
 /** Key of outbound listeners: the scope and what tracing and headless listeners need of the workload. */
@@ -108,7 +124,8 @@ export interface ScopeView {
   readonly snapshot: Snapshot;
   readonly key: ScopeKey;
   readonly sidecar: Sidecar | undefined;
-  readonly outboundTrafficPolicy: "ALLOW_ANY" | "REGISTRY_ONLY";
+  /** ALLOW_ANY_DYNAMIC_DNS for sidecars only, and only those that can forward to any name. */
+  readonly outboundTrafficPolicy: "ALLOW_ANY" | "REGISTRY_ONLY" | "ALLOW_ANY_DYNAMIC_DNS";
   /** In the order of Sidecar.egress; a single catch-all without a Sidecar. Empty for routers. */
   readonly egressListeners: readonly EgressListener[];
   /** All services of the scope, one for each hostname, sorted as Snapshot.services.all. */

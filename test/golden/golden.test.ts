@@ -35,6 +35,8 @@ describe.each(cases)("golden %s", (name) => {
   const proxies = head["proxies"] as readonly ProxyDescription[];
   // What the case is about. Everything else is generated and encoded too, but not written down.
   const shown = (head["show"] ?? shownUnasked) as readonly (keyof ResourcesOfProxy)[];
+  // Of many alike resources those that the case is about: parts of their names.
+  const only = (head["only"] ?? [""]) as readonly string[];
   const builder = createBuilder(head["features"] as Partial<Features> | undefined);
   const parsing = applyDocuments(builder, documents);
   const expected = new Set(["in.yaml", "out.messages.yaml"]);
@@ -56,7 +58,8 @@ describe.each(cases)("golden %s", (name) => {
           expect(findUnknownKeys(typeNames[kind], message), resource).toEqual([]);
         }
         if (!shown.includes(kind)) return;
-        const json = built.map(({ message }) => toJson(typeNames[kind], message));
+        const told = built.filter(({ name: resource }) => only.some((part) => resource.includes(part)));
+        const json = told.map(({ message }) => toJson(typeNames[kind], message));
         const sorted = json.sort((a, b) => (resourceName(a) < resourceName(b) ? -1 : 1));
         await expect(stringify(sorted, yamlOptions)).toMatchFileSnapshot(join(folder, name, file));
       });

@@ -164,8 +164,9 @@ function convertEndpoint(
   return {
     addresses: addressType === "FQDN" ? endpoint.texts("addresses") : endpoint.addresses("addresses"),
     ready,
-    serving: conditions.flag("serving") ?? ready,
-    terminating: conditions.flag("terminating") ?? false,
+    serving: conditions.flag("serving") ?? true,
+    // Of an endpoint that is not ready Istio takes silence for "is going away": it is of no use to anybody either way.
+    terminating: conditions.flag("terminating") ?? !ready,
     ...describePlace(endpoint, namespace),
     ...(zone === undefined ? {} : { zone }),
   };

@@ -31,7 +31,7 @@ export type KubeService = ApiObject<"Service", KubeServiceSpec>;
 
 export interface KubeEndpoint {
   readonly addresses: readonly string[];
-  /** Kubernetes reads an absent `ready` or `serving` as true and an absent `terminating` as false. */
+  /** Absent `ready` and `serving` count as true, an absent `terminating` as the opposite of `ready` (as in Istio). */
   readonly ready: boolean;
   readonly serving: boolean;
   readonly terminating: boolean;

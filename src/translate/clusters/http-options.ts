@@ -42,9 +42,11 @@ export function selectUpstreamHttp(traffic: HttpTraffic): UpstreamHttp {
   const { protocol, policy, mesh } = traffic;
   const http = policy?.connectionPool?.http;
   if (http?.useClientProtocol === true) return "downstream";
-  if (isHttp2(protocol) || (traffic.mayUpgrade && isUpgraded(protocol, http?.h2UpgradePolicy, mesh))) return "http2";
+  if (isHttp2(protocol)) return "http2";
   if (traffic.detectsProtocol && isUnsupported(protocol)) return "downstream";
-  return preservesCase(traffic) ? "http1" : "default";
+  // An upgrade fills in what is open: it changes neither a protocol that is found out nor one that keeps its letters.
+  if (preservesCase(traffic)) return "http1";
+  return traffic.mayUpgrade && isUpgraded(protocol, http?.h2UpgradePolicy, mesh) ? "http2" : "default";
 }
 
 /** Options of the cluster; undefined where Envoy's defaults will do. `upstreamTls` is what TLS adds (auto_sni …). */
@@ -123,6 +125,7 @@ function buildCommonOptions(policy: EffectivePolicy | undefined): HttpProtocolOp
     idleTimeout !== undefined ||
     maxDuration !== undefined ||
     maxRequests !== undefined ||
+    http?.http2KeepAlive !== undefined ||
     positive(http?.maxConcurrentStreams) !== undefined;
   if (!isSet) return {};
   const common: CommonHttpOptions = {
@@ -141,6 +144,14 @@ function isUpgraded(protocol: Protocol, override: string | undefined, mesh: Mesh
 }
 
 function preservesCase({ protocol, mesh }: HttpTraffic): boolean {
-  const preserve = mesh.defaultConfig.proxyHeaders?.preserveHttp1HeaderCase === true;
-  return preserve && (isHttp(protocol) || isUnsupported(protocol)) && !isHttp2(protocol);
+  return keepsHeaderCase(mesh) && (isHttp(protocol) || isUnsupported(protocol)) && !isHttp2(protocol);
+}
+
+function keepsHeaderCase(mesh: MeshConfig): boolean {
+  return mesh.defaultConfig.proxyHeaders?.preserveHttp1HeaderCase === true;
+}
+
+/** HTTP/1.1 of clusters that stand for no port of a service. */
+export function buildHttp1Options(mesh: MeshConfig): Http1ProtocolOptions {
+  return keepsHeaderCase(mesh) ? preserveCase : {};
 }

@@ -8,18 +8,24 @@ import type {
   Filter,
 } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { LocalityLbEndpoints } from "@meltemi/protos/envoy/config/endpoint/v3";
-import { isWildcardHost } from "../../lib/hostname.ts";
-import { isHttp } from "../../lib/protocol.ts";
+import type { Protocol } from "../../lib/protocol.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
 import { inferNamespaceMtls, type MtlsMode } from "../../model/mtls.ts";
-import type { Service, ServicePort } from "../../model/service.ts";
+import { keepsSessions, type Service, type ServicePort } from "../../model/service.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
 import type { Built } from "../built.ts";
 import { hasExtension } from "../capabilities.ts";
 import type { MergedDestinationRule } from "../destination-rules.ts";
+import {
+  buildForwardDiscovery,
+  buildServiceCache,
+  forwardProxyCluster,
+  forwardsDynamically,
+  selectLookupFamily,
+} from "../dns/dynamic-forward.ts";
 import { toOptionalDuration } from "../durations.ts";
-import { findLocalityRule, weighsLocalities } from "../endpoints/locality-setting.ts";
-import { buildEndpoints, keepsSessions } from "../endpoints/service-endpoints.ts";
+import { buildLocalityLb, findLocalityRule } from "../endpoints/locality-setting.ts";
+import { buildEndpoints } from "../endpoints/service-endpoints.ts";
 import { buildDnsSrvClusterName, buildOutboundClusterName } from "../names.ts";
 import type { ScopeKey } from "../scope.ts";
 import { proxyProtocolSocketName, tlsSocketName } from "../security/transport-socket.ts";
@@ -32,14 +38,15 @@ import { buildClusterMetadata } from "./metadata.ts";
 import { buildOutlierDetection } from "./outlier-detection.ts";
 import { listSubjectAltNames } from "./service-accounts.ts";
 import { expandStatName, formatStatName } from "./stat-name.ts";
-import { applyMeshPolicy, type EffectivePolicy, mergeRulePolicy } from "./traffic-policy.ts";
+import { type EffectivePolicy, mergeClusterPolicy } from "./traffic-policy.ts";
 
 /** "outbound": clusters of routes; "sniDnat": those that AUTO_PASSTHROUGH gateways pick by the server name. */
 export type ClusterForm = "outbound" | "sniDnat";
 
 const metadataExchangeFilter = "istio.metadata_exchange";
-const forwardProxyCluster = "envoy.clusters.dynamic_forward_proxy";
 const caresResolver = "envoy.network.dns_resolver.cares";
+// gRPC-Web among HTTP, and TLS that is known to carry HTTP, are left out by Istio.
+const forwardedProtocols: ReadonlySet<Protocol> = new Set(["HTTP", "HTTP2", "GRPC", "TLS"]);
 const dnsJitterMs = 100;
 const caresQueriesPerChannel = 100;
 
@@ -89,13 +96,19 @@ export function buildServiceClusters(input: ServiceInput): readonly Built<Cluste
     // Endpoints stand in the cluster itself only where the proxy looks up names.
     isDns ? snapshot.endpoints.list(service.hostname, service.namespace) : undefined,
     isDns ? snapshot.peerAuthentications : undefined,
+    isDns ? snapshot.networkGateways : undefined,
   ];
   return memo({ owner: service, slot: formatSlot(input, isDns) }, inputs, () => buildAll(input));
 }
 
+/** True where the proxy and its peers tell each other who they are. */
+export function exchangesMetadata({ capabilities }: ScopeKey): boolean {
+  return hasExtension(capabilities, metadataExchangeFilter);
+}
+
 /** The filter by which Istio's proxies tell each other who they are; none for proxies without it. */
 export function buildClusterFilters(key: ScopeKey): Pick<Cluster, "filters"> {
-  return hasExtension(key.capabilities, metadataExchangeFilter) ? metadataExchangeFilters : noFilters;
+  return exchangesMetadata(key) ? metadataExchangeFilters : noFilters;
 }
 
 /** All that clusters of a service read of the key and of policies, as text. */
@@ -113,17 +126,23 @@ function formatSlot({ snapshot, key, service, rule, form }: ServiceInput, isDns:
   return [
     ...bits,
     has(caresResolver),
-    JSON.stringify([key.locality, key.ipFamilies, key.network, key.clusterId, key.nodeName]),
+    JSON.stringify([key.locality, key.network, key.networkView, key.clusterId, key.nodeName, key.labels]),
   ].join();
 }
 
 function buildAll(input: ServiceInput): readonly Built<Cluster>[] {
   const { service, rule } = input;
-  const subsets = ["", ...(rule?.spec.subsets ?? []).map(({ name }) => name)];
+  // Names that are looked up have no labels.
+  const subsets = forwardsDynamically(service) ? [""] : ["", ...(rule?.spec.subsets ?? []).map(({ name }) => name)];
   const sources = [service.object, ...(rule?.sources ?? [])];
   return service.ports
     .filter(({ protocol }) => protocol !== "UDP")
-    .flatMap((port) => subsets.map((subset) => buildCluster(prepare(input, port, subset))))
+    .flatMap((port) => {
+      const prepared = subsets.map((subset) => prepare(input, port, subset));
+      // Where the whole service has nothing to look up, its subsets have not either.
+      const [whole] = prepared;
+      return whole === undefined || buildDiscovery(whole) === undefined ? [] : prepared.map(buildCluster);
+    })
     .filter((message) => message !== undefined)
     .map((message) => ({ name: message.name ?? "", message, sources }));
 }
@@ -131,7 +150,7 @@ function buildAll(input: ServiceInput): readonly Built<Cluster>[] {
 function prepare(input: ServiceInput, port: ServicePort, subset: string): ClusterInput {
   const { service, rule, form, snapshot } = input;
   const buildName = form === "outbound" ? buildOutboundClusterName : buildDnsSrvClusterName;
-  const policy = applyMeshPolicy(mergeRulePolicy(rule?.spec, port.number, subset), snapshot.mesh);
+  const policy = mergeClusterPolicy(rule?.spec, { port: port.number, subset }, snapshot.mesh);
   return { ...input, port, subset, policy, name: buildName(service.hostname, port.number, subset) };
 }
 
@@ -150,7 +169,8 @@ function buildCluster(input: ClusterInput): Cluster | undefined {
   const tls = form === "sniDnat" ? ({ kind: "plain" } as const) : decideTls(input, traffic);
   const proxyProtocol = form === "sniDnat" ? undefined : policy?.proxyProtocol;
   if (tls.kind === "refused" || !hasSockets(input, tls, proxyProtocol !== undefined)) return undefined;
-  const passesThrough = discovery.type === "ORIGINAL_DST" || discovery.cluster_type !== undefined;
+  const knowsEndpoints = discovery.type !== "ORIGINAL_DST";
+  const picksEndpoints = knowsEndpoints && discovery.cluster_type === undefined;
   return {
     name,
     ...discovery,
@@ -159,13 +179,13 @@ function buildCluster(input: ClusterInput): Cluster | undefined {
     ...(policy?.outlierDetection === undefined
       ? {}
       : { outlier_detection: buildOutlierDetection(policy.outlierDetection) }),
-    common_lb_config: buildCommonLb(input),
-    ...(passesThrough ? providedByCluster : buildLoadBalancing(policy?.loadBalancer)),
+    ...(discovery.cluster_type === undefined ? { common_lb_config: buildCommonLb(input) } : {}),
+    ...(picksEndpoints ? buildLoadBalancing(policy?.loadBalancer) : providedByCluster),
     ...packHttpOptions(buildHttpOptions(traffic, tls.kind === "plain" ? undefined : tls.httpOptions)),
-    ...buildTransport(tls, proxyProtocol === undefined ? undefined : (proxyProtocol.version ?? "V1"), !passesThrough),
+    ...buildTransport(tls, proxyProtocol === undefined ? undefined : (proxyProtocol.version ?? "V1"), knowsEndpoints),
     ...buildClusterFilters(key),
     ...buildClusterMetadata({
-      services: [service],
+      services: discovery.cluster_type === undefined ? [service] : [],
       rule: rule?.sources[0],
       subset,
       external: subset === "" && service.meshExternal,
@@ -177,7 +197,7 @@ function buildCluster(input: ClusterInput): Cluster | undefined {
 /** Discovery type and what goes with it; undefined for names to look up of which there are none. */
 function buildDiscovery(input: ClusterInput): Cluster | undefined {
   const { service, port, key, rule, name, subset } = input;
-  if (service.resolution === "dynamicDns" && isWildcardHost(service.hostname)) return buildDynamicForward(input);
+  if (forwardsDynamically(service)) return buildDynamicForward(input);
   const stages = selectDiscoveryStages(service, key.proxyType, { rule: rule?.spec, port: port.number, subset });
   const { built, final: type } = stages;
   switch (built) {
@@ -202,19 +222,13 @@ function buildDiscovery(input: ClusterInput): Cluster | undefined {
  * Looks up the host that each request or server name says; undefined for protocols that say none (Istio: resolution
  * DYNAMIC_DNS with a wildcard).
  */
-function buildDynamicForward({ service, port, key, policy }: ClusterInput): Cluster | undefined {
-  if (!isHttp(port.protocol) && port.protocol !== "TLS") return undefined;
+function buildDynamicForward({ snapshot, service, port, key, policy }: ClusterInput): Cluster | undefined {
+  if (!forwardedProtocols.has(port.protocol)) return undefined;
   if (!hasExtension(key.capabilities, forwardProxyCluster)) return undefined;
-  const typed_config = packAny("envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig", {
-    dns_cache_config: { name: `${service.hostname}_dfp_dns_cache`, dns_lookup_family: lookupFamilyOf(key) },
-    // Envoy insists on checking names of servers unless it is told not to.
-    ...(policy?.tls?.insecureSkipVerify === true ? { allow_insecure_cluster_options: true } : {}),
-  });
-  return { cluster_type: { name: forwardProxyCluster, typed_config } };
-}
-
-function lookupFamilyOf({ ipFamilies }: ScopeKey): "V4_ONLY" | "V6_ONLY" {
-  return ipFamilies.v6 && !ipFamilies.v4 ? "V6_ONLY" : "V4_ONLY";
+  const { mode = "DISABLE", insecureSkipVerify = false, sni = "" } = policy?.tls ?? {};
+  // Envoy insists on sending the server's name and on checking it unless it is told not to.
+  const isInsecure = mode !== "DISABLE" && (insecureSkipVerify || sni !== "");
+  return buildForwardDiscovery(buildServiceCache(service, selectLookupFamily(key, snapshot.features)), isInsecure);
 }
 
 function buildEdsConfig(name: string): Cluster["eds_cluster_config"] {
@@ -236,7 +250,7 @@ function listInlineEndpoints(input: ClusterInput, type: Cluster_DiscoveryType): 
   return first === undefined || endpoint === undefined ? [] : [{ ...first, lb_endpoints: [endpoint] }];
 }
 
-function buildDnsOptions({ snapshot, key }: ClusterInput): Omit<Cluster, "type"> {
+function buildDnsOptions({ snapshot, key, service }: ClusterInput): Omit<Cluster, "type"> {
   const refreshRate = toOptionalDuration(snapshot.mesh.dnsRefreshRate);
   const resolver = {
     name: caresResolver,
@@ -245,7 +259,7 @@ function buildDnsOptions({ snapshot, key }: ClusterInput): Omit<Cluster, "type">
     }),
   };
   return {
-    dns_lookup_family: lookupFamilyOf(key),
+    dns_lookup_family: service.racesConnections === true ? "ALL" : selectLookupFamily(key, snapshot.features),
     ...(refreshRate === undefined ? {} : { dns_refresh_rate: refreshRate }),
     // Spreads the look-ups of a thousand proxies that started together.
     dns_jitter: duration(dnsJitterMs),
@@ -260,8 +274,8 @@ function buildCommonLb({ snapshot, service, policy, subset, form }: ClusterInput
   return {
     // Zero turns panic off: endpoints that are not ready are sent too and must not be used whatever their number.
     healthy_panic_threshold: minHealthPercent > 0 && !spreads ? { value: minHealthPercent } : {},
-    ...(weighsLocalities(findLocalityRule(service, policy, snapshot.mesh)) ? { locality_weighted_lb_config: {} } : {}),
-    ...(subset === "" && form === "outbound" && keepsSessions(service)
+    ...buildLocalityLb(findLocalityRule(service, policy, snapshot.mesh)),
+    ...(subset === "" && form === "outbound" && keepsSessions(service, snapshot.features)
       ? { override_host_status: { statuses: ["HEALTHY", "DRAINING", "UNKNOWN", "DEGRADED"] } }
       : {}),
   };
@@ -269,6 +283,7 @@ function buildCommonLb({ snapshot, service, policy, subset, form }: ClusterInput
 
 function decideTls(input: ClusterInput, traffic: HttpTraffic): ClusterTls {
   const { snapshot, key, service, port, subset, policy, rule } = input;
+  const forwards = forwardsDynamically(service);
   const tls = decideClusterTls({
     service,
     mesh: snapshot.mesh,
@@ -276,11 +291,11 @@ function decideTls(input: ClusterInput, traffic: HttpTraffic): ClusterTls {
     tls: policy?.tls,
     ruleSelectsWorkloads: rule?.spec.workloadSelector !== undefined,
     takesMtls: takesMutualTls(input),
-    subjectAltNames: listSubjectAltNames(snapshot, service),
-    sni: buildDnsSrvClusterName(service.hostname, port.number, subset),
+    subjectAltNames: forwards ? [] : listSubjectAltNames(snapshot, service),
+    sni: forwards ? "" : buildDnsSrvClusterName(service.hostname, port.number, subset),
     http2: selectUpstreamHttp(traffic) === "http2",
-    exchangesMetadata: hasExtension(key.capabilities, metadataExchangeFilter),
-    forwardsDynamically: service.resolution === "dynamicDns" && isWildcardHost(service.hostname),
+    exchangesMetadata: exchangesMetadata(key),
+    forwardsDynamically: forwards,
   });
   // Nobody asked for mutual TLS that comes by itself: a proxy that cannot do TLS goes without.
   return tls.kind === "auto" && !hasExtension(key.capabilities, tlsSocketName) ? { kind: "plain" } : tls;
@@ -323,5 +338,7 @@ function hasSockets({ key }: ClusterInput, tls: ClusterTls, proxyProtocol: boole
 
 function statNameOf({ snapshot, service, port, subset, name }: ClusterInput): string {
   const pattern = snapshot.mesh.outboundClusterStatName ?? "";
-  return pattern === "" ? name : expandStatName(pattern, { service, port, subset, targetPort: 0 });
+  // Istio names these by themselves.
+  if (pattern === "" || forwardsDynamically(service)) return name;
+  return expandStatName(pattern, { service, port, subset, targetPort: 0 });
 }

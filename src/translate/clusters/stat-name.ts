@@ -15,10 +15,12 @@ export function formatStatName(name: string): string {
 
 /** Fills in a pattern of the mesh, such as "%SERVICE%_%SUBSET_NAME%" (MeshConfig.outboundClusterStatName). */
 export function expandStatName(pattern: string, { service, port, subset, targetPort }: StatNameParts): string {
-  const short = service.registry === "Kubernetes" ? `${service.name}.${service.namespace}` : service.hostname;
+  // Only services of Kubernetes have short names.
+  const isKube = service.registry === "Kubernetes";
+  const short = isKube ? `${service.name}.${service.namespace}` : service.hostname;
   return pattern
     .replaceAll("%SERVICE%", short)
-    .replaceAll("%SERVICE_NAME%", service.name)
+    .replaceAll("%SERVICE_NAME%", isKube ? service.name : service.hostname)
     .replaceAll("%SERVICE_FQDN%", service.hostname)
     .replaceAll("%SERVICE_PORT%", String(port.number))
     .replaceAll("%SERVICE_PORT_NAME%", port.name)

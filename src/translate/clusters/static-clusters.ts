@@ -8,7 +8,7 @@ import type { Built } from "../built.ts";
 import { blackHoleCluster, inboundPassthroughCluster, passthroughCluster } from "../names.ts";
 import type { ScopeKey } from "../scope.ts";
 import { buildConnectionLimits, buildMeshConnectTimeout } from "./connection-pool.ts";
-import { packHttpOptions } from "./http-options.ts";
+import { buildHttp1Options, packHttpOptions } from "./http-options.ts";
 import { providedByCluster } from "./load-balancer.ts";
 import { buildClusterFilters } from "./service-clusters.ts";
 import { formatStatName } from "./stat-name.ts";
@@ -69,7 +69,7 @@ function buildOriginalDestination(mesh: MeshConfig): Cluster {
     ...buildConnectionLimits(applyMeshPolicy(undefined, mesh), mesh),
     ...packHttpOptions({
       common_http_protocol_options: { idle_timeout: duration(idleTimeoutMs) },
-      use_downstream_protocol_config: { http_protocol_options: {}, http2_protocol_options: {} },
+      use_downstream_protocol_config: { http_protocol_options: buildHttp1Options(mesh), http2_protocol_options: {} },
     }),
   };
 }

@@ -20,13 +20,37 @@ export function selectPortPolicy(
   return own === undefined ? { policy, isOfPort: false } : { policy: withoutPort(own), isOfPort: true };
 }
 
-/** Policy of a rule for a port and a subset ("" or an unknown name: the whole service). */
+/** Which cluster of a rule's host a policy is for. */
+export interface PolicyTarget {
+  readonly port: number;
+  /** "" or an unknown name: the whole service. */
+  readonly subset: string;
+}
+
+/** Policy of a rule for a port and a subset, as endpoints are chosen by it: what the mesh says has no part in that. */
 export function mergeRulePolicy(
   rule: DestinationRuleSpec | undefined,
   port: number,
   subset: string,
 ): EffectivePolicy | undefined {
-  const base = selectPortPolicy(rule?.trafficPolicy, port).policy;
+  return mergeSubsetPolicy(selectPortPolicy(rule?.trafficPolicy, port).policy, rule, { port, subset });
+}
+
+/** As mergeRulePolicy, with what the mesh gives all destinations laid under the rule's own: the policy of a cluster. */
+export function mergeClusterPolicy(
+  rule: DestinationRuleSpec | undefined,
+  target: PolicyTarget,
+  mesh: MeshConfig,
+): EffectivePolicy | undefined {
+  const base = applyMeshPolicy(selectPortPolicy(rule?.trafficPolicy, target.port).policy, mesh);
+  return mergeSubsetPolicy(base, rule, target);
+}
+
+function mergeSubsetPolicy(
+  base: EffectivePolicy | undefined,
+  rule: DestinationRuleSpec | undefined,
+  { port, subset }: PolicyTarget,
+): EffectivePolicy | undefined {
   const own = subset === "" ? undefined : rule?.subsets?.find(({ name }) => name === subset)?.trafficPolicy;
   if (own === undefined) return base;
   const { policy: over = {}, isOfPort } = selectPortPolicy(own, port);

@@ -15,15 +15,22 @@ const defaultRevision = "latest";
 
 /**
  * The wire form of an endpoint. The same object comes back for the same endpoint, so that of a thousand endpoints only
- * the one that changed is encoded anew. `takesMtls`: whether clients may speak mutual TLS to it.
+ * the one that changed is encoded anew. `takesMtls`: whether clients may speak mutual TLS to it; `dualStack`: whether they
+ * are told all of its addresses.
  */
-export const buildLbEndpoint: (endpoint: Endpoint, takesMtls: boolean) => LbEndpoint = memoByIdentity(
-  (endpoint: Endpoint, takesMtls: boolean): LbEndpoint => {
+export const buildLbEndpoint: (endpoint: Endpoint, takesMtls: boolean, dualStack: boolean) => LbEndpoint =
+  memoByIdentity((endpoint: Endpoint, takesMtls: boolean, dualStack: boolean): LbEndpoint => {
+    const others = dualStack ? endpoint.additionalAddresses : [];
     const tlsMode =
       takesMtls && endpoint.tlsMode !== "" && endpoint.tlsMode !== "disabled" ? endpoint.tlsMode : undefined;
     const health = selectHealth(endpoint);
     return {
-      endpoint: { address: buildAddress(endpoint.address, endpoint.port) },
+      endpoint: {
+        address: buildAddress(endpoint.address, endpoint.port),
+        ...(others.length === 0
+          ? {}
+          : { additional_addresses: others.map((address) => ({ address: buildAddress(address, endpoint.port) })) }),
+      },
       ...(health === undefined ? {} : { health_status: health }),
       load_balancing_weight: u32(weightOf(endpoint)),
       metadata: {
@@ -33,9 +40,7 @@ export const buildLbEndpoint: (endpoint: Endpoint, takesMtls: boolean) => LbEndp
         },
       },
     };
-  },
-  2,
-);
+  }, 2);
 
 export function weightOf(endpoint: Endpoint): number {
   return endpoint.weight === 0 ? 1 : endpoint.weight;

@@ -9,7 +9,10 @@ import { outboundClusters } from "../clusters/outbound.ts";
 import { type EffectivePolicy, mergeRulePolicy } from "../clusters/traffic-policy.ts";
 import { type ClusterName, parseClusterName } from "../names.ts";
 import type { ScopeKey, ScopeView } from "../scope.ts";
-import { buildEndpoints } from "./service-endpoints.ts";
+import { buildEndpoints, buildKinEndpoints } from "./service-endpoints.ts";
+
+/** In the bootstrap of proxies that ask for it: how many of their kind there are, and where. */
+const selfDiscoveryCluster = "local_cluster";
 
 const memo = createSlotMemo<Built<ClusterLoadAssignment>>();
 
@@ -19,6 +22,7 @@ const memo = createSlotMemo<Built<ClusterLoadAssignment>>();
  */
 export function loadAssignment(view: ScopeView, clusterName: string): Built<ClusterLoadAssignment> | undefined {
   const { proxyType } = view.key;
+  if (clusterName === selfDiscoveryCluster) return buildKinAssignment(view);
   return buildLoadAssignment(view, clusterName, (service, policy) => {
     return selectPolicyDiscovery(service, proxyType, policy) === "EDS";
   });
@@ -41,13 +45,30 @@ export function buildLoadAssignment(
   if (!takesEds(service, mergeRulePolicy(rule?.spec, parsed.port, parsed.subset))) return undefined;
   const { snapshot, key } = view;
   const endpoints = snapshot.endpoints.list(service.hostname, service.namespace);
-  const inputs = [endpoints, rule?.spec, snapshot.mesh, snapshot.peerAuthentications];
+  const inputs = [endpoints, rule?.spec, snapshot.mesh, snapshot.peerAuthentications, snapshot.networkGateways];
   return memo({ owner: service, slot: formatSlot(clusterName, key) }, inputs, () => {
     const { subset, dnsSrv: onlyMtls } = parsed;
     const query = { service, port, subset, rule, place: "assignment", onlyMtls } as const;
     const groups = buildEndpoints(snapshot, key, query);
     const message = { cluster_name: clusterName, ...(groups.length === 0 ? {} : { endpoints: groups }) };
     return { name: clusterName, message, sources };
+  });
+}
+
+/** The proxy's own service as `local_cluster`; empty where it serves none. */
+function buildKinAssignment(view: ScopeView): Built<ClusterLoadAssignment> {
+  const { snapshot, key } = view;
+  const self = key.selfDiscovery;
+  const service = self && view.findService(self.hostname);
+  const port = service?.ports.find(({ number }) => number === self?.port);
+  if (self === undefined || service === undefined || port === undefined) return buildEmpty(selfDiscoveryCluster, []);
+  const endpoints = snapshot.endpoints.list(service.hostname, service.namespace);
+  const inputs = [endpoints, snapshot.mesh, snapshot.peerAuthentications, snapshot.networkGateways];
+  const slot = `${formatSlot(selfDiscoveryCluster, key)} ${JSON.stringify(self)}`;
+  return memo({ owner: service, slot }, inputs, () => {
+    const groups = buildKinEndpoints(snapshot, key, { service, port, self });
+    const message = { cluster_name: selfDiscoveryCluster, ...(groups.length === 0 ? {} : { endpoints: groups }) };
+    return { name: selfDiscoveryCluster, message, sources: [service.object] };
   });
 }
 
@@ -60,7 +81,11 @@ export function loadAssignmentNames(view: ScopeView): readonly string[] {
 
 /** The service (key as serviceKey) whose endpoints a load assignment is made of; undefined for unknown names. */
 export function serviceOfLoadAssignment(view: ScopeView, clusterName: string): string | undefined {
-  const service = findService(view, parseClusterName(clusterName));
+  const own = view.key.selfDiscovery;
+  const service =
+    clusterName === selfDiscoveryCluster
+      ? own && view.findService(own.hostname)
+      : findService(view, parseClusterName(clusterName));
   return service === undefined ? undefined : serviceKey(service);
 }
 
@@ -70,8 +95,9 @@ function findService(view: ScopeView, name: ClusterName | undefined): Service | 
 
 /** All that endpoints read of the key. */
 function formatSlot(clusterName: string, key: ScopeKey): string {
-  const { proxyType, locality, network, clusterId, nodeName, labels } = key;
-  return `${clusterName} ${JSON.stringify([proxyType, locality, network, clusterId, nodeName, labels])}`;
+  const { proxyType, locality, network, networkView, ipFamilies, clusterId, nodeName, labels } = key;
+  const read = [proxyType, locality, network, networkView, ipFamilies, clusterId, nodeName, labels];
+  return `${clusterName} ${JSON.stringify(read)}`;
 }
 
 function buildEmpty(clusterName: string, sources: readonly ObjectRef[]): Built<ClusterLoadAssignment> {

@@ -2,7 +2,7 @@
  * Weights and priorities of localities as the caller sees them (Istio: core/loadbalancer; Envoy: priority levels and
  * locality weighted load balancing).
  */
-import type { LocalityLbSetting } from "../../api/destination-rule/schema.ts";
+import type { LocalityLbSetting, ZoneAwareLbSetting } from "../../api/destination-rule/schema.ts";
 import type { Labels } from "../../api/object.ts";
 import { findOwn } from "../../lib/find-own.ts";
 import { type Endpoint, type Locality, parseLocality } from "../../model/endpoint.ts";
@@ -14,7 +14,7 @@ type Distribute = NonNullable<LocalityLbSetting["distribute"]>[number];
 
 /** What rules compare endpoints with. */
 export interface Caller {
-  /** False where endpoints are names that the proxy looks up: their labels are not those of what it connects to. */
+  /** False for subsets whose endpoints stand in the cluster: there Istio knows only their addresses any more. */
   readonly comparesLabels: boolean;
   readonly locality: Locality;
   readonly network: string;
@@ -31,6 +31,7 @@ export function balanceLocalities(
   rule: LocalityRule,
   caller: Caller,
 ): readonly LocalityGroup[] {
+  if (rule.kind === "zoneAware") return balanceZones(groups, rule.setting, caller);
   const { distribute = [], failover = [], failoverPriority = [] } = rule.setting;
   if (distribute.length > 0) {
     const share = distribute.find(({ from = "" }) => matchesLocality(caller.locality, from));
@@ -40,6 +41,29 @@ export function balanceLocalities(
   if (failoverPriority.length === 0) return failOverByRegion(groups, failover, caller);
   const ranked = caller.comparesLabels ? rankByLabels(groups, failoverPriority, caller) : groups;
   return failover.length === 0 ? ranked : failOverByRegion(ranked, failover, caller);
+}
+
+/** Outcomes of failover between regions alone: the own region, the one to fail over to, any other. */
+const regionOnlyLevels = 3;
+
+/** All of the own region comes first, so that the proxy itself may balance between its zones. */
+function balanceZones(
+  groups: readonly LocalityGroup[],
+  { enabled = true, failover = [], failoverPriority = [] }: ZoneAwareLbSetting,
+  caller: Caller,
+): readonly LocalityGroup[] {
+  if (!enabled) return groups;
+  const isRanked = failoverPriority.length > 0 && caller.comparesLabels;
+  const ranked = isRanked ? rankByLabels(groups, failoverPriority, caller) : groups;
+  const { region } = caller.locality;
+  const target = failover.find(({ from = "" }) => from === region);
+  return closeGaps(
+    ranked.map((group) => {
+      const isTarget = target !== undefined && group.locality.region === (target.to ?? "");
+      const level = isTarget ? 1 : 2;
+      return { ...group, priority: group.priority * regionOnlyLevels + (group.locality.region === region ? 0 : level) };
+    }),
+  );
 }
 
 /** Localities that match no target get nothing; one share among several localities is split by their weights. */
@@ -75,21 +99,28 @@ function failOverByRegion(
   );
 }
 
-/** Splits groups by how many of the leading labels an endpoint shares with the caller; all of them is the best. */
+/**
+ * Splits groups by how many of the leading labels an endpoint shares with the caller; all of them is the best. Where the
+ * network leads, the rest is compared in other networks as well: these come after everything of the own one.
+ */
 function rankByLabels(
   groups: readonly LocalityGroup[],
   priorities: readonly string[],
   caller: Caller,
 ): readonly LocalityGroup[] {
   const wanted = priorities.map((entry) => {
-    const [label = "", value] = entry.split("=");
-    return { label, value: value ?? findCallerLabel(caller, label) };
+    const [label = "", value, ...others] = entry.split("=");
+    return { label, value: value !== undefined && others.length === 0 ? value : findCallerLabel(caller, label) };
   });
+  const matches = (endpoint: Endpoint, { label, value }: (typeof wanted)[number]): boolean =>
+    findEndpointLabel(endpoint, label) === value;
+  const leading = priorities[0] === topologyLabels.network ? wanted[0] : undefined;
   const split = groups.flatMap((group) => {
     const byRank = new Map<number, Member[]>();
     for (const member of group.members) {
-      const miss = wanted.findIndex(({ label, value }) => findEndpointLabel(member.endpoint, label) !== value);
-      const rank = miss < 0 ? 0 : wanted.length - miss;
+      const isElsewhere = leading !== undefined && !matches(member.endpoint, leading);
+      const miss = wanted.findIndex((one) => one !== leading && !matches(member.endpoint, one));
+      const rank = (miss < 0 ? 0 : wanted.length - miss) + (isElsewhere ? wanted.length : 0);
       byRank.set(rank, [...(byRank.get(rank) ?? []), member]);
     }
     return [...byRank.entries()]

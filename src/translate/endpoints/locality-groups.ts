@@ -5,12 +5,12 @@ import type { Locality as WireLocality } from "@meltemi/protos/envoy/config/core
 import type { LbEndpoint, LocalityLbEndpoints } from "@meltemi/protos/envoy/config/endpoint/v3";
 import { sortEntries } from "../../lib/text-order.ts";
 import { type Endpoint, formatLocality, type Locality } from "../../model/endpoint.ts";
-import { weightOf } from "./lb-endpoint.ts";
 
 /** An endpoint next to its wire form: rules look at the first, Envoy gets the second. */
 export interface Member {
   readonly endpoint: Endpoint;
   readonly wire: LbEndpoint;
+  readonly weight: number;
 }
 
 export interface LocalityGroup {
@@ -36,7 +36,7 @@ export function groupByLocality(members: readonly Member[]): readonly LocalityGr
 export function sumWeights(members: readonly Member[]): number {
   const maximum = 4294967295;
   return Math.min(
-    members.reduce((sum, { endpoint }) => sum + weightOf(endpoint), 0),
+    members.reduce((sum, { weight }) => sum + weight, 0),
     maximum,
   );
 }

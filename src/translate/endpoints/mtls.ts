@@ -27,11 +27,12 @@ export function createMtlsCheck(question: MtlsQuestion): (endpoint: Endpoint) =>
   };
 }
 
-/** A subset's clusters go by the subset's own policy alone, as in Istio: its rule's policy does not reach them here. */
+/** Of a subset that says nothing of TLS for the port, the rule's own policy counts; of one that is not there, none. */
 function findRuleTlsMode({ rule, port, subset }: MtlsQuestion): string | undefined {
-  const policy =
-    subset === "" ? rule?.trafficPolicy : rule?.subsets?.find(({ name }) => name === subset)?.trafficPolicy;
-  return findPortTlsMode(policy, port);
+  const ofRule = findPortTlsMode(rule?.trafficPolicy, port);
+  if (subset === "") return ofRule;
+  const own = rule?.subsets?.find(({ name }) => name === subset);
+  return own === undefined ? undefined : (findPortTlsMode(own.trafficPolicy, port) ?? ofRule);
 }
 
 function findPortTlsMode(policy: TrafficPolicy | undefined, port: number): string | undefined {

@@ -4,14 +4,19 @@ import { isIP } from "node:net";
 import type { LocalityLbEndpoints } from "@meltemi/protos/envoy/config/endpoint/v3";
 import { labelsMatch } from "../../api/object.ts";
 import { isUnixAddress } from "../../lib/host-port.ts";
-import { hostIsWithin } from "../../lib/hostname.ts";
 import { type Endpoint, unknownLocality } from "../../model/endpoint.ts";
 import type { Service, ServicePort } from "../../model/service.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
-import { type EffectivePolicy, mergeRulePolicy, sendsUnhealthyEndpoints } from "../clusters/traffic-policy.ts";
+import {
+  type EffectivePolicy,
+  mergeClusterPolicy,
+  mergeRulePolicy,
+  sendsUnhealthyEndpoints,
+} from "../clusters/traffic-policy.ts";
 import type { MergedDestinationRule } from "../destination-rules.ts";
-import type { ScopeKey } from "../scope.ts";
-import { buildLbEndpoint, isDraining } from "./lb-endpoint.ts";
+import type { ScopeKey, SelfDiscovery } from "../scope.ts";
+import { isClusterLocal } from "./cluster-local.ts";
+import { buildLbEndpoint, isDraining, weightOf } from "./lb-endpoint.ts";
 import { balanceLocalities, type Caller } from "./locality-balancing.ts";
 import {
   buildLocalityEndpoints,
@@ -22,8 +27,7 @@ import {
 } from "./locality-groups.ts";
 import { findLocalityRule } from "./locality-setting.ts";
 import { createMtlsCheck } from "./mtls.ts";
-
-const persistentSessionLabels = ["istio.io/persistent-session", "istio.io/persistent-session-header"] as const;
+import { type GatewayIndex, indexGateways, isSameNetwork, splitHorizon, takesMtls } from "./split-horizon.ts";
 
 /** Which endpoints are wanted: those of a cluster. */
 export interface EndpointQuery {
@@ -43,24 +47,56 @@ export function buildEndpoints(
   key: ScopeKey,
   query: EndpointQuery,
 ): readonly LocalityLbEndpoints[] {
-  const { service, port, subset, rule } = query;
-  const policy = mergeRulePolicy(rule?.spec, port.number, subset);
-  const takesMtls = createMtlsCheck({ snapshot, rule: rule?.spec, port: port.number, subset });
-  const isWanted = createFilter({ snapshot, key, query, policy });
-  const members = snapshot.endpoints
-    .list(service.hostname, service.namespace)
-    .filter(isWanted)
-    .map((endpoint): Member => ({ endpoint, wire: buildLbEndpoint(endpoint, takesMtls(endpoint)) }));
-  const groups = groupByLocality(members).map((group) => (query.onlyMtls ? keepMtls(group) : group));
+  const { service, port, subset, rule, place } = query;
+  // What stands in a cluster fails over by the cluster's own policy, to which the mesh adds.
+  const policy =
+    place === "inline"
+      ? mergeClusterPolicy(rule?.spec, { port: port.number, subset }, snapshot.mesh)
+      : mergeRulePolicy(rule?.spec, port.number, subset);
   const locality = findLocalityRule(service, policy, snapshot.mesh);
-  const caller = callerOf(key, query.place === "assignment");
+  const caller = callerOf(key, place === "assignment" || subset === "");
+  const groups = listGroups(snapshot, key, query);
   const balanced = locality === undefined ? groups : balanceLocalities(groups, locality, caller);
   return balanced.map(buildLocalityEndpoints);
 }
 
-/** True where clients of a service may stay with an endpoint that is about to go. */
-export function keepsSessions(service: Service): boolean {
-  return persistentSessionLabels.some((label) => (service.labels[label] ?? "") !== "");
+/** Endpoints of a service that are of the proxy's own kind and region: neither rules nor weights of localities count. */
+export function buildKinEndpoints(
+  snapshot: Snapshot,
+  key: ScopeKey,
+  query: Pick<EndpointQuery, "service" | "port"> & { readonly self: SelfDiscovery },
+): readonly LocalityLbEndpoints[] {
+  const { service, port, self } = query;
+  const isKin = ({ workloadName, labels, locality }: Endpoint): boolean =>
+    workloadName === self.workloadName &&
+    locality.region === (key.locality ?? unknownLocality).region &&
+    Object.entries(self.generations).every(([name, value]) => (labels[name] ?? "") === value);
+  const all = { service, port, subset: "", rule: undefined, place: "assignment", onlyMtls: false } as const;
+  return listGroups(snapshot, key, all, isKin).map(buildLocalityEndpoints);
+}
+
+/** Endpoints by locality, as they are reached from the caller's network. */
+function listGroups(
+  snapshot: Snapshot,
+  key: ScopeKey,
+  query: EndpointQuery,
+  ...conditions: readonly ((endpoint: Endpoint) => boolean)[]
+): readonly LocalityGroup[] {
+  const { service, port, subset, rule, place } = query;
+  const takesMtls = createMtlsCheck({ snapshot, rule: rule?.spec, port: port.number, subset });
+  const gateways = indexGateways(snapshot.networkGateways, place === "inline");
+  const policy = mergeRulePolicy(rule?.spec, port.number, subset);
+  const isWanted = createFilter({ snapshot, key, query, policy, gateways });
+  const { dualStack } = snapshot.features;
+  const members = snapshot.endpoints
+    .list(service.hostname, service.namespace)
+    .filter((endpoint) => isWanted(endpoint) && conditions.every((condition) => condition(endpoint)))
+    .map((endpoint): Member => {
+      const wire = buildLbEndpoint(endpoint, takesMtls(endpoint), dualStack);
+      return { endpoint, wire, weight: weightOf(endpoint) };
+    });
+  const groups = splitHorizon(groupByLocality(members), gateways, key);
+  return query.onlyMtls ? groups.map(keepMtls) : groups;
 }
 
 interface FilterInput {
@@ -68,22 +104,38 @@ interface FilterInput {
   readonly key: ScopeKey;
   readonly query: EndpointQuery;
   readonly policy: EffectivePolicy | undefined;
+  readonly gateways: GatewayIndex;
 }
 
-function createFilter({ snapshot, key, query, policy }: FilterInput): (endpoint: Endpoint) => boolean {
+function createFilter(input: FilterInput): (endpoint: Endpoint) => boolean {
+  const { snapshot, query, policy } = input;
   const { service, port, subset, rule } = query;
   const labels = subset === "" ? {} : (rule?.spec.subsets?.find(({ name }) => name === subset)?.labels ?? {});
   const sendsUnhealthy = sendsUnhealthyEndpoints(service, policy);
-  const sessions = keepsSessions(service);
-  const clusterLocal = isClusterLocal(snapshot, service.hostname);
+  // Only a cookie's sessions last: those of a header end with the endpoint.
+  const sessions = (service.labels[snapshot.features.persistentSessionLabel] ?? "") !== "";
+  const isInReach = createReachFilter(input);
   return (endpoint) => {
-    if (endpoint.servicePortName !== port.name || endpoint.address === "") return false;
+    if (endpoint.servicePortName !== port.name) return false;
     if (query.place === "assignment" && !isDirectAddress(endpoint)) return false;
-    if (!labelsMatch(labels, endpoint.labels)) return false;
-    if (service.nodeLocal && endpoint.nodeName !== key.nodeName) return false;
-    if (clusterLocal && endpoint.clusterId !== key.clusterId) return false;
+    if (!labelsMatch(labels, endpoint.labels) || !isInReach(endpoint)) return false;
     if (isUnusable(endpoint) && !sendsUnhealthy) return false;
     return sessions || !isDraining(endpoint);
+  };
+}
+
+/** What the caller's place leaves of the endpoints. */
+function createReachFilter({ snapshot, key, query, gateways }: FilterInput): (endpoint: Endpoint) => boolean {
+  const { service } = query;
+  const { network, networkView: view } = key;
+  const clusterLocal = isClusterLocal(snapshot, service.hostname);
+  return (endpoint) => {
+    // Without an address it is known by its network only, and reached through that network's gateway.
+    if (endpoint.address === "" && (gateways.isEmpty || isSameNetwork(endpoint.network, network))) return false;
+    // Endpoints of which the network is unknown are in every view.
+    if (view !== undefined && endpoint.network !== "" && !view.includes(endpoint.network)) return false;
+    if (service.nodeLocal && endpoint.nodeName !== (key.nodeName ?? "")) return false;
+    return !clusterLocal || endpoint.clusterId === key.clusterId;
   };
 }
 
@@ -94,25 +146,12 @@ function isUnusable({ health }: Endpoint): boolean {
 
 /** EDS takes no names; an endpoint without a port is a Unix socket. */
 function isDirectAddress({ address, port }: Endpoint): boolean {
-  return port === 0 || isUnixAddress(address) || isIP(address) !== 0;
-}
-
-/** Services that must not leave the cluster: those of the platform, and those that the mesh says (row C157). */
-function isClusterLocal({ mesh, domain }: Snapshot, hostname: string): boolean {
-  const settings = (mesh.serviceSettings ?? []).flatMap(({ hosts = [], settings: own }) =>
-    hosts.filter((host) => hostIsWithin(hostname, host)).map((host) => ({ host, local: own?.clusterLocal === true })),
-  );
-  // The most specific host decides; the mesh's own settings come before the defaults.
-  const [decisive] = settings.sort((a, b) => b.host.length - a.host.length);
-  if (decisive !== undefined) return decisive.local;
-  return hostname === `kubernetes.default.svc.${domain}` || hostname.endsWith(`.kube-system.svc.${domain}`);
+  return port === 0 || address === "" || isUnixAddress(address) || isIP(address) !== 0;
 }
 
 /** A locality stays even when nothing is left in it, as in Istio: only its weight goes. */
 function keepMtls(group: LocalityGroup): LocalityGroup {
-  const members = group.members.filter(
-    ({ wire }) => "envoy.transport_socket_match" in (wire.metadata?.filter_metadata ?? {}),
-  );
+  const members = group.members.filter(takesMtls);
   return { ...group, members, weight: members.length === 0 ? undefined : sumWeights(members) };
 }
 
