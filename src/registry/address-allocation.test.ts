@@ -57,7 +57,7 @@ describe("an address of its own", () => {
     expect(find()).toMatch(/^240\.240\./);
     expect(find()).not.toBe(first);
     builder.apply({
-      changes: [{ type: "delete", ref: { kind: "ServiceEntry", namespace: "ns", name: "b" } }],
+      changes: [{ type: "deleted", ref: { kind: "ServiceEntry", namespace: "ns", name: "b" } }],
       problems: [],
     });
     expect(find()).toBe(first);

@@ -13,6 +13,8 @@ import { findAssignedAddress } from "./address-allocation.ts";
 import type { ServiceDefaults } from "./kube-services.ts";
 import { deriveTrafficDistribution } from "./traffic-distribution.ts";
 
+const strategyAnnotation = "istio.io/connect-strategy";
+
 const resolutions: { readonly [name: string]: Resolution } = {
   NONE: "passthrough",
   STATIC: "clientSideLb",
@@ -49,6 +51,7 @@ export function convertServiceEntry(
     publishNotReadyAddresses: false,
     nodeLocal: false,
     ...(trafficDistribution !== "Any" && { trafficDistribution }),
+    ...(racesConnections(entry) && { racesConnections: true }),
     externalAddresses: [],
     object: refOf(entry),
   };
@@ -90,6 +93,12 @@ export function deriveServiceEntryEndpoints(input: ServiceEntryEndpointsInput): 
     return ports.map((port) => hostEndpoint(port, input));
   }
   return ports.flatMap((port) => listed.flatMap((_, index) => convertListed(index, port, input)));
+}
+
+// Envoy races the addresses of one name only: several endpoints are looked up one by one.
+function racesConnections({ meta, spec }: ServiceEntry): boolean {
+  const isAsked = meta.annotations[strategyAnnotation]?.toUpperCase() === "RACE_FIRST_TCP_CONNECT";
+  return isAsked && (spec.endpoints ?? []).length <= 1 && spec.workloadSelector === undefined;
 }
 
 function convertPort(port: EntryPort): ServicePort {

@@ -7,6 +7,7 @@ import { parseUnixPath } from "../lib/host-port.ts";
 
 export const blackHoleCluster = "BlackHoleCluster";
 export const passthroughCluster = "PassthroughCluster";
+export const dynamicDnsCluster = "AllowAnyDynamicDNSCluster";
 export const inboundPassthroughCluster = "InboundPassthroughCluster";
 
 export const virtualOutboundListener = "virtualOutbound";
@@ -22,6 +23,7 @@ export const passthroughChain = "PassthroughFilterChain";
 export const httpProxyRoute = "http_proxy";
 export const allowAnyVirtualHost = "allow_any";
 export const blockAllVirtualHost = "block_all";
+export const dynamicDnsVirtualHost = "allow_any_dynamic_dns";
 
 const grpcInboundPrefix = "xds.istio.io/grpc/lds/inbound/";
 

@@ -11,6 +11,8 @@ import type { ServiceEntryEndpoint, ServiceEntrySpec } from "./schema.ts";
 /** Label by which an object says that it wants no address of its own. */
 const allocateLabel = "networking.istio.io/enable-autoallocate-ip";
 
+const forwardedProtocols: ReadonlySet<string> = new Set(["HTTP", "HTTP2", "GRPC", "TLS"]);
+
 /**
  * Checks a ServiceEntry beyond its schema, as istiod's webhook does (pkg/config/validation, ValidateServiceEntry).
  * `meta` is what is known of the object.
@@ -30,6 +32,7 @@ export function validateServiceEntry(
     checkEndpoint(endpoint, ["spec", "endpoints", index], { spec, portNames, findings });
   }
   checkResolution(spec, endpoints, findings);
+  if (spec.resolution === "DYNAMIC_DNS") checkDynamicDns(spec, findings);
   checkManyHosts(spec, findings);
   const { namespace } = meta;
   checkExportTo(spec.exportTo, { path: ["spec", "exportTo"], namespace, mayBeNobody: true, findings });
@@ -66,6 +69,18 @@ function checkHosts(spec: ServiceEntrySpec, findings: Findings): void {
     } else if (host.startsWith("*") && !host.startsWith("*.")) {
       findings.warning(path, `"${host}": a wildcard should be a whole label, as in "*.example.com"`, "host");
     }
+  }
+}
+
+/** Each request or handshake must say its host, and nothing else may say where it goes. */
+function checkDynamicDns({ addresses = [], ports = [] }: ServiceEntrySpec, findings: Findings): void {
+  if (addresses.length > 0) {
+    findings.error(["spec", "addresses"], "must be empty for resolution DYNAMIC_DNS", "resolution");
+  }
+  for (const [index, { protocol = "" }] of ports.entries()) {
+    if (forwardedProtocols.has(parseProtocol(protocol))) continue;
+    const text = "must be HTTP, HTTP2, GRPC or TLS for resolution DYNAMIC_DNS";
+    findings.error(["spec", "ports", index, "protocol"], text, "protocol");
   }
 }
 

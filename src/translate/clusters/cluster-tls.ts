@@ -13,7 +13,7 @@ import { buildUpstreamTlsSocket, rawBufferSocket, wrapInProxyProtocol } from "..
 import { buildMutualTlsContext, buildOriginatedTlsContext } from "../security/upstream.ts";
 
 export interface TlsSituation {
-  readonly service: Service;
+  readonly service: Pick<Service, "meshExternal" | "registry">;
   readonly mesh: MeshConfig;
   readonly proxyType: ProxyType;
   readonly tls: ClientTls | undefined;
@@ -48,7 +48,30 @@ export function decideClusterTls(situation: TlsSituation): ClusterTls {
   const { tls, service, mesh } = situation;
   if (tls !== undefined) return buildRuleTls(situation, tls);
   if (service.meshExternal || !mesh.enableAutoMtls || !situation.takesMtls) return plain;
-  return { kind: "auto", socket: buildMutualSocket(situation, {}) };
+  return { kind: "auto", socket: buildMutualSocket(situation, {}), ...buildMutualNameOptions(situation, {}) };
+}
+
+/** TLS of the cluster for hosts that no service has, as the mesh's outbound policy says. */
+export function decideForwardTls(
+  tls: ClientTls | undefined,
+  { mesh, exchangesMetadata }: Pick<TlsSituation, "mesh" | "exchangesMetadata">,
+): ClusterTls {
+  if (tls === undefined) return plain;
+  return buildRuleTls(
+    {
+      ...{ mesh, exchangesMetadata, tls },
+      service: { meshExternal: true, registry: "Kubernetes" },
+      // The mesh's own settings are for every sidecar.
+      proxyType: "sidecar",
+      ruleSelectsWorkloads: true,
+      takesMtls: false,
+      subjectAltNames: [],
+      sni: "",
+      http2: false,
+      forwardsDynamically: true,
+    },
+    tls,
+  );
 }
 
 /** The fields of a cluster for its TLS. Clusters that go to the original destination know no single endpoints. */
@@ -75,7 +98,8 @@ export function originatesTls(tls: ClientTls | undefined): boolean {
 }
 
 function buildRuleTls(situation: TlsSituation, tls: ClientTls): ClusterTls {
-  if (tls.mode === "ISTIO_MUTUAL") return { kind: "fixed", socket: buildMutualSocket(situation, tls) };
+  if (tls.mode === "ISTIO_MUTUAL")
+    return { kind: "fixed", socket: buildMutualSocket(situation, tls), ...buildMutualNameOptions(situation, tls) };
   if (!originatesTls(tls) || ignoresCredential(situation, tls)) return plain;
   const context = buildOriginatedTlsContext(tls, {
     fallbackNames: situation.service.registry === "External" ? situation.subjectAltNames : [],
@@ -108,6 +132,11 @@ function ignoresCredential(
 ): boolean {
   const isSecret = credentialName !== "" && !credentialName.startsWith(credentialFromConfigMap);
   return isSecret && proxyType === "sidecar" && !ruleSelectsWorkloads;
+}
+
+/** Servers of the mesh are known by their identities; those that each request names by their names as well. */
+function buildMutualNameOptions(situation: TlsSituation, tls: ClientTls): ReturnType<typeof buildNameOptions> {
+  return situation.forwardsDynamically ? buildNameOptions(situation, tls) : {};
 }
 
 /**

@@ -12,7 +12,7 @@ import { type EffectivePolicy, mergeRulePolicy } from "./traffic-policy.ts";
 export function selectDiscovery(service: Service, proxyType: ProxyType): Cluster_DiscoveryType {
   switch (service.resolution) {
     case "dnsLb":
-      return "STRICT_DNS";
+      return service.racesConnections === true ? "LOGICAL_DNS" : "STRICT_DNS";
     case "dnsRoundRobin":
       return "LOGICAL_DNS";
     case "passthrough":

@@ -22,17 +22,13 @@ export function buildClusterMetadata(metadata: ClusterMetadata): Pick<Cluster, "
     name,
     namespace,
   }));
-  return {
-    metadata: {
-      filter_metadata: {
-        istio: struct({
-          services,
-          config: rule === undefined ? undefined : formatConfigPath(rule),
-          subset: subset === "" ? undefined : subset,
-          external: external ? true : undefined,
-          alpn_override: keepsAlpn ? "false" : undefined,
-        }),
-      },
-    },
+  const known = {
+    services: services.length === 0 ? undefined : services,
+    config: rule === undefined ? undefined : formatConfigPath(rule),
+    subset: subset === "" ? undefined : subset,
+    external: external ? true : undefined,
+    alpn_override: keepsAlpn ? "false" : undefined,
   };
+  if (Object.values(known).every((value) => value === undefined)) return {};
+  return { metadata: { filter_metadata: { istio: struct(known) } } };
 }

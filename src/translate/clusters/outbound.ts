@@ -1,9 +1,11 @@
 /** All clusters that the proxies of a scope share: for CDS, together with the workload's own (inbound.ts). */
+
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { Built } from "../built.ts";
 import type { ScopeView } from "../scope.ts";
 import { buildServiceClusters, type ClusterForm } from "./service-clusters.ts";
 import { buildBlackHole, buildPassthrough } from "./static-clusters.ts";
+import { buildUnknownHosts } from "./unknown-hosts.ts";
 
 /**
  * Clusters of a scope in Istio's order: services, then those that are always there, then what gateways forward by server
@@ -14,7 +16,7 @@ export function outboundClusters(view: ScopeView): readonly Built<Cluster>[] {
   const fixed =
     key.proxyType === "router"
       ? [buildBlackHole(snapshot.mesh)]
-      : [buildBlackHole(snapshot.mesh), buildPassthrough(snapshot.mesh, key)];
+      : [buildBlackHole(snapshot.mesh), buildPassthrough(snapshot.mesh, key), ...buildUnknownHosts(view)];
   return dropDuplicates([
     ...listServiceClusters(view, "outbound"),
     ...fixed,

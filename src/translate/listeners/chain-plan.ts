@@ -9,7 +9,9 @@ import { parseAddressBits } from "../../lib/ip-address.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
 import type { ObjectRef } from "../../lib/message.ts";
 import type { Protocol } from "../../lib/protocol.ts";
+import type { Features } from "../../model/features.ts";
 import type { PartSource } from "../built.ts";
+import { isForUnknownHosts } from "../dns/dynamic-forward.ts";
 import type { L4Target } from "../tcp-routes/l4-target.ts";
 import { parseCidrRange } from "./addresses.ts";
 
@@ -43,21 +45,32 @@ export interface ChainPlan {
 /** What the HTTP inspector finds in plain text; "http/1.0" goes through as TCP unless a proxy accepts it. */
 export const plaintextHttpProtocols: readonly string[] = ["http/1.1", "h2c"];
 
+/** The same, with "http/1.0" where every proxy accepts it. */
+export function listPlaintextHttp({ http10 }: Pick<Features, "http10">): readonly string[] {
+  return http10 ? ["http/1.0", ...plaintextHttpProtocols] : plaintextHttpProtocols;
+}
+
 /** The same chains, where requests may also be for whatever host of a service they name. */
 export function addDnsCache(chains: readonly ChainPlan[], cache: DnsCacheConfig): readonly ChainPlan[] {
   return chains.map((chain) => {
     const { content } = chain;
     if (content.kind !== "http" || content.dnsCaches?.some(({ name }) => name === cache.name)) return chain;
+    const known = content.dnsCaches ?? [];
     // The cache for hosts that no service has stays the last.
-    return { ...chain, content: { ...content, dnsCaches: [cache, ...(content.dnsCaches ?? [])] } };
+    const dnsCaches = [
+      ...known.filter((other) => !isForUnknownHosts(other)),
+      cache,
+      ...known.filter(isForUnknownHosts),
+    ];
+    return { ...chain, content: { ...content, dnsCaches } };
   });
 }
 
 /** The same chain, but only for what the HTTP inspector finds to be HTTP in plain text. */
-export function matchPlaintextHttp(chain: ChainPlan): ChainPlan {
+export function matchPlaintextHttp(chain: ChainPlan, features: Pick<Features, "http10">): ChainPlan {
   return {
     ...chain,
-    match: { ...chain.match, applicationProtocols: plaintextHttpProtocols, transportProtocol: "raw_buffer" },
+    match: { ...chain.match, applicationProtocols: listPlaintextHttp(features), transportProtocol: "raw_buffer" },
   };
 }
 

@@ -44,11 +44,11 @@ export function planServiceChains(view: ScopeView, request: ServiceChainsRequest
     case "http":
       return [
         sniffsHttp(port, bindsWildcard)
-          ? matchPlaintextHttp(planHttpChain(view, request))
+          ? matchPlaintextHttp(planHttpChain(view, request), view.snapshot.features)
           : planHttpChain(view, request),
       ];
     case "auto":
-      return [...planL4Chains(view, request), matchPlaintextHttp(planHttpChain(view, request))];
+      return [...planL4Chains(view, request), matchPlaintextHttp(planHttpChain(view, request), view.snapshot.features)];
     default:
       return planL4Chains(view, request);
   }

@@ -17,7 +17,7 @@ import { buildHttpConnectionManagerFilter, buildStatPrefix } from "../network-fi
 import { buildDroppingFilter } from "../network-filters/tcp-proxy.ts";
 import { maxDirectResponseBodySize } from "../routes/route-configuration.ts";
 import { buildListenerAccessLogs } from "../telemetry/access-log.ts";
-import { plaintextHttpProtocols } from "./chain-plan.ts";
+import { listPlaintextHttp } from "./chain-plan.ts";
 import { httpInspector } from "./listener-filters.ts";
 import { buildAcceptLimit, buildAdditionalAddresses } from "./listener-limits.ts";
 import { buildFallthroughFilters } from "./outbound-listener.ts";
@@ -86,7 +86,7 @@ function buildUnknownHosts({ unknownHosts }: VirtualOutboundPlan, facts: FilterF
   return [
     {
       name: `${virtualOutboundCatchAllTcpChain}-http`,
-      filter_chain_match: { application_protocols: plaintextHttpProtocols },
+      filter_chain_match: { application_protocols: listPlaintextHttp(facts.features) },
       filters: [manager],
     },
   ];

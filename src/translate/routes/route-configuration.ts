@@ -20,7 +20,7 @@ import { type DroppedDomain, listSidecarVirtualHosts } from "./sidecar-virtual-h
 import { findUnknownHost } from "./unknown-host.ts";
 
 /** Istio lets direct responses be as long as its validation does: 1 MiB instead of Envoy's 4 KiB. */
-const maxDirectResponseBodySize = u32(1024 * 1024);
+export const maxDirectResponseBodySize = u32(1024 * 1024);
 
 const keptConfigurations = createSlotMemo<Built<RouteConfiguration>>();
 const keptServiceHosts = createSlotMemo<VirtualHost>();

@@ -6,15 +6,19 @@ import type { Route, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import type { OutboundTrafficPolicy } from "../../api/sidecar/schema.ts";
 import { resolveShortHost } from "../../lib/hostname.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
-import { allowAnyVirtualHost, blockAllVirtualHost, passthroughCluster } from "../names.ts";
+import {
+  allowAnyVirtualHost,
+  blockAllVirtualHost,
+  dynamicDnsCluster,
+  dynamicDnsVirtualHost,
+  passthroughCluster,
+} from "../names.ts";
 import type { ScopeView } from "../scope.ts";
 import { buildDestinationCluster } from "./destinations.ts";
 import { buildTimeouts } from "./route-action.ts";
 import type { RouteFacts } from "./route-facts.ts";
 
 const blockedStatus = 502;
-const dynamicDnsVirtualHost = "allow_any_dynamic_dns";
-const dynamicDnsCluster = "AllowAnyDynamicDNSCluster";
 
 const kept = createSlotMemo<VirtualHost>();
 // There are only a few kinds of this host, and all scopes share them.
@@ -42,7 +46,7 @@ function planRoute(view: ScopeView, facts: RouteFacts): Route {
     ...buildTimeouts(undefined),
     ...(facts.appendsForwardedHost ? { append_x_forwarded_host: true } : {}),
   };
-  if (policy?.mode === "ALLOW_ANY_DYNAMIC_DNS") {
+  if (view.outboundTrafficPolicy === "ALLOW_ANY_DYNAMIC_DNS") {
     return { name: dynamicDnsVirtualHost, match, route: { cluster: dynamicDnsCluster, ...shared } };
   }
   const proxy = policy?.egressProxy;

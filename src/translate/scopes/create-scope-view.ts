@@ -6,7 +6,9 @@ import { createSlotMemo, memoByKey } from "../../lib/slot-memo.ts";
 import { isVisibleFrom } from "../../model/export-to.ts";
 import type { Service } from "../../model/service.ts";
 import type { ResolvedVirtualService, Snapshot } from "../../snapshot/snapshot.ts";
+import { hasExtension } from "../capabilities.ts";
 import type { MergedDestinationRule } from "../destination-rules.ts";
+import { forwardProxyCluster, forwardProxyFilter } from "../dns/dynamic-forward.ts";
 import type { EgressListener, ScopeKey, ScopeView } from "../scope.ts";
 import { findDestinationRule } from "./destination-rule-index.ts";
 import { addHiddenDestinations, deriveSidecarScope, type SidecarScope } from "./sidecar-scope.ts";
@@ -30,7 +32,7 @@ class LazyScopeView implements ScopeView {
   readonly snapshot: Snapshot;
   readonly key: ScopeKey;
   readonly sidecar: Sidecar | undefined;
-  readonly outboundTrafficPolicy: "ALLOW_ANY" | "REGISTRY_ONLY";
+  readonly outboundTrafficPolicy: ScopeView["outboundTrafficPolicy"];
   readonly #destinationRules = new Map<string, MergedDestinationRule | undefined>();
   #scope: SidecarScope | undefined;
   #gateways: readonly Gateway[] | undefined;
@@ -41,7 +43,8 @@ class LazyScopeView implements ScopeView {
     this.sidecar = key.sidecar && snapshot.findObject("Sidecar", key.sidecar.namespace, key.sidecar.name);
     const policy = this.sidecar?.spec.outboundTrafficPolicy ?? snapshot.mesh.outboundTrafficPolicy;
     // A policy without a mode is the strict one: it is the first of the words in Istio's API.
-    this.outboundTrafficPolicy = (policy.mode ?? "REGISTRY_ONLY") === "REGISTRY_ONLY" ? "REGISTRY_ONLY" : "ALLOW_ANY";
+    const { mode = "REGISTRY_ONLY" } = policy;
+    this.outboundTrafficPolicy = mode === "ALLOW_ANY_DYNAMIC_DNS" && !canForwardDynamically(key) ? "ALLOW_ANY" : mode;
   }
 
   get egressListeners(): readonly EgressListener[] {
@@ -54,7 +57,9 @@ class LazyScopeView implements ScopeView {
 
   get gateways(): readonly Gateway[] {
     if (this.key.proxyType !== "router") return noGateways;
-    this.#gateways ??= listSelectingGateways(this.snapshot.gateways, JSON.stringify(this.key.labels));
+    const { labels, namespace } = this.key;
+    const own = this.snapshot.features.scopesGateways ? namespace : undefined;
+    this.#gateways ??= listSelectingGateways(this.snapshot.gateways, JSON.stringify([labels, own]));
     return this.#gateways;
   }
 
@@ -102,6 +107,14 @@ class LazyScopeView implements ScopeView {
   }
 }
 
+// Istio has this policy for sidecars alone.
+function canForwardDynamically({ proxyType, capabilities }: ScopeKey): boolean {
+  return (
+    proxyType === "sidecar" &&
+    [forwardProxyCluster, forwardProxyFilter].every((name) => hasExtension(capabilities, name))
+  );
+}
+
 /** Without a Sidecar: one listener that knows everything visible. */
 const deriveDefaultScope = memoByIdentity(
   (services: readonly Service[], virtualServices: readonly ResolvedVirtualService[]): SidecarScope => ({
@@ -121,10 +134,13 @@ const listCandidates: (all: readonly Service[], namespace: string) => readonly S
     ),
 );
 
-const listSelectingGateways: (gateways: readonly Gateway[], labels: string) => readonly Gateway[] = memoByKey(
-  (gateways: readonly Gateway[], labels) => {
-    const parsed = JSON.parse(labels) as Labels;
-    const selecting = gateways.filter((gateway) => labelsMatch(gateway.spec.selector ?? {}, parsed));
+/** `selection` is the labels of the proxy, and the namespace of Gateways where it counts, as JSON. */
+const listSelectingGateways: (gateways: readonly Gateway[], selection: string) => readonly Gateway[] = memoByKey(
+  (gateways: readonly Gateway[], selection) => {
+    const [parsed, own] = JSON.parse(selection) as readonly [Labels, string | null];
+    const selecting = gateways.filter(
+      ({ spec, meta }) => (own === null || meta.namespace === own) && labelsMatch(spec.selector ?? {}, parsed),
+    );
     return selecting.length === gateways.length ? gateways : selecting;
   },
 );

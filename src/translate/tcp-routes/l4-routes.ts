@@ -3,19 +3,20 @@
  * now (port, gateways, source) are decided here; server names and destination addresses are left for the proxy. Rules:
  * Istio core/tls.go.
  */
-import {
-  buildServiceCache,
-  forwardsDynamically,
-  selectLookupFamily,
-  sniForwardProxyFilter,
-} from "../dns/dynamic-forward.ts";
-import { hasExtension } from "../capabilities.ts";
+
 import { refOf } from "../../api/object.ts";
 import type { L4Match, TcpRoute, TlsMatch, TlsRoute } from "../../api/virtual-service/schema.ts";
 import type { ObjectRef } from "../../lib/message.ts";
 import type { Service } from "../../model/service.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 import type { PartSource } from "../built.ts";
+import { hasExtension } from "../capabilities.ts";
+import {
+  buildServiceCache,
+  forwardsDynamically,
+  selectLookupFamily,
+  sniForwardProxyFilter,
+} from "../dns/dynamic-forward.ts";
 import { listClientAddresses, listShortForms } from "../routes/host-domains.ts";
 import { matchesL4Source, meshGateways, type RequestSource } from "../routes/request-source.ts";
 import { indexVirtualServices } from "../routes/view-index.ts";

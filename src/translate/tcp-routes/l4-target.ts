@@ -3,6 +3,7 @@
  * (buildOutboundNetworkFilters).
  */
 
+import type { DnsCacheConfig } from "@meltemi/protos/envoy/extensions/common/dynamic_forward_proxy/v3";
 import type { TrafficPolicy } from "../../api/destination-rule/schema.ts";
 import type { RouteDestination } from "../../api/virtual-service/schema.ts";
 import { joinHostPort } from "../../lib/host-port.ts";
@@ -30,6 +31,8 @@ export interface L4Target {
   /** True where the endpoint is picked by the hash of the client's address. */
   readonly hashesSourceIp: boolean;
   readonly tunnel: L4Tunnel | undefined;
+  /** The names that handshakes say are looked up in this cache, to connect to the port; absent for known services. */
+  readonly forward?: { readonly cache: DnsCacheConfig; readonly port: number };
 }
 
 /** What a target is made for. */
