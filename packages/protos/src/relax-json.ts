@@ -17,11 +17,14 @@ const NANOS_PER_UNIT: { readonly [unit: string]: number } = {
   h: 3600e9,
 };
 const NANOS_PER_SECOND = 1_000_000_000;
+/** A message as JSON, with its type: Envoy takes it wherever it takes an extension's configuration. */
+const TYPED_STRUCT = "type.googleapis.com/xds.type.v3.TypedStruct";
 
 /**
  * Rewrites a JSON document that `findJsonFaults` finds nothing invalid in, so that `fromJson` takes it: unknown fields
  * are left out, of a oneof (and of the two spellings of a field) the last one stays, durations in Go's notation ("1m30s",
- * "100ms") become seconds. What is wrong otherwise stays as it is.
+ * "100ms") become seconds, and an Any of a type that is not known here becomes a TypedStruct, for Envoy to read. What is
+ * wrong otherwise stays as it is.
  */
 export function relaxJson(typeName: string, json: unknown): unknown {
   return relaxMessage(findMessage(typeName), json);
@@ -38,7 +41,9 @@ function relaxMessage(type: protobuf.Type, json: unknown): unknown {
 function relaxAny(json: JsonObject): unknown {
   const { "@type": url, ...rest } = json;
   const typeName = typeof url === "string" ? typeNameOf(url) : "";
-  if (!isKnownType(typeName)) return json;
+  if (!isKnownType(typeName)) {
+    return Object.keys(rest).length === 0 ? json : { "@type": TYPED_STRUCT, type_url: url, value: rest };
+  }
   const type = findMessage(typeName);
   if (!hasSpecialJson(typeName)) return { "@type": url, ...relaxFields(type, rest) };
   return { "@type": url, value: relaxMessage(type, rest["value"]) };

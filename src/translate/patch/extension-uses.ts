@@ -62,18 +62,22 @@ function collect(value: unknown, name: string, uses: Map<string, ExtensionUse>):
 }
 
 function collectAny(any: Fields, name: string, uses: Map<string, ExtensionUse>): void {
-  const url = String(any["type_url"]);
+  const { type_url: url, value } = any;
+  const bytes = value instanceof Uint8Array ? { value } : {};
+  note(String(url), name, uses);
+  try {
+    const { typeName, message } = unpackAny({ type_url: String(url), ...bytes });
+    // JSON in the place of a message: it names the type that it stands for.
+    if (typeName === "xds.type.v3.TypedStruct") note(String(message["type_url"]), name, uses);
+    else collect(message, name, uses);
+  } catch {
+    // What cannot be read here is Envoy's to judge.
+  }
+}
+
+function note(url: string, name: string, uses: Map<string, ExtensionUse>): void {
   const typeName = typeNameOf(url);
   const [, path] = namedAfterPackage.exec(typeName) ?? [];
   const factory = factoriesByType.get(typeName) ?? (path === undefined ? undefined : `envoy.${path}`);
   if (factory !== undefined) uses.set(`${name} ${factory}`, { name, factory });
-  try {
-    collect(
-      unpackAny({ type_url: url, ...(any["value"] instanceof Uint8Array ? { value: any["value"] } : {}) }).message,
-      name,
-      uses,
-    );
-  } catch {
-    // What cannot be read here is Envoy's to judge.
-  }
 }

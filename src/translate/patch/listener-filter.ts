@@ -12,7 +12,8 @@ import type { PatchTable } from "./patch-table.ts";
  * the listener and, where their types differ, stops halfway.
  */
 export function patchListenerFilters(listener: Listener, table: PatchTable, ledger: PatchLedger): Listener {
-  let filters = listener.listener_filters ?? [];
+  const before = listener.listener_filters ?? [];
+  let filters = before;
   for (const patch of table.of("LISTENER_FILTER")) {
     if (!matchesListener(listener, patch)) continue;
     const named = patch.match.listener?.listenerFilter ?? "";
@@ -25,7 +26,7 @@ export function patchListenerFilters(listener: Listener, table: PatchTable, ledg
     ledger.hit(patch);
     filters = edited;
   }
-  return filters === (listener.listener_filters ?? filters) ? listener : { ...listener, listener_filters: filters };
+  return filters === before ? listener : { ...listener, listener_filters: filters };
 }
 
 function mergeFilters(
