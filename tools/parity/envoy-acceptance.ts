@@ -3,13 +3,10 @@
  * each node of proxies.json does, in both forms of xDS, with the node's version of Istio and without one. Prints what
  * Envoy holds; ends with 1 where it refused anything.
  */
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { ControlPlane } from "../../src/bootstrap/control-plane.ts";
-import { type Acceptance, checkAcceptance } from "../../test/envoy/acceptance.ts";
 import type { NodeJson } from "../../test/envoy/isolated-envoy.ts";
-import { startTestControlPlane } from "../../test/support/control-plane.ts";
+import { acceptCase } from "./accept-case.ts";
 
 const folder = resolve(process.env["PARITY_DIR"] ?? resolve(import.meta.dirname, "../../../shared/reference"));
 for (const name of ["mesh.yaml", "proxies.json", "cases"]) {
@@ -44,45 +41,14 @@ console.log(`${checked} Envoys, ${refusals} with rejections`);
 process.exitCode = refusals > 0 || checked === 0 ? 1 : 0;
 
 async function checkCase(name: string): Promise<void> {
-  const directory = mkdtempSync(join(tmpdir(), "meltemi-parity-"));
-  copyFileSync(join(folder, "mesh.yaml"), join(directory, "mesh.yaml"));
-  copyFileSync(join(folder, "cases", name, "config.yaml"), join(directory, "zz-config.yaml"));
-  const server = await startTestControlPlane({ configDir: directory });
-  try {
-    for (const [proxy, node] of Object.entries(nodes)) {
-      const { ISTIO_VERSION: version, ...metadata } = node.metadata;
-      for (const delta of [false, true]) {
-        await checkProxy(server, node, [name, proxy, delta ? "delta" : "sotw", String(version ?? "none")]);
-        if (version === undefined) continue;
-        await checkProxy(server, { ...node, metadata }, [name, proxy, delta ? "delta" : "sotw", "none"]);
-      }
-    }
-  } finally {
-    await server.stop();
-    rmSync(directory, { recursive: true, force: true });
+  for await (const row of acceptCase(folder, name, nodes)) {
+    const { clusters, listeners, routes, endpoints, warming, rejections } = row;
+    const counts = [clusters, listeners, routes, endpoints, warming.length, rejections.length];
+    printRow([name, row.proxy, row.variant, row.istioVersion, ...counts.map(String)]);
+    for (const rejection of rejections) console.log(`    ${rejection}`);
+    checked += 1;
+    if (rejections.length > 0) refusals += 1;
   }
-}
-
-async function checkProxy(server: ControlPlane, node: NodeJson, labels: readonly string[]): Promise<void> {
-  const found = await checkAcceptance(server, { node, delta: labels[2] === "delta" }).catch(nothingTaken);
-  const { clusters, listeners, routes, endpoints, warming, rejections } = found;
-  printRow([...labels, ...[clusters, listeners, routes, endpoints, warming.length, rejections.length].map(String)]);
-  for (const rejection of rejections) console.log(`    ${rejection}`);
-  checked += 1;
-  if (rejections.length > 0) refusals += 1;
-}
-
-/** An Envoy that ends or never gets everything has refused the case. */
-function nothingTaken(cause: unknown): Acceptance {
-  return {
-    clusters: 0,
-    listeners: 0,
-    routes: 0,
-    endpoints: 0,
-    warming: [],
-    awaitsCredentials: false,
-    rejections: [String(cause)],
-  };
 }
 
 function printRow(cells: readonly string[]): void {

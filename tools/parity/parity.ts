@@ -4,7 +4,8 @@
  * The folder (PARITY_DIR, by default the shared reference beside the checkout) holds mesh.yaml, proxies.json, cases/ and,
  * or else the default folder does, compare.mjs. CASES=01,03 picks cases by the beginning of their names. Every case
  * runs through the whole control plane: files, snapshot, translation, gRPC. SOURCE=kubernetes puts the objects into a real
- * API server instead of files.
+ * API server instead of files. Cases without a recording are given to real Envoys instead; the run fails where one is
+ * refused.
  */
 import { spawnSync } from "node:child_process";
 import {
@@ -21,7 +22,9 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fromJson } from "@meltemi/protos";
 import type { Node } from "@meltemi/protos/envoy/config/core/v3";
+import type { NodeJson } from "../../test/envoy/isolated-envoy.ts";
 import { startTestControlPlane, type TestControlPlaneOptions } from "../../test/support/control-plane.ts";
+import { acceptCase } from "./accept-case.ts";
 import { type ClusterMesh, startClusterMesh } from "./cluster-source.ts";
 import { type FetchedResources, fetchResources } from "./fetch-resources.ts";
 import { formatRecorded } from "./recorded-form.ts";
@@ -62,12 +65,32 @@ try {
   await cluster?.stop();
 }
 
+const unrecorded = cases.filter((name) => !isRecorded(name));
 const compare = [join(folder, "compare.mjs"), join(defaultFolder, "compare.mjs")].find((file) => existsSync(file));
 if (compare === undefined) {
   console.log(`no compare.mjs found; our resources are in ${ours}`);
-} else {
+} else if (unrecorded.length < cases.length) {
   for (const kind of ["clusters", "endpoints", "routes", "listeners"] as const) printShare(kind, compare);
   spawnSync(process.execPath, [compare, recorded, ours, ...process.argv.slice(2)], { stdio: "inherit" });
+}
+
+for (const name of unrecorded) await checkUnrecorded(name);
+
+function isRecorded(name: string): boolean {
+  return nodes.some(([proxy]) => existsSync(join(folder, "cases", name, proxy)));
+}
+
+async function checkUnrecorded(name: string): Promise<void> {
+  const given = JSON.parse(readFileSync(join(folder, "proxies.json"), "utf8")) as Readonly<Record<string, NodeJson>>;
+  let count = 0;
+  const refused: string[] = [];
+  for await (const { proxy, variant, istioVersion, rejections } of acceptCase(folder, name, given)) {
+    count += 1;
+    refused.push(...rejections.map((text) => `  ${proxy} ${variant}, Istio ${istioVersion}: ${text}`));
+  }
+  console.log(`${name}: nothing recorded; ${count} Envoys, ${refused.length} rejections`);
+  for (const line of refused) console.log(line);
+  if (refused.length > 0) process.exitCode = 1;
 }
 
 async function runCase(name: string): Promise<void> {
