@@ -8,7 +8,7 @@ machine_path := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-kubernetes test cluster-programs check golden parity envoy-parity fuzz bench build chart image kind-up
+.PHONY: help run run-kubernetes test cluster-programs check golden features parity envoy-parity fuzz bench build chart image kind-up
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: build ## Check format, lint, types, layers, dead code and sizes
 
 golden: build ## Write the expected outputs of test/golden anew; read the diff before you commit it
 	@vitest run test/golden --update
+
+features: build ## Write docs/features.md: every field of the networking kinds and what proves it
+	@npm run --silent features
 
 parity: build ## Compare with the reference's recorded resources (CASES=01,03 picks some; SOURCE=kubernetes takes an API server; PARITY_DIR=dir: another folder)
 	@node tools/parity/parity.ts

@@ -43,6 +43,7 @@ import type { TelemetrySpec } from "./telemetry/schema.ts";
 import { validateTelemetry } from "./telemetry/validate.ts";
 import type { TrafficExtensionSpec } from "./traffic-extension/schema.ts";
 import { validateTrafficExtension } from "./traffic-extension/validate.ts";
+import { findUntranslatedFields } from "./untranslated-fields.ts";
 import type { VirtualServiceSpec } from "./virtual-service/schema.ts";
 import { validateVirtualService } from "./virtual-service/validate.ts";
 import type { WasmPluginSpec } from "./wasm-plugin/schema.ts";
@@ -186,7 +187,11 @@ function parseIstioObject(
     ...status,
   } as unknown as MeshObject;
   const untranslated = untranslatedKinds.has(kind) ? [describeUntranslated(kind)] : [];
-  const checked = [...checkAnnotations(kind, identity.meta.annotations), ...validate(spec, identity.meta)];
+  const checked = [
+    ...checkAnnotations(kind, identity.meta.annotations),
+    ...validate(spec, identity.meta),
+    ...findUntranslatedFields(kind, spec),
+  ];
   return finish(identity.ref, [...identity.findings, ...untranslated, ...findings.all, ...checked], {
     object,
     options: context.options,
