@@ -38,7 +38,7 @@ const layers = {
 
 /** Packages from npm that only some places may know: [package, places]. */
 const edges = [
-  ["@grpc/grpc-js", "^src/xds/grpc-server\\.ts$"],
+  ["@grpc/grpc-js", "^src/xds/grpc-(server|tls)\\.ts$"],
   ["@kubernetes/client-node", "^src/kube/"],
   ["@peculiar/x509", "^src/ca/"],
   ["reflect-metadata", "^src/ca/"],

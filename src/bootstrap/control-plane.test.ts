@@ -6,7 +6,12 @@ import { createMemorySource, type MemorySource } from "../sources/memory.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { createLog } from "./log.ts";
 
-const ephemeral = { grpcAddr: "127.0.0.1:0", httpAddr: "127.0.0.1:0", monitoringAddr: "127.0.0.1:0" };
+const ephemeral = {
+  secureGrpcAddr: "",
+  grpcAddr: "127.0.0.1:0",
+  httpAddr: "127.0.0.1:0",
+  monitoringAddr: "127.0.0.1:0",
+};
 const service = `
 apiVersion: v1
 kind: Service

@@ -1,5 +1,6 @@
 /** The composition root: makes every part of the control plane, connects them and starts them in order. */
 import { randomUUID } from "node:crypto";
+import type { LiveAuthority } from "../ca/live-authority.ts";
 import { formatListenAddress } from "../config/flag.ts";
 import type { Flags } from "../config/flags.ts";
 import { readVersion } from "../config/version.ts";
@@ -24,9 +25,12 @@ import { deriveFeatures } from "./features.ts";
 import { generators } from "./generators.ts";
 import { createLeader } from "./leader.ts";
 import { deriveGrpcLimits, deriveXdsLimits } from "./limits.ts";
+import { createMeshAuthority } from "./mesh-authority.ts";
 import { type Runner, startRunners } from "./runners.ts";
+import { createSecureXds } from "./secure-xds.ts";
 import { createStatuses } from "./statuses.ts";
 import { createWebhook } from "./webhook.ts";
+import { createXdsSecurity, type XdsSecurity } from "./xds-security.ts";
 
 export interface ControlPlaneOptions {
   readonly flags: Flags;
@@ -43,6 +47,8 @@ export interface ControlPlaneOptions {
 export interface ControlPlane {
   /** "host:port" of the xDS port, as it was taken. */
   readonly grpcAddress: string;
+  /** The same of the port with TLS; "" as long as nothing listens. */
+  secureGrpcAddress(): string;
   readonly httpPort: number;
   readonly monitoringPort: number;
   /** 0 where no webhooks are served. */
@@ -67,15 +73,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   let servers: HttpServers | undefined;
   let grpcAddress = "";
   const isReady = (): boolean => isSynced && isServing;
-  const describe = (): string => {
-    const watches = cluster === undefined ? [] : describeWatches(cluster.source.listWatches());
-    return [
-      ...(isReady() ? [] : [`not ready: ${isSynced ? "xDS is not served" : "the mesh is not read yet"}`]),
-      ...watches,
-    ].join("\n");
-  };
+  const describe = (): string => describeReadiness({ isSynced, isServing }, cluster);
+  const { authority } = parts;
   const webhook =
-    cluster && createWebhook({ flags, client: cluster.client, isReady, metrics: parts.metrics, clock, log });
+    cluster && createWebhook({ flags, client: cluster.client, authority, isReady, metrics: parts.metrics, clock, log });
+  const secureXds = createSecureXds({ flags, authority, discovery: parts.discovery, clock, log });
   const leader = cluster && createLeader({ flags, client: cluster.client, clock, log });
   if (webhook !== undefined) leader?.onChange((isLeader) => webhook.setLeading(isLeader));
   const statuses =
@@ -125,6 +127,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         await parts.discovery.stop();
       },
     },
+    ...(secureXds === undefined ? [] : [secureXds]),
     ...(webhook === undefined ? [] : [{ name: "webhook", start: () => webhook.start(), stop: () => webhook.stop() }]),
     ...(leader === undefined ? [] : [{ name: "leader", start: () => leader.start(), stop: () => leader.stop() }]),
     ...(statuses === undefined ? [] : [statuses]),
@@ -132,6 +135,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const clockWatch = watchClock(clock, log);
   const end = async (): Promise<void> => {
     clockWatch.close();
+    parts.authority.stop();
+    parts.security.stop();
     cluster?.client.close();
   };
   const stopAll = await startRunners(runners, log).catch(async (cause: unknown) => {
@@ -144,12 +149,22 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   };
   return {
     grpcAddress,
+    secureGrpcAddress: () => secureXds?.address() ?? "",
     httpPort: servers?.httpPort ?? 0,
     monitoringPort: servers?.monitoringPort ?? 0,
     webhookPort: webhook?.port() ?? 0,
     snapshot: () => parts.builder.current,
     stop,
   };
+}
+
+function describeReadiness(
+  { isSynced, isServing }: { readonly isSynced: boolean; readonly isServing: boolean },
+  cluster: Cluster | undefined,
+): string {
+  const watches = cluster === undefined ? [] : describeWatches(cluster.source.listWatches());
+  const reason = isSynced ? "xDS is not served" : "the mesh is not read yet";
+  return [...(isSynced && isServing ? [] : [`not ready: ${reason}`]), ...watches].join("\n");
 }
 
 interface Parts {
@@ -159,6 +174,8 @@ interface Parts {
   readonly debug: DebugPort;
   readonly metrics: MeshMetrics;
   readonly changes: ChangePath;
+  readonly authority: LiveAuthority;
+  readonly security: XdsSecurity;
 }
 
 function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined): Parts {
@@ -186,14 +203,17 @@ function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined)
   const metrics = createMetrics({ debug, version: readVersion(), uptimeSeconds });
   const xdsLog = log.child({ component: "xds" });
   const transport = { limits: deriveGrpcLimits(flags), clock, log: xdsLog };
+  const authority = createMeshAuthority({ flags, client: cluster?.client, clock, log });
+  const security = createXdsSecurity({ flags, client: cluster?.client, mesh: () => builder.current.mesh, clock, log });
   const discovery: DiscoveryServer = createDiscoveryServer({
+    ...security.options,
     generators,
     clock,
     log: xdsLog,
     metrics,
     limits: { ...deriveXdsLimits(flags), ...options.limits },
     identity: { id: flags.podName, version: readVersion(), runId: randomUUID().slice(0, 8) },
-    createTransport: (service) => createGrpcTransport(transport, service),
+    createTransport: (service, tls) => createGrpcTransport(transport, service, tls),
     yieldTurn: (run) => void setImmediate(run),
   });
   const everything = options.source ?? cluster?.source ?? createDirectorySource(flags, clock, log);
@@ -209,6 +229,8 @@ function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined)
     source,
     debug,
     metrics,
+    authority,
+    security,
     changes: createChangePath({ builder, discovery, metrics, clock, log }),
   };
 }

@@ -10,6 +10,7 @@ export async function serveUntilSignal(flags: Flags, log: Log): Promise<void> {
   log.info("serving", {
     version: readVersion(),
     xds: controlPlane.grpcAddress,
+    ...(controlPlane.secureGrpcAddress() === "" ? {} : { secureXds: controlPlane.secureGrpcAddress() }),
     http: describe(flags.httpAddr, controlPlane.httpPort),
     monitoring: describe(flags.monitoringAddr, controlPlane.monitoringPort),
     ...(controlPlane.webhookPort === 0 ? {} : { webhook: describe(flags.httpsAddr, controlPlane.webhookPort) }),

@@ -1,6 +1,7 @@
 /** The webhooks that the API server calls: their certificate, their server, and by leaders alone their configuration. */
-import { AuthorityStoreError, createAuthorityStore } from "../ca/authority-store.ts";
-import { createServingCertificates, listServiceNames, type ServingCertificates } from "../ca/serving-certificates.ts";
+import { AuthorityStoreError } from "../ca/authority-store.ts";
+import type { LiveAuthority } from "../ca/live-authority.ts";
+import type { ServingCertificates } from "../ca/serving-certificates.ts";
 import type { Flags } from "../config/flags.ts";
 import { startWebhookServer, type WebhookServer } from "../http/webhook-server.ts";
 import type { KubeClient } from "../kube/kube-client.ts";
@@ -10,10 +11,12 @@ import { pause } from "../lib/pause.ts";
 import type { WebhookMetrics } from "../webhook/metrics.ts";
 import { validateReview } from "../webhook/validate-review.ts";
 import { createWebhookReconciler, type WebhookReconciler } from "../webhook/webhook-reconciler.ts";
+import { createOwnCertificates } from "./mesh-authority.ts";
 
 export interface WebhookOptions {
   readonly flags: Flags;
   readonly client: KubeClient;
+  readonly authority: LiveAuthority;
   /** Whether reviews are answered; until then the API server is sent to another replica. */
   readonly isReady: () => boolean;
   readonly metrics: WebhookMetrics;
@@ -134,15 +137,6 @@ class ValidationWebhook implements Webhook {
   }
 
   async #tryCertificates(signal: AbortSignal): Promise<ServingCertificates> {
-    const { flags, client, clock, log } = this.#options;
-    const { tlsCertFile, tlsKeyFile, caCertFile, namespace } = flags;
-    if (tlsCertFile !== "") {
-      const files = { certFile: tlsCertFile, keyFile: tlsKeyFile, caFile: caCertFile };
-      return createServingCertificates({ source: { kind: "files", files }, clock, log });
-    }
-    const store = createAuthorityStore({ client, namespace, organization: flags.domain, clock, log });
-    const authority = await store.load(signal);
-    const names = listServiceNames(namespace, flags.revision, ["localhost", "127.0.0.1"]);
-    return createServingCertificates({ source: { kind: "authority", authority, names }, clock, log });
+    return createOwnCertificates({ ...this.#options, signal });
   }
 }

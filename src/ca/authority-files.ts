@@ -92,7 +92,7 @@ async function readText(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (cause: unknown) {
-    if (hasCode(cause, "ENOENT")) return undefined;
+    if (hasCode(cause, "ENOENT") || hasCode(cause, "ENOTDIR")) return undefined;
     throw cause;
   }
 }

@@ -76,6 +76,8 @@ test("names are those of both Services, of the revision's too, each once", () =>
   expect(listServiceNames("mesh", "default", ["127.0.0.1", "istiod.mesh.svc"])).toEqual([
     "meltemi.mesh.svc",
     "istiod.mesh.svc",
+    "istiod-remote.mesh.svc",
+    "istio-pilot.mesh.svc",
     "127.0.0.1",
   ]);
   expect(listServiceNames("mesh", "canary")).toEqual([
@@ -83,6 +85,8 @@ test("names are those of both Services, of the revision's too, each once", () =>
     "istiod.mesh.svc",
     "meltemi-canary.mesh.svc",
     "istiod-canary.mesh.svc",
+    "istiod-remote.mesh.svc",
+    "istio-pilot.mesh.svc",
   ]);
 });
 

@@ -2,6 +2,7 @@
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { type Authority, issueServingCertificate } from "./authority.ts";
+import type { LiveAuthority } from "./live-authority.ts";
 import type { ServingCertificate } from "./serving-certificate.ts";
 import { loadTlsFiles, type TlsFiles, watchTlsFiles } from "./tls-files.ts";
 
@@ -18,7 +19,8 @@ export interface ServingCertificates {
 export type ServingSource =
   | {
       readonly kind: "authority";
-      readonly authority: Authority;
+      /** A live one has the certificate issued anew when another authority takes over. */
+      readonly authority: Authority | LiveAuthority;
       /** DNS names and IP addresses by which clients reach the server. */
       readonly names: readonly string[];
       /** 24 hours to 90 days; 30 days where not given. */
@@ -43,6 +45,7 @@ const [firstRetryMs, longestRetryMs] = [1_000, 60_000];
 export function listServiceNames(namespace: string, revision: string, more: readonly string[] = []): readonly string[] {
   const suffix = revision === "" || revision === "default" ? [] : [`-${revision}`];
   const services = ["", ...suffix].flatMap((end) => [`meltemi${end}`, `istiod${end}`]);
+  services.push("istiod-remote", "istio-pilot");
   return [...new Set([...services.map((service) => `${service}.${namespace}.svc`), ...more])];
 }
 
@@ -58,16 +61,24 @@ export async function createServingCertificates(options: ServingCertificatesOpti
     );
     return holder;
   }
-  const issue = (): Promise<ServingCertificate> => issueOwn(source, options.clock.now());
+  const { authority } = source;
+  const issueBy = (signer: Authority): Promise<ServingCertificate> => issueOwn(signer, source, options.clock.now());
+  const issue = (): Promise<ServingCertificate> =>
+    "load" in authority ? authority.load().then(issueBy) : issueBy(authority);
   const holder = new Holder(await issue(), log);
   const renewal = new Renewal(holder, issue, { clock: options.clock, log });
   renewal.plan();
-  holder.endsWith(() => renewal.stop());
+  const forget = "load" in authority ? authority.onChange(() => renewal.runNow()) : () => undefined;
+  holder.endsWith(() => {
+    forget();
+    renewal.stop();
+  });
   return holder;
 }
 
 async function issueOwn(
-  { authority, names, lifetimeMs = usualLifeMs }: Extract<ServingSource, { kind: "authority" }>,
+  authority: Authority,
+  { names, lifetimeMs = usualLifeMs }: Extract<ServingSource, { kind: "authority" }>,
   nowMs: number,
 ): Promise<ServingCertificate> {
   const bounded = Math.min(Math.max(lifetimeMs, shortestLifeMs), longestLifeMs);
@@ -132,6 +143,11 @@ class Renewal {
     const dueMs = notBeforeMs + ((notAfterMs - notBeforeMs) * 2) / 3;
     // Near the end of the authority's own life certificates are short; that must not become a busy loop.
     this.#start(Math.max(dueMs - this.#clock.now(), longestRetryMs));
+  }
+
+  runNow(): void {
+    this.#timer?.close();
+    void this.#run();
   }
 
   stop(): void {

@@ -71,6 +71,7 @@ describe("meltemi", () => {
         "serve",
         "--config-dir",
         folder,
+        "--secureGRPCAddr=",
         ...Object.entries({ ...other, [option]: taken }).flat(),
       );
       expect(err).toContain(`error: another program listens on ${taken}. End it, or choose other ports`);

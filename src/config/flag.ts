@@ -20,6 +20,8 @@ interface FlagValues {
   readonly number: number;
   readonly duration: number;
   readonly address: ListenAddress;
+  /** Undefined for the empty text: nothing listens. */
+  readonly optionalAddress: ListenAddress | undefined;
 }
 export type FlagType = keyof FlagValues;
 
@@ -53,6 +55,7 @@ const parsers: { readonly [Type in FlagType]: (text: string) => FlagValues[Type]
   number: (text) => (/^\d+(\.\d+)?$/.test(text) ? Number(text) : undefined),
   duration: parseDurationMs,
   address: parseListenAddress,
+  optionalAddress: parseListenAddress,
 };
 
 const forms: { readonly [Type in FlagType]: string } = {
@@ -62,6 +65,7 @@ const forms: { readonly [Type in FlagType]: string } = {
   number: "a number",
   duration: 'a duration such as "100ms", "10s" or "1h30m"',
   address: 'an address such as ":8080", "127.0.0.1:8080" or "[::1]:8080"',
+  optionalAddress: 'an address such as ":8080" or "127.0.0.1:8080", or nothing',
 };
 
 /** Reads a flag's text as its type; a string in `problem` says what it should have been. */
@@ -69,6 +73,7 @@ export function parseFlag<Type extends FlagType>(
   type: Type,
   text: string,
 ): { readonly value: FlagValues[Type] } | { readonly problem: string } {
+  if (type === "optionalAddress" && text === "") return { value: undefined as FlagValues[Type] };
   const value = parsers[type](text);
   return value === undefined ? { problem: `${JSON.stringify(text)} is not ${forms[type]}` } : { value };
 }

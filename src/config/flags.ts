@@ -42,7 +42,7 @@ export const flagTable = {
     env: "SECRET_NAMESPACES",
     type: "string",
     default: "",
-    doc: "Namespaces whose Secrets may be read, separated by commas; none where empty.",
+    doc: "Namespaces whose Secrets and ConfigMaps are read for the TLS of gateways, separated by commas; none where empty.",
   }),
   revision: defineFlag({
     env: "REVISION",
@@ -80,6 +80,42 @@ export const flagTable = {
     default: ":15010",
     doc: "Address for proxies: xDS over plaintext gRPC.",
   }),
+  secureGrpcAddr: defineFlag({
+    name: "secureGRPCAddr",
+    type: "optionalAddress",
+    default: ":15012",
+    doc: "Address for proxies that prove who they are: xDS over gRPC with TLS, and secrets; with an empty text nothing is served there.",
+  }),
+  rootCaDir: defineFlag({
+    env: "ROOT_CA_DIR",
+    type: "string",
+    default: "./etc/cacerts",
+    doc: "Directory with the certificate authority of the mesh (ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem, or tls.crt, tls.key, ca.crt); where it holds none, that of the cluster counts, or one is made that ends with this process.",
+  }),
+  xdsAuth: defineFlag({
+    env: "XDS_AUTH",
+    type: "boolean",
+    default: "true",
+    doc: "Have proxies prove over TLS who they are, by certificate or token; without it they get no secrets.",
+  }),
+  xdsIdentityCheck: defineFlag({
+    env: "PILOT_ENABLE_XDS_IDENTITY_CHECK",
+    type: "boolean",
+    default: "true",
+    doc: "Refuse proxies whose namespace or service account is not what they have proven; without it they get no secrets.",
+  }),
+  tokenAudiences: defineFlag({
+    env: "TOKEN_AUDIENCES",
+    type: "string",
+    default: "istio-ca",
+    doc: "Audiences, separated by commas, of which the token of a proxy must have one.",
+  }),
+  customHosts: defineFlag({
+    env: "ISTIOD_CUSTOM_HOST",
+    type: "string",
+    default: "",
+    doc: "More names, separated by commas, that the certificate of this control plane is made for.",
+  }),
   httpAddr: defineFlag({
     name: "httpAddr",
     type: "address",
@@ -102,7 +138,7 @@ export const flagTable = {
     name: "tlsCertFile",
     type: "string",
     default: "",
-    doc: "Certificate for the webhooks, PEM; read again when it changes. Where it is not given, our own authority makes one.",
+    doc: "Certificate for the webhooks and for xDS over TLS, PEM; read again when it changes. Where it is not given, our own authority makes one.",
   }),
   tlsKeyFile: defineFlag({ name: "tlsKeyFile", type: "string", default: "", doc: "Private key of that certificate." }),
   caCertFile: defineFlag({

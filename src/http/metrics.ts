@@ -39,6 +39,9 @@ const counterTable = {
   pilot_total_xds_rejects: { help: "Total number of XDS responses from pilot rejected by proxy.", labels: ["type"] },
   pilot_xds_expired_nonce: { help: "Total number of XDS requests with an expired nonce.", labels: ["type"] },
   pilot_xds_write_timeout: { help: "Pilot XDS response write timeouts." },
+  pilot_sds_certificate_errors_total: {
+    help: "Total number of failures to fetch SDS key and certificate.",
+  },
   pilot_total_xds_internal_errors: { help: "Total number of internal XDS errors in pilot." },
   pilot_total_rejected_configs: {
     help: "Total number of configs that Pilot had to reject or ignore.",
@@ -85,7 +88,7 @@ const histogramTable = {
   },
 } as const;
 
-const rejectTypes = ["cds", "eds", "lds", "rds", "ecds", "nds"] as const;
+const rejectTypes = ["cds", "eds", "lds", "rds", "sds", "ecds", "nds"] as const;
 
 type CounterName = keyof typeof counterTable;
 type HistogramName = keyof typeof histogramTable;

@@ -4,7 +4,7 @@
  * (endpoints, virtual hosts), so that one changed part of a thousand is all that is encoded anew.
  */
 import { concatBytes, encodeDynamic, frameDeltaResource, frameSotwResource, lengthDelimited } from "@meltemi/protos";
-import { contentHash } from "../lib/hash.ts";
+import { contentHash, secretHash } from "../lib/hash.ts";
 import type { ObjectRef } from "../lib/message.ts";
 import type { Built } from "../translate/built.ts";
 import type { ResourceType } from "./resource-types.ts";
@@ -42,6 +42,16 @@ const messages = new WeakMap<object, EncodedMessage>();
 export function encodeResource(type: ResourceType, built: Built<object>): EncodedResource {
   const known = messages.get(built.message) ?? encodeMessage(type, built.message);
   return new LazyResource(type.typeUrl, built, known);
+}
+
+/**
+ * Encodes what is for one proxy alone and holds keys. `shown` is what pages and logs see of it; nothing is kept beyond
+ * the result.
+ */
+export function encodePrivately(type: ResourceType, built: Built<object>, shown: object): EncodedResource {
+  const { sotwFrame, bytes } = frameMessage(type, built.message);
+  const encoded = { version: secretHash(bytes), bytes, sotwFrame };
+  return new LazyResource(type.typeUrl, { ...built, message: shown }, encoded);
 }
 
 let adoptions = 0;
@@ -98,13 +108,17 @@ class LazyResource implements EncodedResource {
 }
 
 function encodeMessage(type: ResourceType, message: object): EncodedMessage {
-  const plain = encodeSpliced(type.typeName, message);
-  const sotwFrame = frameSotwResource(type.typeUrl, plain);
-  // The message is the end of its frame: one allocation holds both.
-  const bytes = sotwFrame.subarray(sotwFrame.length - plain.length);
+  const { sotwFrame, bytes } = frameMessage(type, message);
   const encoded = { version: contentHash(bytes), bytes, sotwFrame };
   messages.set(message, encoded);
   return encoded;
+}
+
+function frameMessage(type: ResourceType, message: object): Pick<EncodedMessage, "bytes" | "sotwFrame"> {
+  const plain = encodeSpliced(type.typeName, message);
+  const sotwFrame = frameSotwResource(type.typeUrl, plain);
+  // The message is the end of its frame: one allocation holds both.
+  return { sotwFrame, bytes: sotwFrame.subarray(sotwFrame.length - plain.length) };
 }
 
 /** A repeated field whose elements are encoded on their own and kept. */

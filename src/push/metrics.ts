@@ -8,6 +8,7 @@ export type CounterName =
   | "pilot_total_xds_rejects"
   | "pilot_xds_expired_nonce"
   | "pilot_xds_write_timeout"
+  | "pilot_sds_certificate_errors_total"
   | "pilot_total_xds_internal_errors";
 
 export type HistogramName =

@@ -5,7 +5,7 @@ import type { Snapshot, SnapshotChange } from "../snapshot/snapshot.ts";
 type Kind = Parameters<Snapshot["findObject"]>[0];
 
 /** Platform objects come and go by the thousand, and nobody asks on how many proxies they are live. */
-const uncounted: ReadonlySet<string> = new Set<Kind>([
+const uncounted: ReadonlySet<string> = new Set<Kind | "Secret">([
   "Service",
   "EndpointSlice",
   "Endpoints",

@@ -4,6 +4,7 @@
  */
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Proxy as MeshProxy } from "../model/proxy.ts";
+import type { VerifiedIdentity } from "../model/verified-identity.ts";
 import type { Snapshot, SnapshotChange } from "../snapshot/snapshot.ts";
 import type { Generators } from "../translate/generators.ts";
 import { listTouched, type Touched } from "./dependency-table.ts";
@@ -12,11 +13,25 @@ import { ObjectGenerations } from "./object-generations.ts";
 import type { ReportFailure } from "./part-cache.ts";
 import { resourceTypes, type XdsType } from "./resource-types.ts";
 import { ListenerEntry, type Resolution, ScopeEntry, type Wanted, WorkloadEntry } from "./scope-cache.ts";
+import { noSecretAccess, type ReportSecret, type SecretAccess, SecretAnswers } from "./secret-answers.ts";
+
+/** Who is behind the proxy that resources are for, beyond what it claims. */
+export interface ProxyClient {
+  /** Undefined where nothing was proven: then there are no secrets. */
+  readonly identity: VerifiedIdentity | undefined;
+  /** Called when the proxy may get other secrets, though the mesh is the same. */
+  readonly onChange: () => void;
+  readonly report: ReportSecret;
+}
+
+const unknownClient: ProxyClient = { identity: undefined, onChange: () => undefined, report: () => undefined };
 
 export interface ResourceStoreOptions {
   readonly generators: Generators;
   readonly clock: Clock;
   readonly report: ReportFailure;
+  /** Who may read the Secrets of a namespace; nobody where not given. */
+  readonly secretAccess?: SecretAccess;
   /** How long the resources of a scope outlive its last proxy, in milliseconds: a proxy that reconnects finds them. */
   readonly lingerMs: number;
 }
@@ -72,14 +87,19 @@ export class ResourceStore {
   }
 
   /** Resources for a proxy. Throws where its keys cannot be derived or no snapshot was applied yet. */
-  acquire(proxy: MeshProxy): ProxyResources {
+  acquire(proxy: MeshProxy, client = unknownClient): ProxyResources {
     const snapshot = this.#snapshot;
     if (snapshot === undefined) throw new Error("no snapshot yet");
     const keys = this.#options.generators.deriveKeys(snapshot, proxy);
-    const handle = new ProxyHandle(proxy, this.#hold(keys, snapshot, proxy), (released) => {
+    const { clock, secretAccess } = this.#options;
+    const secrets = new SecretAnswers({ proxy, ...client, access: secretAccess ?? noSecretAccess, clock });
+    const entry = this.#hold(keys, snapshot, proxy);
+    const onRelease = (released: ProxyHandle): void => {
+      secrets.close();
       this.#handles.delete(released);
       this.#drop(released.entry);
-    });
+    };
+    const handle = new ProxyHandle({ proxy, secrets, entry, onRelease });
     this.#handles.add(handle);
     return handle;
   }
@@ -152,14 +172,23 @@ interface HeldEntry {
   readonly workload: WorkloadEntry;
 }
 
+interface HandleParts {
+  readonly proxy: MeshProxy;
+  readonly secrets: SecretAnswers;
+  readonly entry: HeldEntry;
+  readonly onRelease: (handle: ProxyHandle) => void;
+}
+
 class ProxyHandle implements ProxyResources {
   readonly proxy: MeshProxy;
+  readonly #secrets: SecretAnswers;
   readonly #onRelease: (handle: ProxyHandle) => void;
   #entry: HeldEntry;
   #isReleased = false;
 
-  constructor(proxy: MeshProxy, entry: HeldEntry, onRelease: (handle: ProxyHandle) => void) {
+  constructor({ proxy, secrets, entry, onRelease }: HandleParts) {
     this.proxy = proxy;
+    this.#secrets = secrets;
     this.#entry = entry;
     this.#onRelease = onRelease;
   }
@@ -177,6 +206,7 @@ class ProxyHandle implements ProxyResources {
   }
 
   resolve(type: XdsType, wanted: Wanted): Resolution | undefined {
+    if (type === "sds") return this.#secrets.resolve(this.#entry.workload.listener.scope.view, wanted);
     return this.#entry.workload.resolve(type, wanted);
   }
 
@@ -213,7 +243,8 @@ function createMoveCheck({ before, after, kinds, services, endpoints }: Snapshot
   return ({ addresses }) => addresses.some((address) => moved.has(address));
 }
 
-const endpointKinds: ReadonlySet<string> = new Set(["EndpointSlice", "Endpoints"]);
+// Secrets and ConfigMaps reach proxies by no key: what settings of the mesh change goes by the name of MeshConfig.
+const endpointKinds: ReadonlySet<string> = new Set(["EndpointSlice", "Endpoints", "Secret", "ConfigMap"]);
 
 function findOrCreate<Value>(
   map: Map<string, Value>,

@@ -1,7 +1,13 @@
 import { typeUrl } from "@meltemi/protos";
 
 /** Short names of the resource types, as metrics and logs of istiod use them. */
-export type XdsType = "cds" | "eds" | "lds" | "rds" | "ecds" | "nds";
+export type XdsType = "cds" | "eds" | "lds" | "rds" | "sds" | "ecds" | "nds";
+
+/**
+ * Types whose resources are kept for all proxies of a key. Secrets are not among them: those are a proxy's own
+ * (secret-answers.ts), so that no key, which is made of claims, can lead to one.
+ */
+export type SharedType = Exclude<XdsType, "sds">;
 
 export interface ResourceType {
   readonly type: XdsType;
@@ -10,6 +16,7 @@ export interface ResourceType {
     | "envoy.config.endpoint.v3.ClusterLoadAssignment"
     | "envoy.config.listener.v3.Listener"
     | "envoy.config.route.v3.RouteConfiguration"
+    | "envoy.extensions.transport_sockets.tls.v3.Secret"
     | "envoy.config.core.v3.TypedExtensionConfig"
     | "istio.networking.nds.v1.NameTable";
   readonly typeUrl: string;
@@ -30,6 +37,7 @@ export const resourceTypes = [
   defineType("eds", "envoy.config.endpoint.v3.ClusterLoadAssignment", false),
   defineType("lds", "envoy.config.listener.v3.Listener", true),
   defineType("rds", "envoy.config.route.v3.RouteConfiguration", false),
+  defineType("sds", "envoy.extensions.transport_sockets.tls.v3.Secret", false),
   defineType("ecds", "envoy.config.core.v3.TypedExtensionConfig", false),
   defineType("nds", "istio.networking.nds.v1.NameTable", true),
 ] as const;

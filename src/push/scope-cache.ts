@@ -11,7 +11,7 @@ import type { EncodedResource } from "./encode.ts";
 import { internNames, type NameSet } from "./name-set.ts";
 import { NamedCache, PartCache, type ReportFailure } from "./part-cache.ts";
 import { buildPart, buildSet, findInSet, type ResourcePart, type ResourceSet } from "./resource-set.ts";
-import { resourceTypeOf, type XdsType } from "./resource-types.ts";
+import { resourceTypeOf, type SharedType, type XdsType } from "./resource-types.ts";
 
 /** What all entries are made with. */
 export interface ScopeInputs {
@@ -215,7 +215,7 @@ export class WorkloadEntry {
   }
 
   /** What a subscription is to have now; undefined while it cannot be told because a generator failed. */
-  resolve(type: XdsType, wanted: Wanted): Resolution | undefined {
+  resolve(type: SharedType, wanted: Wanted): Resolution | undefined {
     const grpc = this.#grpc?.get(type);
     // Proxyless gRPC asks for everything by name; it has no use for a proxy's listeners.
     if (grpc !== undefined) return grpc.resolve(wanted ?? internNames([]));

@@ -273,7 +273,9 @@ class Server implements DiscoveryServer, StreamService {
     if (caller === undefined || !checksIdentity) return undefined;
     const identity = VerifiedIdentity.verify(proxy, caller);
     if (typeof identity !== "string") return identity;
-    this.#reportRefusal(() => log.warn("a client is not who it says it is", { peer, node: proxy.nodeId, reason: identity }));
+    this.#reportRefusal(() =>
+      log.warn("a client is not who it says it is", { peer, node: proxy.nodeId, reason: identity }),
+    );
     return { code: "PERMISSION_DENIED", details: `authorization failed: ${identity}` };
   }
 

@@ -10,6 +10,7 @@ import type { StreamPort, StreamService, Transport } from "./transport.ts";
 /** A transport whose streams are handed to `onStream` and never answered by themselves. */
 function createTransport(log: Log, onStream: (port: StreamPort) => void): Transport {
   const service: StreamService = {
+    authenticate: async () => undefined,
     admit: () => ({ kind: "now" }),
     accept: (port) => {
       onStream(port);

@@ -17,15 +17,7 @@ import type { Caller } from "../lib/caller.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { readPeerCredentials, TlsServerCredentials } from "./grpc-tls.ts";
-import type {
-  Status,
-  StreamHandler,
-  StreamPort,
-  StreamService,
-  TlsSource,
-  Transport,
-  Variant,
-} from "./transport.ts";
+import type { Status, StreamHandler, StreamPort, StreamService, TlsSource, Transport, Variant } from "./transport.ts";
 
 export interface GrpcLimits {
   /** Largest request in bytes (ISTIO_GPRC_MAXRECVMSGSIZE). */
@@ -56,11 +48,7 @@ export interface GrpcTransportOptions {
 }
 
 /** Creates a transport of HTTP/2 for the aggregated discovery service; without `tls` in plain text. */
-export function createGrpcTransport(
-  options: GrpcTransportOptions,
-  service: StreamService,
-  tls?: TlsSource,
-): Transport {
+export function createGrpcTransport(options: GrpcTransportOptions, service: StreamService, tls?: TlsSource): Transport {
   return new GrpcTransport(options, service, tls);
 }
 

@@ -142,6 +142,7 @@ async function startServer(kubeconfig: string): Promise<Server> {
     at(monitoring),
     "--httpsAddr",
     at(https),
+    "--secureGRPCAddr=",
   ];
   // Statuses are not what is measured here: a thousand of them would be written meanwhile.
   const env = { ...process.env, PILOT_ENABLE_STATUS: "false" };

@@ -36,6 +36,7 @@ export async function startChild(options: ChildOptions): Promise<ChildControlPla
     kubeconfig: options.kubeconfig,
     grpcAddr: `127.0.0.1:${grpc}`,
     httpAddr: `127.0.0.1:${http}`,
+    secureGRPCAddr: "",
     httpsAddr: "127.0.0.1:0",
     monitoringAddr: `127.0.0.1:${monitoring}`,
     shutdownDuration: "1s",

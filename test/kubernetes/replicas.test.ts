@@ -52,6 +52,7 @@ async function startReplica(name: string): Promise<Replica> {
     at(monitoring),
     "--httpsAddr",
     at(https),
+    "--secureGRPCAddr=",
   ];
   const env = { ...process.env, POD_NAME: name, VALIDATION_WEBHOOK_CONFIG_NAME: "none" };
   const args = [program, "serve", "--kubeconfig", cluster.kubeconfig, "--log_as_json", ...addresses];

@@ -43,7 +43,7 @@ async function startReplica(name: string): Promise<Replica> {
   const ports = { grpcAddr: await findFreePort(), httpAddr: await findFreePort() };
   const at = (port: number): string => `127.0.0.1:${port}`;
   const addresses = [`--grpcAddr=${at(ports.grpcAddr)}`, `--httpAddr=${at(ports.httpAddr)}`];
-  const others = ["--monitoringAddr=127.0.0.1:0", "--httpsAddr=127.0.0.1:0", `--namespace=${namespace}`];
+  const others = ["--secureGRPCAddr=", "--monitoringAddr=127.0.0.1:0", "--httpsAddr=127.0.0.1:0", `--namespace=${namespace}`];
   const env = { ...process.env, POD_NAME: name, VALIDATION_WEBHOOK_CONFIG_NAME: "none" };
   const args = [program, "serve", `--kubeconfig=${kubeconfig}`, "--log_as_json", ...addresses, ...others];
   const child = spawn(process.execPath, args, { env, stdio: ["ignore", "pipe", "inherit"] });

@@ -22,6 +22,7 @@ export async function startTestControlPlane(given: TestControlPlaneOptions): Pro
   const { flags, problems } = resolveFlags(
     {
       grpcAddr: loopback,
+      secureGrpcAddr: "",
       httpAddr: loopback,
       monitoringAddr: loopback,
       shutdownDuration: "1s",

@@ -1,6 +1,6 @@
 /** A raw client of the aggregated discovery service: what tests send is what goes out, nothing is answered by itself. */
 import { connect } from "node:http2";
-import { Client, type ClientDuplexStream, credentials, type StatusObject } from "@grpc/grpc-js";
+import { Client, type ClientDuplexStream, credentials, Metadata, type StatusObject } from "@grpc/grpc-js";
 import { decode, encode, type TypeMap } from "@meltemi/protos";
 
 export type Variant = "sotw" | "delta";
@@ -36,12 +36,31 @@ const path = "/envoy.service.discovery.v3.AggregatedDiscoveryService";
 const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes);
 const same = (bytes: Buffer): Buffer => bytes;
 
+/** Texts in PEM. */
+export interface ClientSecurity {
+  readonly roots: string;
+  readonly certificate?: { readonly chain: string; readonly key: string };
+  readonly token?: string;
+  readonly headers?: { readonly [name: string]: string };
+}
+
+type Nullable3 = [Buffer | null, Buffer | null, Buffer | null];
+
 /** A connection of its own for each client, as proxies have it. */
 export class XdsClient {
   readonly #client: Client;
 
-  constructor(address: string) {
-    this.#client = new Client(address, credentials.createInsecure(), {
+  readonly #metadata = new Metadata();
+
+  /** In plain text, or with TLS and what is given to say who the client is. */
+  constructor(address: string, security?: ClientSecurity) {
+    const { roots, certificate, token, headers = {} } = security ?? {};
+    const { chain, key } = certificate ?? {};
+    const tls = [roots, key, chain].map((text) => (text === undefined ? null : Buffer.from(text))) as Nullable3;
+    const channel = security === undefined ? credentials.createInsecure() : credentials.createSsl(...tls);
+    if (token !== undefined) this.#metadata.set("authorization", `Bearer ${token}`);
+    for (const [name, value] of Object.entries(headers)) this.#metadata.set(name, value);
+    this.#client = new Client(address, channel, {
       "grpc.use_local_subchannel_pool": 1,
       "grpc.max_receive_message_length": -1,
       "grpc.max_send_message_length": -1,
@@ -49,7 +68,8 @@ export class XdsClient {
   }
 
   open<V extends Variant>(variant: V): XdsStream<V> {
-    const call = this.#client.makeBidiStreamRequest(`${path}/${methodOf(variant)}`, asBuffer, same);
+    const method = `${path}/${methodOf(variant)}`;
+    const call = this.#client.makeBidiStreamRequest(method, asBuffer, same, this.#metadata);
     return new XdsStream(variant, call);
   }
 

@@ -91,6 +91,7 @@ export async function startControlPlane(processes: ProcessSet, options: readonly
     `127.0.0.1:${http}`,
     "--monitoringAddr",
     `127.0.0.1:${monitoring}`,
+    "--secureGRPCAddr=",
   ];
   processes.start({
     name: "control-plane",

@@ -54,7 +54,12 @@ function narrow(kind: string, names: ResourceNames, options: TargetOptions): rea
       id: `${narrowed.id}/${name}`,
       fieldSelector: `metadata.name=${name}`,
     });
-    return options.configMapNames === undefined ? [narrowed] : [...new Set(options.configMapNames)].map(named);
+    const own = options.configMapNames === undefined ? [narrowed] : [...new Set(options.configMapNames)].map(named);
+    // Gateways may take certificates of authorities from ConfigMaps, too. Where settings are read, all are read already.
+    const isRead = (namespace: string): boolean =>
+      options.configMapNames === undefined && namespace === options.systemNamespace;
+    const more = [...new Set(options.secretNamespaces)].filter((namespace) => !isRead(namespace));
+    return [...own, ...more.map((namespace) => within(target, namespace))];
   }
   return names.isNamespaced && options.watchNamespace !== undefined
     ? [within(target, options.watchNamespace)]

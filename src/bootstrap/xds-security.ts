@@ -1,0 +1,53 @@
+/** How proxies prove who they are, and who of them may have secrets. */
+import type { MeshConfig } from "../api/mesh-config/schema.ts";
+import { createAccessReviews } from "../ca/access-reviews.ts";
+import { authenticateBy } from "../ca/authenticate.ts";
+import { createCertificateAuthenticator } from "../ca/certificate-authenticator.ts";
+import { createTokenAuthenticator } from "../ca/token-authenticator.ts";
+import type { Flags } from "../config/flags.ts";
+import type { KubeClient } from "../kube/kube-client.ts";
+import type { Authenticator } from "../lib/caller.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Log } from "../lib/log.ts";
+import { identitySecretAccess } from "../push/secret-answers.ts";
+import type { DiscoveryServerOptions } from "../xds/discovery-server.ts";
+
+export interface XdsSecurityOptions {
+  readonly flags: Flags;
+  /** Undefined where the mesh is read from files: then there are no tokens, and nobody to ask about rights. */
+  readonly client: KubeClient | undefined;
+  /** The settings of the mesh as they are now. */
+  readonly mesh: () => MeshConfig;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface XdsSecurity {
+  readonly options: Pick<DiscoveryServerOptions, "authenticate" | "checksIdentity" | "secretAccess">;
+  stop(): void;
+}
+
+export function createXdsSecurity(options: XdsSecurityOptions): XdsSecurity {
+  const { flags, client, clock, log } = options;
+  const authenticators = listAuthenticators(options);
+  const reviews = client === undefined ? undefined : createAccessReviews({ client, clock, log });
+  return {
+    options: {
+      ...(flags.xdsAuth ? { authenticate: (credentials) => authenticateBy(authenticators, credentials) } : {}),
+      checksIdentity: flags.xdsIdentityCheck,
+      secretAccess: reviews ?? identitySecretAccess,
+    },
+    stop: () => reviews?.stop(),
+  };
+}
+
+/** In istiod's order (pilot/pkg/bootstrap/server.go). */
+function listAuthenticators({ flags, client, mesh, clock, log }: XdsSecurityOptions): readonly Authenticator[] {
+  const trustDomains = (): readonly string[] => [mesh().trustDomain, ...mesh().trustDomainAliases];
+  const byCertificate = createCertificateAuthenticator({ trustDomains });
+  if (client === undefined) return [byCertificate];
+  const audiences = flags.tokenAudiences.split(",").flatMap((audience) => audience.trim() || []);
+  const trustDomain = (): string => mesh().trustDomain;
+  const { clusterId } = flags;
+  return [byCertificate, createTokenAuthenticator({ client, audiences, clusterId, trustDomain, clock, log })];
+}
