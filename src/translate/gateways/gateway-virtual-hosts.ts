@@ -4,9 +4,10 @@ import { memoByIdentity } from "../../lib/memo.ts";
 import { objectKey } from "../../lib/message.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
-import { type PartSource, withSources } from "../built.ts";
+import { type PartSource, sourcesOf, withSources } from "../built.ts";
 import { buildBlackholeVirtualHostName } from "../names.ts";
 import { destinationsNear } from "../routes/destinations.ts";
+import { findPersistentSession } from "../routes/persistent-session.ts";
 import { routeFactsOf } from "../routes/route-facts.ts";
 import { indexVirtualServices } from "../routes/view-index.ts";
 import { buildVirtualHost } from "../routes/virtual-host.ts";
@@ -24,6 +25,8 @@ interface HostDraft {
   readonly parts: (readonly Route[])[];
   readonly sources: PartSource[];
   requiresTls: boolean;
+  /** How the service of that name keeps sessions, where a rule leads there: see findPersistentSession. */
+  session: string | undefined;
 }
 
 /** Hosts that are one virtual host on the wire: their routes are the very same. */
@@ -63,12 +66,12 @@ function collectHosts(view: ScopeView, servers: readonly MergedServer[]): Readon
       const hosts = intersectHosts(server.hostIndex, { hosts: virtualService.hosts, namespace });
       if (hosts.length === 0) continue;
       // Built once for each Gateway, even where ports of several servers lead here: the hosts then stay one.
-      const routes = routesOf.get(virtualService) ?? buildRoutes(view, virtualService, server);
+      const routes = routesOf.get(virtualService) ?? advertiseHttp3(buildRoutes(view, virtualService, server), server);
       // Where no rule is for this port, one may be for the port of the next server.
       if (routes.length === 0) continue;
       routesOf.set(virtualService, routes);
-      const origins = originsOf(virtualService);
-      for (const host of hosts) addRoutes(draftOf(drafts, host, server), routes, origins);
+      const ofHosts = hosts.map((host) => draftOf(drafts, host, server));
+      addRoutes(view, ofHosts, { virtualService, routes });
     }
     // A redirect needs no virtual service: there is nothing to route. Istio takes the hosts with their namespaces here.
     if (server.server.tls?.httpsRedirect !== true) continue;
@@ -110,19 +113,56 @@ function buildRoutes(
   );
 }
 
+const advertised = createSlotMemo<readonly Route[]>();
+
+/** The routes, and with them where HTTP/3 is to be had, if it is: browsers come by TCP until they are told. */
+function advertiseHttp3(routes: readonly Route[], { server, offersHttp3 }: MergedServer): readonly Route[] {
+  if (!offersHttp3) return routes;
+  const { number } = server.port;
+  const header = { header: { key: "alt-svc", value: `h3=":${number}"; ma=86400` } };
+  return advertised({ owner: routes, slot: String(number) }, [], () =>
+    routes.map((route) => {
+      const added = [...(route.response_headers_to_add ?? []), header];
+      return withSources({ ...route, response_headers_to_add: added }, sourcesOf(route));
+    }),
+  );
+}
+
+function findSession(view: ScopeView, { spec }: ResolvedVirtualService, hostname: string): string | undefined {
+  const isDestination = (spec.http ?? []).some(({ route = [], mirror, mirrors = [] }) =>
+    [...route, ...mirrors, { destination: mirror }].some(({ destination }) => destination?.host === hostname),
+  );
+  return isDestination ? findPersistentSession(view.findService(hostname), view) : undefined;
+}
+
 function draftOf(drafts: Map<string, HostDraft>, host: string, { server, source }: MergedServer): HostDraft {
   const hostname = host.toLowerCase();
   const known = drafts.get(hostname);
-  const draft = known ?? { hostname, port: server.port.number, parts: [], sources: [], requiresTls: false };
+  const draft = known ?? {
+    hostname,
+    port: server.port.number,
+    parts: [],
+    sources: [],
+    requiresTls: false,
+    session: undefined,
+  };
   if (known === undefined) drafts.set(hostname, draft);
   addSources(draft.sources, [source]);
   if (server.tls?.httpsRedirect === true) draft.requiresTls = true;
   return draft;
 }
 
-function addRoutes(draft: HostDraft, routes: readonly Route[], origins: readonly PartSource[]): void {
-  draft.parts.push(routes);
-  addSources(draft.sources, origins);
+interface RulePart {
+  readonly virtualService: ResolvedVirtualService;
+  readonly routes: readonly Route[];
+}
+
+function addRoutes(view: ScopeView, drafts: readonly HostDraft[], { virtualService, routes }: RulePart): void {
+  for (const draft of drafts) {
+    if (draft.parts.length === 0) draft.session = findSession(view, virtualService, draft.hostname);
+    draft.parts.push(routes);
+    addSources(draft.sources, originsOf(virtualService));
+  }
 }
 
 /**
@@ -136,7 +176,7 @@ function groupHosts(drafts: readonly HostDraft[]): readonly HostGroup[] {
   for (const draft of drafts.toSorted((a, b) => compareHostNames(a.hostname, b.hostname))) {
     const key = draft.parts.map((part) => ids.get(part) ?? ids.set(part, ids.size).get(part)).join();
     const group = latest.get(key);
-    if (group?.first.requiresTls === draft.requiresTls) {
+    if (group?.first.requiresTls === draft.requiresTls && group.first.session === draft.session) {
       group.domains.push(draft.hostname);
       addSources(group.sources, draft.sources);
       continue;
@@ -149,14 +189,14 @@ function groupHosts(drafts: readonly HostDraft[]): readonly HostGroup[] {
 }
 
 function buildHost(view: ScopeView, { first, domains, sources }: HostGroup): VirtualHost {
-  const { hostname, port, parts, requiresTls } = first;
+  const { hostname, port, parts, requiresTls, session } = first;
   const facts = routeFactsOf(view);
   const [owner = view.snapshot.mesh] = parts;
   const origins = sources.map(({ object, path }) => `${objectKey(object)}#${path}`);
-  const slot = `${domains.join()} ${port} ${requiresTls} ${facts.includesAttemptCount} ${origins.join()}`;
+  const slot = `${domains.join()} ${port} ${requiresTls} ${session ?? ""} ${facts.includesAttemptCount} ${origins.join()}`;
   return keptHosts({ owner, slot }, parts, () => {
     const routes = sortCatchAllLast(parts.flat());
-    return buildVirtualHost({ hostname, port, domains, routes, sources, requiresTls }, facts);
+    return buildVirtualHost({ hostname, port, domains, routes, sources, requiresTls, session }, facts);
   });
 }
 

@@ -6,7 +6,7 @@ import { mergeServers } from "./merge-servers.ts";
 import { mergedGatewaysOf } from "./merged-gateways.ts";
 import { disablePortTranslationLabel } from "./server-ports.ts";
 
-const options = { ports: new Map([[80, 8080]]), defaultBind: "0.0.0.0", http3Ports: new Set() };
+const options = { ports: new Map([[80, 8080]]), defaultBind: "0.0.0.0", http3Ports: new Set<number>() };
 const simple = { tls: { mode: "SIMPLE", credentialName: "cert" } } as const;
 const passthrough = { tls: { mode: "PASSTHROUGH" } } as const;
 const redirect = { tls: { httpsRedirect: true } } as const;

@@ -83,7 +83,7 @@ describe("appendChains", () => {
 });
 
 it("limits a chain to HTTP in plain text and keeps its other conditions", () => {
-  expect(matchPlaintextHttp(plan({ prefixes: ["10.0.0.0/8"] })).match).toEqual({
+  expect(matchPlaintextHttp(plan({ prefixes: ["10.0.0.0/8"] }), { http10: false }).match).toEqual({
     prefixes: ["10.0.0.0/8"],
     transportProtocol: "raw_buffer",
     applicationProtocols: ["http/1.1", "h2c"],

@@ -22,6 +22,7 @@ import { configMetadata } from "../routes/config-metadata.ts";
 import { buildDownstreamTlsContext, buildInboundTlsContext } from "../security/downstream.ts";
 import { buildDownstreamTlsSocket } from "../security/transport-socket.ts";
 import { buildListenerAccessLogs } from "../telemetry/access-log.ts";
+import { listPlaintextHttp, plaintextHttpProtocols } from "./chain-plan.ts";
 import { type InboundMatch, listInboundMatches, listOwnTlsMatches } from "./inbound-matches.ts";
 import { buildInboundRoutes } from "./inbound-route.ts";
 import type { InboundTarget } from "./inbound-targets.ts";
@@ -86,7 +87,7 @@ function buildChains(target: InboundTarget, facts: FilterFacts): readonly Filter
     const tls = match.endsTls ? buildTls(target, match, facts) : undefined;
     const chain: FilterChain = {
       name: nameChain(target, match),
-      filter_chain_match: buildMatch(target, match),
+      filter_chain_match: buildMatch(target, match, facts),
       filters: match.traffic === "http" ? buildHttpFilters(target, facts) : buildBytesFilters(target, facts),
       ...(tls === undefined ? {} : { transport_socket: buildDownstreamTlsSocket(tls) }),
       ...(target.config === undefined ? {} : { metadata: configMetadata(target.config) }),
@@ -95,8 +96,10 @@ function buildChains(target: InboundTarget, facts: FilterFacts): readonly Filter
   });
 }
 
-function buildMatch({ port }: InboundTarget, match: InboundMatch): FilterChainMatch {
-  const { applicationProtocols, transportProtocol } = match;
+function buildMatch({ port }: InboundTarget, match: InboundMatch, { features }: FilterFacts): FilterChainMatch {
+  const { transportProtocol } = match;
+  const isPlaintextHttp = match.applicationProtocols === plaintextHttpProtocols;
+  const applicationProtocols = isPlaintextHttp ? listPlaintextHttp(features) : match.applicationProtocols;
   return {
     ...(port === 0 ? {} : { destination_port: u32(port) }),
     transport_protocol: transportProtocol,

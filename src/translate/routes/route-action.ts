@@ -20,6 +20,8 @@ import type { RouteSemantics } from "./route-semantics.ts";
 export interface ResolvedRule {
   readonly destinations: readonly { readonly cluster: string; readonly hash: ConsistentHash | undefined }[];
   readonly mirrors: readonly string[];
+  /** How services of the destinations keep sessions: see combineSessions. */
+  readonly session: string | undefined;
 }
 
 export interface ActionContext {

@@ -17,6 +17,7 @@ import type { EgressListener, ScopeView } from "../scope.ts";
 import { destinationsOfPort } from "./destinations.ts";
 import { findServiceHash } from "./hash-policy.ts";
 import { type DomainList, listHostDomains, listServiceDomains } from "./host-domains.ts";
+import { findPersistentSession } from "./persistent-session.ts";
 import { meshGateways } from "./request-source.ts";
 import { type RouteFacts, routeFactsOf } from "./route-facts.ts";
 import { routeSemanticsOf } from "./route-semantics.ts";
@@ -202,7 +203,6 @@ function planServices(services: readonly Service[], context: PortContext): reado
 
 /** Builds the hosts one after the other: who comes first keeps a name or a domain that comes twice. */
 function buildHosts(plans: readonly HostPlan[], context: PortContext): PortVirtualHosts {
-  const { facts } = context;
   const fullNames = new Set(plans.flatMap((plan) => (plan.service === undefined ? [] : [plan.hostname])));
   const names = new Set<string>();
   const taken = new Set<string>();
@@ -230,7 +230,7 @@ function buildHosts(plans: readonly HostPlan[], context: PortContext): PortVirtu
       return true;
     });
     const id = free.length === list.domains.length ? list.id : free.join(",");
-    if (free.length > 0) hosts.push(keepHost(plan, { domains: free, id }, facts));
+    if (free.length > 0) hosts.push(keepHost(plan, { domains: free, id }, context));
   }
   return { hosts: hosts.sort(compareNames), dropped };
 }
@@ -238,12 +238,13 @@ function buildHosts(plans: readonly HostPlan[], context: PortContext): PortVirtu
 function keepHost(
   plan: HostPlan,
   { domains, id }: { readonly domains: readonly string[]; readonly id: string },
-  facts: RouteFacts,
+  { facts, view }: Pick<PortContext, "facts" | "view">,
 ): VirtualHost {
-  const slot = `${plan.hostname}:${plan.port}|${id}|${facts.id}`;
+  const session = findPersistentSession(plan.service, view);
+  const slot = `${plan.hostname}:${plan.port}|${id}|${facts.id}|${session ?? ""}`;
   return keptHosts({ owner: plan.owner, slot }, plan.inputs, () => {
     const { hostname, port, sources } = plan;
-    return buildVirtualHost({ hostname, port, domains, sources, routes: plan.listRoutes() }, facts);
+    return buildVirtualHost({ hostname, port, domains, sources, session, routes: plan.listRoutes() }, facts);
   });
 }
 

@@ -6,6 +6,7 @@ import type { Service } from "../../model/service.ts";
 import { type PartSource, withSources } from "../built.ts";
 import { buildOutboundClusterName, buildVirtualHostName } from "../names.ts";
 import { listHashPolicies } from "./hash-policy.ts";
+import { buildSessionConfig } from "./persistent-session.ts";
 import { buildRetryPolicy } from "./retry-policy.ts";
 import { buildTimeouts } from "./route-action.ts";
 import type { RouteFacts } from "./route-facts.ts";
@@ -19,6 +20,8 @@ export interface VirtualHostPlan {
   readonly sources: readonly PartSource[];
   /** Gateways that send plain HTTP to HTTPS. */
   readonly requiresTls?: boolean;
+  /** How the service keeps sessions: see findPersistentSession. */
+  readonly session?: string | undefined;
 }
 
 /** A virtual host, named `host:port`, with its provenance. */
@@ -32,6 +35,7 @@ export function buildVirtualHost(plan: VirtualHostPlan, facts: RouteFacts): Virt
     ...(plan.routes.length === 0 ? {} : { routes: plan.routes }),
     ...(plan.requiresTls === true ? { require_tls: "ALL" } : {}),
     ...(facts.includesAttemptCount ? { include_request_attempt_count: true } : {}),
+    ...(plan.session === undefined ? {} : { typed_per_filter_config: buildSessionConfig(plan.session) }),
   };
   return withSources(host, plan.sources);
 }

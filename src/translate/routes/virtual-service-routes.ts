@@ -18,6 +18,7 @@ import { buildDestinationCluster, type DestinationLookup } from "./destinations.
 import { buildFault, faultFilter } from "./fault.ts";
 import { findDestinationHash } from "./hash-policy.ts";
 import { buildHeaderFields, mergeHeaderFields } from "./header-operations.ts";
+import { buildSessionConfig, combineSessions, findPersistentSession } from "./persistent-session.ts";
 import { buildDirectResponse, buildRedirect } from "./redirect.ts";
 import { matchesHttpSource, type RequestSource, readsWorkload } from "./request-source.ts";
 import { buildForwardingAction, type ResolvedRule } from "./route-action.ts";
@@ -53,7 +54,8 @@ export function buildVirtualServiceRoutes(
   const facts = routeFactsOf(view);
   const workload = isWorkloadRead(virtualService) ? [view.key.namespace, view.key.labels] : [];
   const slot = JSON.stringify([[...gateways].sort(), port, isTls, facts.id, workload]);
-  const inputs = resolved.flatMap(({ destinations, mirrors }) => [
+  const inputs = resolved.flatMap(({ destinations, mirrors, session }) => [
+    session,
     ...destinations.flatMap(({ cluster, hash }) => [cluster, hash]),
     ...mirrors,
   ]);
@@ -93,13 +95,16 @@ function resolveRule(rule: HttpRoute, context: RouteContext): ResolvedRule {
     ...(rule.mirror === undefined ? [] : [rule.mirror]),
     ...(rule.mirrors ?? []).map((m) => m.destination),
   ];
-  return { destinations, mirrors: mirrored.map((mirror) => buildDestinationCluster(mirror, context)) };
+  const session = combineSessions(
+    (rule.route ?? []).map(({ destination }) => findPersistentSession(view.findService(destination.host), view)),
+  );
+  return { destinations, session, mirrors: mirrored.map((mirror) => buildDestinationCluster(mirror, context)) };
 }
 
 function listRoutes(context: RuleContext, resolved: readonly ResolvedRule[]): readonly Route[] {
   const routes: Route[] = [];
   for (const [ruleIndex, rule] of (context.virtualService.spec.http ?? []).entries()) {
-    const targets = resolved[ruleIndex] ?? { destinations: [], mirrors: [] };
+    const targets = resolved[ruleIndex] ?? { destinations: [], mirrors: [], session: undefined };
     const path = `spec.http[${ruleIndex}]`;
     const matches = rule.match ?? [];
     if (matches.length === 0) {
@@ -140,7 +145,7 @@ function buildRoute(part: RoutePart, context: RuleContext): Route {
   const routeMatch = buildRouteMatch(match, routeSemanticsOf(virtualService));
   const name = match?.name ? `${rule.name ?? ""}.${match.name}` : (rule.name ?? "");
   const action = buildAction(part, { ...context, segmentPrefix: routeMatch.path_separated_prefix });
-  const filters = buildFilterConfigs(rule, context.facts);
+  const filters = { ...buildFilterConfigs(rule, context.facts), ...buildSessionConfig(part.targets.session) };
   const route: Route = {
     ...(name === "" ? {} : { name }),
     match: routeMatch,

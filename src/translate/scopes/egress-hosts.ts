@@ -14,20 +14,17 @@ interface HostPattern {
 
 /**
  * Parses the hosts of an egress listener: "namespace/host", where the namespace may be "*" for all or "." for the
- * workload's own; "~/*" imports nothing; "~namespace/host" takes out what another entry imports (Istio:
- * model/sidecar.go). An entry without a slash imports nothing.
+ * workload's own; "~namespace/host" takes out what another entry imports, "~/host" whatever its namespace, so that "~/*"
+ * imports nothing (Istio: model/sidecar.go). An entry without a slash, or with several, imports nothing.
  */
 export function parseEgressHosts(hosts: readonly string[], ownNamespace: string): EgressHosts {
   const imports: HostPattern[] = [];
   const exclusions: HostPattern[] = [];
   for (const text of hosts) {
-    const slash = text.indexOf("/");
-    if (slash < 0) continue;
-    const stated = text.slice(0, slash);
-    const host = text.slice(slash + 1);
-    if (stated === "~") continue;
+    const [stated, host, ...more] = text.split("/");
+    if (stated === undefined || host === undefined || more.length > 0) continue;
     const isExclusion = stated.startsWith("~");
-    const name = isExclusion ? stated.slice(1) : stated;
+    const name = isExclusion ? stated.slice(1) || "*" : stated;
     const pattern = { namespace: name === "." ? ownNamespace : name, host };
     if (isExclusion) exclusions.push(pattern);
     else imports.push(pattern);
@@ -57,19 +54,15 @@ export function importsRule(hosts: EgressHosts, namespace: string, ruleHosts: re
 
 /**
  * True where an alias of an imported service is imported with it: a name of the kind that imports the service, whatever
- * namespace the alias itself stands in (Istio: matchingAliasService).
+ * namespace the alias itself stands in. What is taken out are services, not names of others (Istio: matchingAliasService).
  */
 export function importsAlias(
   hosts: EgressHosts,
   service: { readonly namespace: string; readonly hostname: string },
-  alias: { readonly namespace: string; readonly hostname: string },
+  alias: { readonly hostname: string },
 ): boolean {
   const own = hosts.imports.filter(({ namespace }) => namespace === service.namespace);
   const isOwn = own.some(({ host }) => hostIsWithin(service.hostname, host));
   const wanted = isOwn ? own : hosts.imports.filter(({ namespace }) => namespace === "*");
-  const namespaces = new Set(["*", service.namespace, alias.namespace]);
-  return (
-    wanted.some(({ host }) => hostIsWithin(alias.hostname, host)) &&
-    !hosts.exclusions.some(({ namespace, host }) => namespaces.has(namespace) && hostIsWithin(alias.hostname, host))
-  );
+  return wanted.some(({ host }) => hostIsWithin(alias.hostname, host));
 }

@@ -20,8 +20,9 @@ export interface TargetsInput {
  */
 export function deriveServiceTargets(snapshot: Snapshot, input: TargetsInput): readonly ServiceTarget[] {
   const targets = new Map<string, ServiceTarget>();
+  const takesUdp = canTakeUdp(snapshot, input);
   const add = (service: Service, port: ServicePort, targetPort: number): void => {
-    if (port.protocol === "UDP") return;
+    if (port.protocol === "UDP" && !takesUdp) return;
     const { hostname, namespace } = service;
     const target = { hostname, namespace, port: port.number, targetPort };
     targets.set(`${hostname}/${port.number}/${targetPort}`, target);
@@ -44,6 +45,11 @@ export function deriveServiceTargets(snapshot: Snapshot, input: TargetsInput): r
     }
   }
   return [...targets.values()].sort(compareTargets);
+}
+
+// On gateways a port of UDP says that HTTP/3 is to be had there; on sidecars none is taken.
+function canTakeUdp({ features }: Snapshot, { proxy }: TargetsInput): boolean {
+  return proxy.type === "router" && features.quicListeners;
 }
 
 // The aliases and hosts outside of the mesh have no workload of their own here.

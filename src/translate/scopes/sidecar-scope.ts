@@ -102,7 +102,7 @@ function listenerFilter(spec: EgressSpec, hosts: EgressHosts, service: Service):
   const port = listenerPort(spec);
   return {
     port: (number) => port === undefined || number === port,
-    alias: (hostname, namespace) => importsAlias(hosts, service, { hostname, namespace }),
+    alias: (hostname) => importsAlias(hosts, service, { hostname }),
   };
 }
 
@@ -132,10 +132,12 @@ function collectServices(
   const add = (service: Service): void => {
     const original = input.index.find(service.hostname, service.namespace) ?? service;
     const known = collected.get(service.hostname);
-    // The first listener that names a host decides of which namespace it is.
-    if (known !== undefined && known.service.namespace !== service.namespace) return;
-    const aliases = known?.aliases ?? new Set(service.aliases.map(serviceKey));
-    const entry = known ?? { service: original, ports: new Set(), aliases };
+    // The first listener that names a host decides of which namespace it is; only a service of Kubernetes takes the place
+    // of an entry, so that nobody can sit on its name.
+    const isReplaced = known?.service.registry === "External" && service.registry === "Kubernetes";
+    if (known !== undefined && !isReplaced && known.service.namespace !== service.namespace) return;
+    const fresh = { service: original, ports: new Set<number>(), aliases: new Set(service.aliases.map(serviceKey)) };
+    const entry = known === undefined || isReplaced ? fresh : known;
     for (const port of service.ports) entry.ports.add(port.number);
     collected.set(service.hostname, entry);
   };
