@@ -53,6 +53,8 @@ function findSecret(name: string, own: IssuedCertificate, rootPem: string): Secr
     return certificateSecret(name, Buffer.from(own.certificatePem), Buffer.from(own.privateKeyPem));
   }
   if (name === "ROOTCA") return rootSecret(name, Buffer.from(rootPem));
+  // The rig's own authority is what its operating system trusts.
+  if (name === "file-root:system") return rootSecret(name, Buffer.from(rootPem));
   const [, roots] = /^file-root:(.+)$/.exec(name) ?? [];
   if (roots !== undefined) return rootSecret(name, readFileSync(roots));
   const [, certificate, key] = /^file-cert:([^~]+)~(.+)$/.exec(name) ?? [];

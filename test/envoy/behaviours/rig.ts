@@ -30,8 +30,8 @@ export interface Rig {
   port(name: string): number;
   /** Puts values in the place of `${...}`; throws where a name is unknown. */
   fill(text: string): string;
-  /** Applies a behaviour's objects and waits until every Envoy has them; the result takes them away again. */
-  apply(behaviour: Behaviour): Promise<() => void>;
+  /** Applies a behaviour's objects and waits until every Envoy has them; the result takes them away in the same way. */
+  apply(behaviour: Behaviour): Promise<() => Promise<void>>;
   stop(): Promise<void>;
 }
 
@@ -107,6 +107,7 @@ async function startParts(names: readonly EnvoyName[], stops: (() => unknown)[])
 
 /** Names that Envoys can resolve. */
 function findAddresses(name: string): readonly string[] | undefined {
+  if (name.endsWith(".far.dns.test")) return ["127.0.0.66"];
   if (name === "www.google.com" || name.endsWith(".dns.test")) return ["127.0.0.1"];
   return undefined;
 }
@@ -146,16 +147,18 @@ function createApply({ source, fill, settle: waitForEnvoys }: ApplyParts): Rig["
       .map(fill)
       .join("\n---\n");
     const refs = listRefs(text);
-    const remove = (): void => {
+    // Waits, too: what Envoys remember of endpoints that stay, such as ejections, must not reach the next behaviour.
+    const remove = async (): Promise<void> => {
       source.delete(...refs);
       if (refs.some((ref) => base.has(objectKey(ref)))) source.apply(fill(baseText));
+      await waitForEnvoys();
     };
     try {
       const messages = source.apply(text).filter(({ level }) => !behaviour.warns || level === "error");
       if (messages.length > 0) throw new Error(messages.map(({ path, text: said }) => `${path}: ${said}`).join("\n"));
       await waitForEnvoys();
     } catch (cause) {
-      remove();
+      await remove().catch(() => undefined);
       throw cause;
     }
     return remove;

@@ -1,7 +1,7 @@
 /** Runs the behaviours of a topic: one test each, against Envoys that all of them share. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ask, buildTlsOptions, type Call, type Observation } from "./ask.ts";
-import { type Behaviour, type BehaviourRequest, type EnvoyName, readBehaviours } from "./behaviour.ts";
+import { type Behaviour, type BehaviourRequest, type EnvoyName, type Expectation, readBehaviours } from "./behaviour.ts";
 import { describeConfiguration } from "./envoy-view.ts";
 import { checkExpectation, type Outcome } from "./expectations.ts";
 import { type Rig, startRig } from "./rig.ts";
@@ -28,7 +28,7 @@ export function describeBehaviours(topic: string, also: readonly EnvoyName[] = [
         try {
           for (const request of behaviour.requests) await checkRequest(rig, behaviour, request);
         } finally {
-          remove();
+          await remove();
         }
       });
     }
@@ -52,20 +52,30 @@ async function attempt(rig: Rig, request: BehaviourRequest): Promise<[Outcome, r
   const tag = `request-${nextTag++}`;
   const calls = Array.from({ length: request.count }, (_, index) => fillRequest(rig, request, { tag, index }));
   const observations: Observation[] = [];
-  if (request.together) observations.push(...(await Promise.all(calls.map(ask))));
-  else for (const call of calls) observations.push(await ask(call));
+  const width = request.together ? calls.length : widthOf(request);
+  for (let index = 0; index < calls.length; index += width) {
+    observations.push(...(await Promise.all(calls.slice(index, index + width).map(ask))));
+  }
   const look = (): Outcome => ({
     observations,
     received: rig.upstreams.received.filter(({ headers }) => headers["x-request-tag"] === tag),
   });
-  let complaints = checkExpectation(request.expect, look());
+  const expected = fillExpectation(rig, request);
+  let complaints = checkExpectation(expected, look());
   // Copies come when they come; what is wrong with an answer stays wrong.
   const waits = request.expect.copies !== undefined || request.expect.received !== undefined;
   for (let waited = 0; complaints.length > 0 && waits && waited < 1000; waited += 20) {
     await new Promise((resolve) => setTimeout(resolve, 20));
-    complaints = checkExpectation(request.expect, look());
+    complaints = checkExpectation(expected, look());
   }
   return [look(), complaints];
+}
+
+/** Shares take many requests, and do not depend on their order: some of them are asked at a time. */
+const widthOf = ({ expect: { shares } }: BehaviourRequest): number => (shares === undefined ? 1 : 16);
+
+function fillExpectation(rig: Rig, { expect: expected }: BehaviourRequest): Expectation {
+  return JSON.parse(rig.fill(JSON.stringify(expected))) as Expectation;
 }
 
 /** Fills in ports, certificates, variables and `{n}`, the number of the request from 0. */
