@@ -14,6 +14,7 @@ export function listReferenceMessages(snapshot: Snapshot): readonly Message[] {
   return [
     ...snapshot.virtualServices.flatMap((rule) => [
       ...listGatewayMessages(rule, snapshot),
+      ...listMatchedGatewayMessages(rule),
       ...listDelegateMessages(rule.object, snapshot),
       ...listDestinationMessages(rule, snapshot),
     ]),
@@ -26,6 +27,24 @@ function listGatewayMessages(rule: ResolvedVirtualService, snapshot: Snapshot): 
     if (name === "mesh" || hasGateway(snapshot, name)) return [];
     return [warning(rule.object, "unknown-gateway", `spec.gateways[${index}]`, `there is no Gateway ${name}`)];
   });
+}
+
+/** Matches for gateways that the object is not for: they hold nowhere. */
+function listMatchedGatewayMessages(rule: ResolvedVirtualService): readonly Message[] {
+  const own = new Set(rule.gateways);
+  return (["http", "tls", "tcp"] as const).flatMap((protocol) =>
+    (rule.spec[protocol] ?? []).flatMap((route, index) =>
+      (route.match ?? []).flatMap(({ gateways = [] }, matchIndex) => {
+        const others = gateways.filter((gateway) => !own.has(gateway));
+        if (others.length === 0) return [];
+        // Routes that came from a delegate stand under other numbers than in the object.
+        const isMerged = protocol === "http" && rule.sources.length > 1;
+        const path = isMerged ? "spec.http" : `spec.${protocol}[${index}].match[${matchIndex}].gateways`;
+        const text = `${others.join(", ")} is not among the gateways of the VirtualService: the match never holds there`;
+        return [warning(rule.object, "unbound-gateway", path, text)];
+      }),
+    ),
+  );
 }
 
 function hasGateway(snapshot: Snapshot, key: string): boolean {
