@@ -1,7 +1,17 @@
 /** What listener filters learn of a connection before a filter chain is picked. */
+import { typeNameOf } from "@meltemi/protos";
 import type { Listener, ListenerFilterChainMatchPredicate } from "@meltemi/protos/envoy/config/listener/v3";
 import type { HostPort, PlannedCall } from "./call.ts";
 import type { Note } from "./trace.ts";
+
+const tlsInspectors: readonly string[] = [
+  "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
+  "envoy.filters.listener.tls_inspector",
+];
+const httpInspectors: readonly string[] = [
+  "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
+  "envoy.filters.listener.http_inspector",
+];
 
 /** What filter chains are matched against. */
 export interface Connection {
@@ -25,9 +35,10 @@ export function inspectConnection(listener: Listener, call: PlannedCall, note: N
     transportProtocol: "raw_buffer",
     applicationProtocols: [],
   };
-  for (const { name, filter_disabled: disabled } of listener.listener_filters ?? []) {
+  for (const { name, typed_config: config, filter_disabled: disabled } of listener.listener_filters ?? []) {
     if (disabled !== undefined && matchesPredicate(disabled, connection.local.port)) continue;
-    connection = inspect(name ?? "", connection, call);
+    // The type decides, as in Envoy; the name is a label.
+    connection = inspect(config?.type_url === undefined ? (name ?? "") : typeNameOf(config.type_url), connection, call);
   }
   const { transportProtocol, serverName, applicationProtocols } = connection;
   note(`connection: ${transportProtocol}, server name "${serverName}", protocols [${applicationProtocols.join(", ")}]`);
@@ -36,10 +47,10 @@ export function inspectConnection(listener: Listener, call: PlannedCall, note: N
 
 function inspect(filter: string, connection: Connection, call: PlannedCall): Connection {
   const { tls } = call;
-  if (filter === "envoy.filters.listener.tls_inspector" && tls !== undefined)
+  if (tlsInspectors.includes(filter) && tls !== undefined)
     return { ...connection, transportProtocol: "tls", serverName: tls.sni, applicationProtocols: tls.alpn };
   // The HTTP inspector leaves TLS alone, and finds nothing in bytes that are encrypted or not HTTP.
-  if (filter === "envoy.filters.listener.http_inspector" && tls === undefined && call.protocol !== "tcp")
+  if (httpInspectors.includes(filter) && tls === undefined && call.protocol !== "tcp")
     return { ...connection, applicationProtocols: [call.protocol === "h2" ? "h2c" : call.protocol] };
   return connection;
 }
