@@ -200,7 +200,12 @@ function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined)
     pushAll: () => discovery.debug.pushAll(),
   };
   const uptimeSeconds = (): number => (clock.monotonic() - startedAt) / 1000;
-  const metrics = createMetrics({ debug, version: readVersion(), uptimeSeconds });
+  const metrics = createMetrics({
+    debug,
+    version: readVersion(),
+    uptimeSeconds,
+    countsPatches: flags.envoyFilterStats,
+  });
   const xdsLog = log.child({ component: "xds" });
   const transport = { limits: deriveGrpcLimits(flags), clock, log: xdsLog };
   const authority = createMeshAuthority({ flags, client: cluster?.client, clock, log });

@@ -4,11 +4,15 @@ import type { Flags } from "../config/flags.ts";
 import type { KubeClient } from "../kube/kube-client.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
+import type { Message } from "../lib/message.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
 import { buildReport, sumDistributions } from "../status/distribution-sum.ts";
 import { createReplicaReports } from "../status/replica-reports.ts";
 import { createStatusWriter, type MeshView } from "../status/status-writer.ts";
+import { listMeshOutcomes } from "../translate/patch/mesh-outcomes.ts";
+import { listPatchMessages } from "../translate/patch/patch-outcomes.ts";
 import type { DiscoveryServer } from "../xds/discovery-server.ts";
+import { generators } from "./generators.ts";
 import type { Leader } from "./leader.ts";
 import type { Runner } from "./runners.ts";
 
@@ -34,7 +38,8 @@ export function createStatuses({ flags, client, discovery, leader, clock, log }:
     ...common,
     readMesh() {
       const own = readOwn();
-      return { ...own, distribution: sumDistributions(own, reports?.list() ?? []) };
+      const messages = [...own.messages, ...listOwnPatchMessages(discovery)];
+      return { ...own, messages, distribution: sumDistributions(own, reports?.list() ?? []) };
     },
   });
   const { namespace, podName, revision } = flags;
@@ -65,6 +70,14 @@ export function createStatuses({ flags, client, discovery, leader, clock, log }:
     },
     notify,
   };
+}
+
+/** What patches of EnvoyFilters came to on the proxies of this replica. */
+function listOwnPatchMessages({ debug }: DiscoveryServer): readonly Message[] {
+  const snapshot = debug.snapshot();
+  if (snapshot === undefined) return [];
+  const proxies = debug.listConnections().map(({ proxy }) => proxy);
+  return listPatchMessages(listMeshOutcomes(generators, snapshot, proxies));
 }
 
 function readMesh(snapshot: Snapshot | undefined, discovery: DiscoveryServer): MeshView {

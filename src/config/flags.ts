@@ -216,6 +216,12 @@ export const flagTable = {
     default: "true",
     doc: "Serve the debug pages.",
   }),
+  envoyFilterStats: defineFlag({
+    env: "PILOT_ENVOY_FILTER_STATS",
+    type: "boolean",
+    default: "false",
+    doc: "Show in the metric pilot_envoy_filter_status which patches of EnvoyFilters are applied on connected proxies.",
+  }),
   debounceAfter: defineFlag({
     env: "PILOT_DEBOUNCE_AFTER",
     type: "duration",

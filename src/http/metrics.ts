@@ -6,6 +6,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import type { XdsMetrics } from "../push/metrics.ts";
 import { webhookCounters } from "../webhook/metrics.ts";
 import { type FindingName, findingHelp, listFindings } from "./debug/push-status.ts";
+import { addPatchGauge } from "./patch-metrics.ts";
 import type { DebugPort } from "./ports.ts";
 
 /** The text of the page and its type. */
@@ -20,6 +21,8 @@ export interface MetricsSource {
   readonly version: string;
   /** Seconds since the process began to serve. */
   uptimeSeconds(): number;
+  /** Whether what becomes of patches is among the metrics: it is looked for each time they are read. */
+  readonly countsPatches?: boolean;
 }
 
 const timeBuckets = [0.1, 0.5, 1, 3, 5, 10, 20, 30];
@@ -106,6 +109,7 @@ export function createMetrics(source: MetricsSource): MeshMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   addGauges(registry, source);
+  if (source.countsPatches === true) addPatchGauge(registry, source.debug);
   const counters = mapValues(counterTable, (definition: Labelled, name) => {
     return new Counter({
       name,

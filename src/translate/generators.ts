@@ -13,6 +13,7 @@ import type { Proxy as MeshProxy } from "../model/proxy.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
 import type { Built } from "./built.ts";
 import type { GrpcGenerators } from "./grpc/generators.ts";
+import type { PatchOutcome } from "./patch/patch-outcomes.ts";
 import type { ListenerKey, ScopeKey, ScopeView, WorkloadKey, WorkloadView } from "./scope.ts";
 
 export interface Generators {
@@ -48,6 +49,8 @@ export interface Generators {
   nameTable(view: ScopeView): readonly Built<NameTable>[];
   /** What is to be said about objects as the scope sees them: a conflict may exist in one scope only. */
   messages(view: ScopeView): readonly Message[];
+  /** What became of the patches of EnvoyFilters that are for a workload's proxy. */
+  patchOutcomes?(view: WorkloadView): readonly PatchOutcome[];
   /** For proxyless gRPC clients, by name; without it they are given nothing. */
   readonly grpc?: GrpcGenerators;
 }

@@ -1,6 +1,7 @@
 /** All debug pages in the order in which the index shows them. */
 import { handleClusters, handleConfig, handleMesh, handleNetworks, handleResources } from "./config-pages.ts";
 import { handleAds, handleConnections, handleSync } from "./connection-pages.ts";
+import { handleEnvoyFilters } from "./envoy-filter-page.ts";
 import { handleConfigDump, handleEndpointDump, handleSidecarScope } from "./proxy-pages.ts";
 import { handleCache, handlePushStatus } from "./push-pages.ts";
 import { handleEndpoints, handleInstances, handleRegistry } from "./registry-pages.ts";
@@ -57,6 +58,11 @@ export const debugPages: readonly DebugPage[] = [
     path: "sidecarz",
     help: "What one proxy (proxyID=...) knows of the mesh, and what is wrong in it",
     handle: handleSidecarScope,
+  },
+  {
+    path: "envoyfilterz",
+    help: "Patches of EnvoyFilters and what became of them",
+    handle: handleEnvoyFilters,
   },
   {
     path: "cachez",

@@ -1,6 +1,7 @@
 /** Pages about the configuration of one proxy, which `proxyID` names. */
 import { formatMessage, formatObjectRef } from "../../lib/message.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
+import { listPatchMessages } from "../../translate/patch/patch-outcomes.ts";
 import type { ConnectionView } from "../ports.ts";
 import { notConnected } from "./connection-pages.ts";
 import { deriveProxyViews, listProxyResources, type ProxyResources, type ResourceJson } from "./proxy-resources.ts";
@@ -90,7 +91,8 @@ function buildConfigDump(request: ProxyRequest): object {
 /** What a sidecar knows of the mesh: istiod's SidecarScope. */
 export const handleSidecarScope = forProxy((request) => {
   const { port, snapshot, connection } = request;
-  const { scope } = deriveProxyViews(port.generators, snapshot, connection.proxy);
+  const { scope, workload } = deriveProxyViews(port.generators, snapshot, connection.proxy);
+  const patches = listPatchMessages(port.generators.patchOutcomes?.(workload) ?? []);
   const services = scope.services.map((service) => formatService(service, snapshot.clusterId));
   const rules = scope.services.flatMap((service) => {
     const rule = scope.findDestinationRule(service);
@@ -106,7 +108,8 @@ export const handleSidecarScope = forProxy((request) => {
     servicesByHostname: Object.fromEntries(scope.services.map(({ hostname }, index) => [hostname, services[index]])),
     sidecar: scope.sidecar?.spec ?? null,
     destinationRules: Object.fromEntries(rules),
-    // Ours: what is wrong with the objects as this proxy sees them, such as servers of a Gateway that were refused.
-    messages: port.generators.messages(scope).map(formatMessage),
+    // Ours: what is wrong with the objects as this proxy sees them, such as servers of a Gateway that were refused, or
+    // patches that found nothing.
+    messages: [...port.generators.messages(scope), ...patches].map(formatMessage),
   });
 });
