@@ -3,6 +3,7 @@
  * pkg/model/proxy.go). Everything here is what the proxy says of itself: text is checked, never trusted.
  */
 import { isIP } from "node:net";
+import { readNodeProxyConfig } from "../api/mesh-config/node-proxy-config.ts";
 import type { Labels } from "../api/object.ts";
 import { type Locality, parseLocality } from "./endpoint.ts";
 import type { IstioVersion, Proxy as MeshProxy, ProxyType } from "./proxy.ts";
@@ -85,6 +86,7 @@ type FromMetadata = Omit<
 function parseMetadata(metadata: { readonly [name: string]: unknown }): FromMetadata {
   const text = (name: string): string => parseText(metadata[name]);
   const labels = { ...parseLabels(metadata["STATIC_LABELS"]), ...parseLabels(metadata["LABELS"]) };
+  const config = readNodeProxyConfig(metadata["PROXY_CONFIG"]);
   return {
     labels,
     annotations: parseLabels(metadata["ANNOTATIONS"]),
@@ -109,6 +111,7 @@ function parseMetadata(metadata: { readonly [name: string]: unknown }): FromMeta
       inbound: parseFlag(metadata["INBOUND_LISTENER_EXACT_BALANCE"]),
       outbound: parseFlag(metadata["OUTBOUND_LISTENER_EXACT_BALANCE"]),
     },
+    ...(config === undefined ? {} : { config }),
     metadata,
   };
 }

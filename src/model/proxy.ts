@@ -1,3 +1,4 @@
+import type { ProxyConfig } from "../api/mesh-config/schema.ts";
 import type { Labels } from "../api/object.ts";
 import type { Locality } from "./endpoint.ts";
 
@@ -53,6 +54,8 @@ export interface Proxy {
   readonly idleTimeoutMs: number | undefined;
   /** Whether new connections are spread evenly over the threads of the proxy. */
   readonly exactBalance: { readonly inbound: boolean; readonly outbound: boolean };
+  /** What the proxy says it was started with; undefined where it says nothing that can be read. */
+  readonly config?: ProxyConfig;
   readonly userAgent: string;
   /** All metadata as it came, for debugging and for rules that match on metadata. */
   readonly metadata: { readonly [name: string]: unknown };

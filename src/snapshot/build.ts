@@ -227,6 +227,7 @@ class MeshSnapshot implements Snapshot {
   readonly namespaceLabels: ConfigView["namespaceLabels"];
   readonly selectorLabels: ConfigView["selectorLabels"];
   readonly selectorPairs: ConfigView["selectorPairs"];
+  readonly #parts: SnapshotParts;
   readonly #maps: ObjectMaps;
   readonly #problems: readonly Message[];
   #messages: readonly Message[] | undefined;
@@ -253,8 +254,13 @@ class MeshSnapshot implements Snapshot {
     this.namespaceLabels = parts.config.namespaceLabels;
     this.selectorLabels = parts.config.selectorLabels;
     this.selectorPairs = parts.config.selectorPairs;
+    this.#parts = parts;
     this.#maps = parts.maps;
     this.#problems = parts.problems;
+  }
+
+  withMesh(mesh: MeshConfig): Snapshot {
+    return new MeshSnapshot({ ...this.#parts, mesh });
   }
 
   // Found when somebody asks: a change must not wait for what only people read.

@@ -95,6 +95,8 @@ export interface Snapshot {
   /** All objects of a kind as they are served, for configz and for analysis. */
   objects<K extends PublicKind>(kind: K): readonly ObjectOf<K>[];
   findObject<K extends PublicKind>(kind: K, namespace: string, name: string): ObjectOf<K> | undefined;
+  /** The same mesh as a proxy with another configuration of the mesh sees it. */
+  withMesh(mesh: MeshConfig): Snapshot;
 }
 
 /** Kinds whose objects a snapshot shows; Secrets are not among them. */

@@ -13,6 +13,7 @@ import type { Service } from "../model/service.ts";
 import type { ServiceTarget } from "../model/workload.ts";
 import type { ResolvedVirtualService, Snapshot } from "../snapshot/snapshot.ts";
 import type { MergedDestinationRule } from "./destination-rules.ts";
+import type { TranslatedProxyConfig } from "./scopes/own-proxy-config.ts";
 
 /** What a proxy can take. Proxies that list their extensions get no others (docs/differences.md). */
 export interface Capabilities {
@@ -42,6 +43,8 @@ export interface ScopeKey {
   readonly networkView?: readonly string[];
   /** Only where the proxy asks for endpoints of its own kind (the cluster `local_cluster` of its bootstrap). */
   readonly selfDiscovery?: SelfDiscovery;
+  /** Settings of the proxy itself in the place of the mesh's; undefined where it has none that differ. */
+  readonly proxyConfig?: TranslatedProxyConfig;
   /** The Sidecar object that applies; undefined for the default scope. Always undefined for routers. */
   readonly sidecar: ObjectRef | undefined;
   /** Only labels that some selector of the mesh reads (Snapshot.selectorLabels), and for routers what gateways select. */

@@ -11,6 +11,7 @@ import type { MergedDestinationRule } from "../destination-rules.ts";
 import { forwardProxyCluster, forwardProxyFilter } from "../dns/dynamic-forward.ts";
 import type { EgressListener, ScopeKey, ScopeView } from "../scope.ts";
 import { findDestinationRule } from "./destination-rule-index.ts";
+import { layOverProxyConfig } from "./own-proxy-config.ts";
 import { addHiddenDestinations, deriveSidecarScope, type SidecarScope } from "./sidecar-scope.ts";
 import { indexByHostname, listVisibleRules, listVisibleServices, orderByAudience } from "./visible.ts";
 
@@ -21,7 +22,11 @@ const views = createSlotMemo<ScopeView>(Number.POSITIVE_INFINITY);
  * objects of the snapshot before as long as they read the same, so that generators may memoize on identity.
  */
 export function createScopeView(snapshot: Snapshot, key: ScopeKey): ScopeView {
-  return views({ owner: snapshot, slot: key.id }, [], () => new LazyScopeView(snapshot, key));
+  return views(
+    { owner: snapshot, slot: key.id },
+    [],
+    () => new LazyScopeView(layOverProxyConfig(snapshot, key.proxyConfig), key),
+  );
 }
 
 const noRules: readonly ResolvedVirtualService[] = [];

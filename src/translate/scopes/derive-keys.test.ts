@@ -223,3 +223,23 @@ it("has the same keys for proxies that differ in nothing that counts", () => {
     { numRuns: 100 },
   );
 });
+
+describe("a ProxyConfig in the metadata", () => {
+  const scopeWith = (config: unknown) => {
+    const node = parseNode({ id: "sidecar~10.0.0.1~a-x.ns~ns.svc.cluster.local", metadata: { PROXY_CONFIG: config } });
+    if (typeof node === "string") throw new Error(node);
+    return deriveKeys(buildMesh(mesh).current, node).scope;
+  };
+
+  it("parts scopes where translation reads it, and only there", () => {
+    const plain = scopeWith(undefined);
+    expect(scopeWith({ concurrency: 4, drainDuration: "10s" }).id).toBe(plain.id);
+    expect(scopeWith({ proxyHeaders: { server: { disabled: true } } }).id).not.toBe(plain.id);
+  });
+
+  it("counts for nothing where it cannot be read", () => {
+    for (const config of ["text", [], { proxyHeaders: 7 }, { tracing: { sampling: "much" } }]) {
+      expect(scopeWith(config).id).toBe(scopeWith(undefined).id);
+    }
+  });
+});

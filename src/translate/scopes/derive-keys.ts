@@ -21,6 +21,7 @@ import { readAgentAddress } from "../dns/dynamic-forward.ts";
 import { type SelectedPatches, selectPatches } from "../patch/select-patches.ts";
 import type { ListenerKey, PatchSelection, ScopeKey, SelfDiscovery, WorkloadKey } from "../scope.ts";
 import { canonicalText } from "./canonical-text.ts";
+import { deriveOwnProxyConfig } from "./own-proxy-config.ts";
 import { deriveServiceTargets } from "./service-targets.ts";
 import { findSidecar } from "./sidecar-selection.ts";
 
@@ -138,6 +139,7 @@ function deriveScopeFields(subject: Subject): Omit<ScopeKey, "id"> {
   const { snapshot, proxy, locality, sidecar, self } = subject;
   const { nodeName } = proxy;
   const isRouter = proxy.type === "router";
+  const ownConfig = deriveOwnProxyConfig(snapshot.mesh, proxy);
   const { selectorPairs } = snapshot;
   const comparable = addPlaceLabels(subject.labels, {
     locality,
@@ -153,6 +155,7 @@ function deriveScopeFields(subject: Subject): Omit<ScopeKey, "id"> {
     network: proxy.network,
     ...(proxy.networkView === undefined ? {} : { networkView: proxy.networkView }),
     ...(self === undefined ? {} : { selfDiscovery: self }),
+    ...(ownConfig === undefined ? {} : { proxyConfig: ownConfig }),
     sidecar: sidecar && refOf(sidecar),
     labels: {
       ...filterLabels(subject.labels, isRouter ? selectorPairs.all : selectorPairs.outbound),
