@@ -56,3 +56,34 @@ it("for a router, says what is wrong with Gateways", () => {
     ["gateway-privileged-port", "spec.servers[0].port.number"],
   ]);
 });
+
+it("for a router, names rules that an older object leaves no request", () => {
+  const rule = (name: string, year: number, uri?: string) =>
+    virtualService(
+      name,
+      {
+        hosts: ["a.example.com"],
+        gateways: ["istio-system/gw"],
+        http: [
+          { ...(uri === undefined ? {} : { match: [{ uri: { prefix: uri } }] }), directResponse: { status: 204 } },
+        ],
+      },
+      { creationTimestamp: `${year}-01-01T00:00:00Z` },
+    );
+  const objects = [
+    gateway("gw", [server("HTTP 8080 http", ["*"])]),
+    rule("young", 2026),
+    rule("old", 2025),
+    rule("part", 2024, "/x"),
+  ];
+  expect(
+    listScopeMessages(gatewayViewOf(objects)).map(({ code, object, path, text }) => [code, object.name, path, text]),
+  ).toEqual([
+    [
+      "shadowed-route",
+      "young",
+      "spec.http[0]",
+      "is never reached on a.example.com: VirtualService bookinfo/old takes everything there",
+    ],
+  ]);
+});

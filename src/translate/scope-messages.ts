@@ -1,16 +1,17 @@
 /** What is to be said about objects as one scope sees them: other scopes may see them differently. */
 import { type Message, objectKey } from "../lib/message.ts";
 import { listGatewayMessages } from "./gateways/gateway-listeners.ts";
+import { listShadowedRoutes } from "./gateways/shadowed-routes.ts";
 import { listDroppedDomains, routeNames } from "./routes/route-configuration.ts";
 import type { DroppedDomain } from "./routes/sidecar-virtual-hosts.ts";
 import type { ScopeView } from "./scope.ts";
 
 /**
- * For routers what is wrong with Gateways and the rules behind them; for sidecars hosts and domains that an object asks
+ * For routers what is wrong with Gateways and the rules behind them, and rules that are never reached; for sidecars hosts and domains that an object asks
  * for in vain, because an earlier one has them. Each message once, in the order of the routes' names.
  */
 export function listScopeMessages(view: ScopeView): readonly Message[] {
-  if (view.key.proxyType === "router") return listGatewayMessages(view);
+  if (view.key.proxyType === "router") return [...listGatewayMessages(view), ...listShadowedRoutes(view)];
   const messages = routeNames(view)
     .flatMap((name) => listDroppedDomains(view, name))
     .flatMap(describeDropped);

@@ -203,7 +203,11 @@ function planServices(services: readonly Service[], context: PortContext): reado
 
 /** Builds the hosts one after the other: who comes first keeps a name or a domain that comes twice. */
 function buildHosts(plans: readonly HostPlan[], context: PortContext): PortVirtualHosts {
-  const fullNames = new Set(plans.flatMap((plan) => (plan.service === undefined ? [] : [plan.hostname])));
+  const fullNames = new Set(
+    plans.flatMap(({ service, hostname, port }) =>
+      service === undefined ? [] : [hostname, joinHostPort(hostname, port)],
+    ),
+  );
   const names = new Set<string>();
   const taken = new Set<string>();
   const hosts: VirtualHost[] = [];

@@ -4,7 +4,7 @@
 import { packAny } from "@meltemi/protos";
 import type { Route } from "@meltemi/protos/envoy/config/route/v3";
 import { refOf } from "../../api/object.ts";
-import type { HttpMatch, HttpRoute } from "../../api/virtual-service/schema.ts";
+import type { HttpMatch, HttpRoute, HttpRouteDestination } from "../../api/virtual-service/schema.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
@@ -96,9 +96,16 @@ function resolveRule(rule: HttpRoute, context: RouteContext): ResolvedRule {
     ...(rule.mirrors ?? []).map((m) => m.destination),
   ];
   const session = combineSessions(
-    (rule.route ?? []).map(({ destination }) => findPersistentSession(view.findService(destination.host), view)),
+    listUsedDestinations(rule).map(({ destination }) =>
+      findPersistentSession(view.findService(destination.host), view),
+    ),
   );
   return { destinations, session, mirrors: mirrored.map((mirror) => buildDestinationCluster(mirror, context)) };
+}
+
+/** The only destination, or those of several that have a share. */
+function listUsedDestinations({ route = [] }: HttpRoute): readonly HttpRouteDestination[] {
+  return route.length === 1 ? route : route.filter(({ weight = 0 }) => weight > 0);
 }
 
 function listRoutes(context: RuleContext, resolved: readonly ResolvedRule[]): readonly Route[] {
