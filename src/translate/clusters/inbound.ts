@@ -124,7 +124,7 @@ const nameAfterSidecar = memoByIdentity(({ meta: { name, namespace } }: Sidecar)
 function buildInbound(input: InboundInput): Built<Cluster> {
   const { view, clusterPort, destination, port, service, named, services, sources } = input;
   const { snapshot, key } = view.scope;
-  const rule = service === undefined ? undefined : view.scope.findDestinationRule(service);
+  const rule = service === undefined ? undefined : view.scope.findDestinationRule(service, "inbound");
   const slot = JSON.stringify([clusterPort, destination, port, key.ipFamilies, sources]);
   const inputs = [service, named, rule?.spec, rule?.sources[0]?.name, input.pool, ...services];
   return memo({ owner: snapshot.mesh, slot }, inputs, () => buildInboundCluster(input, rule));

@@ -5,6 +5,7 @@ import type { Service } from "../../model/service.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
 
 const prefix = "spiffe://";
+const identityOfAccount = /^spiffe:\/\/[^/]*(\/ns\/[^/]*\/sa\/[^/]*)$/;
 
 /**
  * Names that servers of a service may prove: SPIFFE identities of its workloads, in the mesh's trust domain and its
@@ -24,10 +25,9 @@ const collectNames = memoByIdentity(
       names.add(path === undefined ? serviceAccount : `${prefix}${mesh.trustDomain}${path}`);
     }
     for (const name of [...names]) {
-      for (const alias of mesh.trustDomainAliases) {
-        const path = name.startsWith(prefix) ? name.slice(prefix.length).replace(/^[^/]*/, "") : undefined;
-        if (path !== undefined) names.add(`${prefix}${alias}${path}`);
-      }
+      // Other identities may mean anything in another trust domain.
+      const path = identityOfAccount.exec(name)?.[1];
+      for (const alias of path === undefined ? [] : mesh.trustDomainAliases) names.add(`${prefix}${alias}${path}`);
     }
     return [...names].sort();
   },

@@ -72,11 +72,12 @@ function buildKinAssignment(view: ScopeView): Built<ClusterLoadAssignment> {
   });
 }
 
-/** Names of all clusters of the scope that take their endpoints from EDS, in the order of the clusters. */
+/** Names of all clusters that take their endpoints from EDS: those of the scope in their order, then the bootstrap's. */
 export function loadAssignmentNames(view: ScopeView): readonly string[] {
-  return outboundClusters(view)
+  const names = outboundClusters(view)
     .filter(({ message }) => message.type === "EDS")
     .map(({ name }) => name);
+  return view.key.selfDiscovery === undefined ? names : [...names, selfDiscoveryCluster];
 }
 
 /** The service (key as serviceKey) whose endpoints a load assignment is made of; undefined for unknown names. */
