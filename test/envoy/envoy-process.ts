@@ -19,10 +19,7 @@ export interface EnvoyProcess {
 
 /** What differs from one Envoy to the next; the rest is that of a sidecar without interception. */
 export type EnvoyOptions = Pick<BootstrapOptions, "name" | "namespace" | "labels" | "discovery"> &
-  Partial<BootstrapOptions> & {
-    /** Port of the DNS server on the loopback address that names are resolved by; the system's where not given. */
-    readonly dnsPort?: number;
-  };
+  Partial<BootstrapOptions>;
 
 /** Starts an Envoy and waits until it is configured (its /ready answers 200). */
 export async function startEnvoy(options: EnvoyOptions): Promise<EnvoyProcess> {
@@ -40,8 +37,7 @@ export async function startEnvoy(options: EnvoyOptions): Promise<EnvoyProcess> {
     ...options,
     adminPort,
   });
-  const resolver = options.dnsPort === undefined ? {} : { typed_dns_resolver_config: buildResolver(options.dnsPort) };
-  writeFileSync(join(folder, "bootstrap.json"), JSON.stringify({ ...bootstrap, ...resolver }));
+  writeFileSync(join(folder, "bootstrap.json"), JSON.stringify(bootstrap));
   const logFile = join(folder, "envoy.log");
   const output = openSync(logFile, "a");
   const args = ["-c", join(folder, "bootstrap.json"), "--concurrency", "1", "--disable-hot-restart", "-l", "warning"];
@@ -68,17 +64,6 @@ export async function startEnvoy(options: EnvoyOptions): Promise<EnvoyProcess> {
     throw new Error(`${String(cause)}\n${log}`);
   });
   return envoy;
-}
-
-function buildResolver(port: number): object {
-  return {
-    name: "envoy.network.dns_resolver.cares",
-    typed_config: {
-      "@type": "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
-      resolvers: [{ socket_address: { address: "127.0.0.1", port_value: port } }],
-      dns_resolver_options: { no_default_search_domain: true },
-    },
-  };
 }
 
 function endProcess(child: ChildProcess): Promise<void> {

@@ -226,6 +226,16 @@ export async function startReader(name: string): Promise<EchoUpstream> {
   return serve(server);
 }
 
+/** An HTTP server that is asked for tunnels and speaks at their end: "<name> ends a tunnel to <where>". */
+export async function startTunnelEnd(name: string): Promise<EchoUpstream> {
+  const server = createServer();
+  server.on("connect", ({ url = "" }: IncomingMessage, socket: Socket) => {
+    socket.on("error", () => undefined);
+    socket.end(`HTTP/1.1 200 OK\r\n\r\n${name} ends a tunnel to ${url}`);
+  });
+  return serve(server);
+}
+
 function escapeText(text: string): string {
   return text.replaceAll(/[^ -~]/g, (letter) => `\\x${letter.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }

@@ -85,6 +85,7 @@ async function startParts(names: readonly EnvoyName[], stops: (() => unknown)[])
   const fill = (text: string): string =>
     text.replaceAll(/\$\{([a-z0-9.-]+)\}/g, (_whole, name: string) => {
       if (name === "certs") return certificates.path;
+      if (name === "dns") return String(dns.port);
       if (name.startsWith("port.")) return String(port(name.slice(5)));
       const upstream = upstreams.ports.get(name);
       if (upstream === undefined) throw new Error(`nothing is called \${${name}}`);
@@ -98,7 +99,7 @@ async function startParts(names: readonly EnvoyName[], stops: (() => unknown)[])
   stops.push(controlPlane.stop);
   const envoys = new Map<EnvoyName, EnvoyProcess>();
   for (const name of names) {
-    const envoy = await startNamedEnvoy(name, { controlPlane, certificates, dnsPort: dns.port, stops });
+    const envoy = await startNamedEnvoy(name, { controlPlane, certificates, stops });
     envoys.set(name, envoy);
   }
   const apply = createApply({ source, fill, settle: () => settle(controlPlane, envoys) });
@@ -115,12 +116,11 @@ function findAddresses(name: string): readonly string[] | undefined {
 interface EnvoySurroundings {
   readonly controlPlane: ControlPlane;
   readonly certificates: CertificateFolder;
-  readonly dnsPort: number;
   readonly stops: (() => unknown)[];
 }
 
 async function startNamedEnvoy(name: EnvoyName, surroundings: EnvoySurroundings): Promise<EnvoyProcess> {
-  const { controlPlane, certificates, dnsPort, stops } = surroundings;
+  const { controlPlane, certificates, stops } = surroundings;
   const identity = identities[name];
   const folder = mkdtempSync(join(tmpdir(), "meltemi-behaviours-"));
   stops.push(() => rmSync(folder, { recursive: true, force: true }));
@@ -129,7 +129,7 @@ async function startNamedEnvoy(name: EnvoyName, surroundings: EnvoySurroundings)
   const secrets = await startSecretServer(secretsSocket, { find, report: () => undefined });
   stops.push(secrets.stop);
   const [host = "", port = ""] = controlPlane.grpcAddress.split(":");
-  const envoy = await startEnvoy({ ...identity, secretsSocket, dnsPort, discovery: { host, port: Number(port) } });
+  const envoy = await startEnvoy({ ...identity, secretsSocket, discovery: { host, port: Number(port) } });
   stops.push(envoy.stop);
   return envoy;
 }
@@ -143,9 +143,7 @@ interface ApplyParts {
 function createApply({ source, fill, settle: waitForEnvoys }: ApplyParts): Rig["apply"] {
   const base = new Set(listRefs(fill(baseText)).map(objectKey));
   return async (behaviour) => {
-    const text = [behaviour.config, ...behaviour.files.map((file) => readConfigFile(file, behaviour))]
-      .map(fill)
-      .join("\n---\n");
+    const text = fill([behaviour.config, readConfigFiles(behaviour)].join("\n---\n"));
     const refs = listRefs(text);
     // Waits, too: what Envoys remember of endpoints that stay, such as ejections, must not reach the next behaviour.
     const remove = async (): Promise<void> => {
@@ -154,7 +152,9 @@ function createApply({ source, fill, settle: waitForEnvoys }: ApplyParts): Rig["
       await waitForEnvoys();
     };
     try {
-      const messages = source.apply(text).filter(({ level }) => !behaviour.warns || level === "error");
+      const messages = source
+        .apply(text)
+        .filter(({ level }) => level === "error" || (level === "warning" && !behaviour.warns));
       if (messages.length > 0) throw new Error(messages.map(({ path, text: said }) => `${path}: ${said}`).join("\n"));
       await waitForEnvoys();
     } catch (cause) {
@@ -165,10 +165,10 @@ function createApply({ source, fill, settle: waitForEnvoys }: ApplyParts): Rig["
   };
 }
 
-function readConfigFile(file: string, { replace }: Behaviour): string {
-  let text = readFileSync(join(projectFolder, file), "utf8");
+function readConfigFiles({ files, replace }: Behaviour): string {
+  let text = files.map((file) => readFileSync(join(projectFolder, file), "utf8")).join("\n---\n");
   for (const [from, to] of Object.entries(replace)) {
-    if (!text.includes(from)) throw new Error(`${file} has no "${from}"`);
+    if (!text.includes(from)) throw new Error(`there is no "${from}" to replace in ${files.join(", ")}`);
     text = text.replaceAll(from, to);
   }
   return text;

@@ -1,7 +1,13 @@
 /** Runs the behaviours of a topic: one test each, against Envoys that all of them share. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ask, buildTlsOptions, type Call, type Observation } from "./ask.ts";
-import { type Behaviour, type BehaviourRequest, type EnvoyName, type Expectation, readBehaviours } from "./behaviour.ts";
+import {
+  type Behaviour,
+  type BehaviourRequest,
+  type EnvoyName,
+  type Expectation,
+  readBehaviours,
+} from "./behaviour.ts";
 import { describeConfiguration } from "./envoy-view.ts";
 import { checkExpectation, type Outcome } from "./expectations.ts";
 import { type Rig, startRig } from "./rig.ts";

@@ -8,6 +8,7 @@ import {
   startHttpEcho,
   startReader,
   startSecureEcho,
+  startTunnelEnd,
 } from "../../support/echo-upstreams.ts";
 import type { TestAuthority } from "../../support/test-authority.ts";
 
@@ -28,6 +29,7 @@ export async function startUpstreamSet(authority: TestAuthority): Promise<Upstre
   for (const name of httpNames) started.set(name, await startHttpEcho(optionsOf(name)));
   for (const name of greeterNames) started.set(name, await startGreeter(name));
   started.set("reader", await startReader("reader"));
+  started.set("tunnel", await startTunnelEnd("tunnel"));
   started.set("h2", await startHttp2Echo(optionsOf("h2")));
   started.set("grpc", await startGrpcEcho(optionsOf("grpc")));
   const roots = authority.rootPem;
