@@ -88,6 +88,9 @@ describe("a delegate", () => {
     ["[{headers: {h: {}}}]", "{headers: {h: {exact: b}}}", false],
     ["[{headers: {h: {prefix: b}}}]", "{headers: {h: {}}}", false],
     ["[{port: 80}]", "{port: 81}", false],
+    ["[{port: 80}]", "{port: 0}", true],
+    ["[{uri: {prefix: /d}}]", "{uri: {exact: /d/e}, ignoreUriCase: true}", false],
+    ["[{withoutHeaders: {h: {exact: a}}}]", "{withoutHeaders: {h: {exact: b}}}", false],
     ["[{sourceNamespace: a}]", "{uri: {prefix: /x}}", false],
     ["[{sourceNamespace: a}]", "{sourceNamespace: a}", true],
     ["[{sourceLabels: {l: a}}]", "{sourceLabels: {l: b}}", false],
@@ -98,6 +101,36 @@ describe("a delegate", () => {
   ])("under %s with the match %s counts: %s", (match, inner, counts) => {
     const delegate = rule("d", `http: [{match: [${inner}], ${to("b")}}]`, "other");
     expect(routes(root("timeout: 5s", match) + delegate)).toHaveLength(counts ? 1 : 0);
+  });
+
+  it("leaves in place what the root says where it says nothing itself", () => {
+    const match = "[{port: 80, gateways: [g], sourceLabels: {l: a}, statPrefix: s, name: m}]";
+    const inner = "{port: 0, gateways: [], sourceLabels: {k: b}, sourceNamespace: '', statPrefix: '', name: n}";
+    const delegate = rule("d", `http: [{match: [${inner}], ${to("b")}}]`, "other");
+    expect(routes(root("timeout: 5s", match) + delegate)?.[0]?.match).toEqual([
+      { name: "m-n", port: 80, gateways: ["ns/g"], sourceLabels: { l: "a", k: "b" }, statPrefix: "s" },
+    ]);
+  });
+
+  it("is none of what stands for an Ingress", () => {
+    const converted = root("timeout: 5s").replace(
+      "namespace: ns}",
+      "namespace: ns, annotations: {internal.istio.io/route-semantics: ingress}}",
+    );
+    const [route] = routes(converted + rule("d", `http: [{${to("b")}}]`, "other")) ?? [];
+    expect(route?.route).toBeUndefined();
+  });
+
+  it("is reported where it is hidden, and where its routes reach outside of the root's", () => {
+    const codesOf = (yaml: string) =>
+      buildMesh(yaml).current.messages.flatMap(({ code, path }) => (code?.includes("delegate") ? [[code, path]] : []));
+    const inner = `http: [{match: [{uri: {prefix: /x}}], ${to("b")}}, {${to("b")}}]`;
+    expect(codesOf(root("timeout: 5s") + rule("d", `exportTo: ['.'], ${inner}`, "other"))).toEqual([
+      ["hidden-delegate", "spec.http[0].delegate"],
+    ]);
+    expect(codesOf(root("timeout: 5s") + rule("d", inner, "other"))).toEqual([
+      ["delegate-conflict", "spec.http[0].delegate"],
+    ]);
   });
 
   it("is left out where it is missing, not exported, or a rule with hosts of its own", () => {
