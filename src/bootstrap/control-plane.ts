@@ -1,4 +1,5 @@
 /** The composition root: makes every part of the control plane, connects them and starts them in order. */
+
 import { randomUUID } from "node:crypto";
 import type { LiveAuthority } from "../ca/live-authority.ts";
 import { formatListenAddress } from "../config/flag.ts";
@@ -28,8 +29,8 @@ import { deriveGrpcLimits, deriveXdsLimits } from "./limits.ts";
 import { createMeshAuthority } from "./mesh-authority.ts";
 import { type Runner, startRunners } from "./runners.ts";
 import { createSecureXds } from "./secure-xds.ts";
-import { createStatuses } from "./statuses.ts";
 import { createWebhook } from "./webhook.ts";
+import { createWriters } from "./writers.ts";
 import { createXdsSecurity, type XdsSecurity } from "./xds-security.ts";
 
 export interface ControlPlaneOptions {
@@ -80,10 +81,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const secureXds = createSecureXds({ flags, authority, discovery: parts.discovery, clock, log });
   const leader = cluster && createLeader({ flags, client: cluster.client, clock, log });
   if (webhook !== undefined) leader?.onChange((isLeader) => webhook.setLeading(isLeader));
-  const statuses =
-    cluster && leader && flags.writeStatus
-      ? createStatuses({ flags, client: cluster.client, discovery: parts.discovery, leader, clock, log })
-      : undefined;
+  const writers =
+    cluster && leader ? createWriters({ ...parts, flags, client: cluster.client, leader, clock, log }) : [];
   // HTTP comes first and goes last, so that readiness tells the truth from the beginning to the end.
   const runners: readonly Runner[] = [
     {
@@ -106,7 +105,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         await parts.source.start({
           apply(changeSet) {
             parts.changes.apply(changeSet, parts.source.name);
-            statuses?.notify();
+            for (const writer of writers) writer.notify();
           },
         });
         isSynced = true;
@@ -130,7 +129,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ...(secureXds === undefined ? [] : [secureXds]),
     ...(webhook === undefined ? [] : [{ name: "webhook", start: () => webhook.start(), stop: () => webhook.stop() }]),
     ...(leader === undefined ? [] : [{ name: "leader", start: () => leader.start(), stop: () => leader.stop() }]),
-    ...(statuses === undefined ? [] : [statuses]),
+    ...writers,
   ];
   const clockWatch = watchClock(clock, log);
   const end = async (): Promise<void> => {

@@ -74,6 +74,12 @@ export const flagTable = {
     default: "true",
     doc: "Write into the status of Istio's kinds what is wrong with them and on how many proxies they are live.",
   }),
+  writeAddresses: defineFlag({
+    env: "PILOT_ENABLE_IP_AUTOALLOCATE",
+    type: "boolean",
+    default: "true",
+    doc: "Write the addresses of services without one into the status of their ServiceEntries.",
+  }),
   grpcAddr: defineFlag({
     name: "grpcAddr",
     type: "address",

@@ -4,6 +4,7 @@
  * follows from namespace and host, so that it is the same on every replica, after every restart, and when it is written.
  */
 import { isIP } from "node:net";
+import type { Labels } from "../api/object.ts";
 import type { AssignedAddress } from "../api/object-status.ts";
 import { formatAddressBits, parseAddressBits } from "../lib/ip-address.ts";
 import { memoByKey } from "../lib/slot-memo.ts";
@@ -36,8 +37,13 @@ export function wantsAddress(service: Service): boolean {
     service.resolution !== "passthrough" &&
     // Clients of a wildcard all connect to one address: only the name that they say tells where to.
     (!service.hostname.startsWith("*") || service.resolution === "dynamicDns") &&
-    service.labels[optOutLabel]?.toLowerCase() !== "false"
+    !refusesAddress(service.labels)
   );
+}
+
+/** True where a label says that no address is wanted. */
+export function refusesAddress(labels: Labels): boolean {
+  return labels[optOutLabel]?.toLowerCase() === "false";
 }
 
 /** The addresses that a status gives to a host; of several of one family the last counts (Istio: convertServices). */

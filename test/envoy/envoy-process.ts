@@ -19,7 +19,10 @@ export interface EnvoyProcess {
 
 /** What differs from one Envoy to the next; the rest is that of a sidecar without interception. */
 export type EnvoyOptions = Pick<BootstrapOptions, "name" | "namespace" | "labels" | "discovery"> &
-  Partial<BootstrapOptions>;
+  Partial<BootstrapOptions> & {
+    /** Port of a DNS server on the loopback address, for what names no resolver of its own; the system's where not given. */
+    readonly dnsPort?: number;
+  };
 
 /** Starts an Envoy and waits until it is configured (its /ready answers 200). */
 export async function startEnvoy(options: EnvoyOptions): Promise<EnvoyProcess> {
@@ -37,7 +40,8 @@ export async function startEnvoy(options: EnvoyOptions): Promise<EnvoyProcess> {
     ...options,
     adminPort,
   });
-  writeFileSync(join(folder, "bootstrap.json"), JSON.stringify(bootstrap));
+  const resolver = options.dnsPort === undefined ? {} : { typed_dns_resolver_config: buildResolver(options.dnsPort) };
+  writeFileSync(join(folder, "bootstrap.json"), JSON.stringify({ ...bootstrap, ...resolver }));
   const logFile = join(folder, "envoy.log");
   const output = openSync(logFile, "a");
   const args = ["-c", join(folder, "bootstrap.json"), "--concurrency", "1", "--disable-hot-restart", "-l", "warning"];
@@ -100,4 +104,15 @@ export async function eventually(what: string, ask: () => Promise<boolean>): Pro
     await new Promise((settle) => setTimeout(settle, 20));
   }
   throw new Error(`not within 20 s: ${what} (${String(last)})`);
+}
+
+function buildResolver(port: number): object {
+  return {
+    name: "envoy.network.dns_resolver.cares",
+    typed_config: {
+      "@type": "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+      resolvers: [{ socket_address: { address: "127.0.0.1", port_value: port } }],
+      dns_resolver_options: { no_default_search_domain: true },
+    },
+  };
 }

@@ -8,6 +8,7 @@ import type {
   Filter,
 } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { LocalityLbEndpoints } from "@meltemi/protos/envoy/config/endpoint/v3";
+import type { HttpProtocolOptions } from "@meltemi/protos/envoy/extensions/upstreams/http/v3";
 import type { Protocol } from "../../lib/protocol.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
 import { inferNamespaceMtls, type MtlsMode } from "../../model/mtls.ts";
@@ -33,7 +34,7 @@ import { buildTransport, type ClusterTls, decideClusterTls, originatesTls } from
 import { buildConnectionLimits } from "./connection-pool.ts";
 import { isDnsDiscovery, selectDiscovery, selectDiscoveryStages } from "./discovery.ts";
 import { buildHttpOptions, type HttpTraffic, packHttpOptions, selectUpstreamHttp } from "./http-options.ts";
-import { buildLoadBalancing, isPassthroughBalancer, providedByCluster } from "./load-balancer.ts";
+import { buildLoadBalancing, isPassthroughBalancer, type LoadBalancing, providedByCluster } from "./load-balancer.ts";
 import { buildClusterMetadata } from "./metadata.ts";
 import { buildOutlierDetection } from "./outlier-detection.ts";
 import { listSubjectAltNames } from "./service-accounts.ts";
@@ -141,7 +142,7 @@ function buildAll(input: ServiceInput): readonly Built<Cluster>[] {
       const prepared = subsets.map((subset) => prepare(input, port, subset));
       // Where the whole service has nothing to look up, its subsets have not either.
       const [whole] = prepared;
-      return whole === undefined || buildDiscovery(whole) === undefined ? [] : prepared.map(buildCluster);
+      return whole === undefined || buildDiscovery(whole, undefined) === undefined ? [] : prepared.map(buildCluster);
     })
     .filter((message) => message !== undefined)
     .map((message) => ({ name: message.name ?? "", message, sources }));
@@ -157,8 +158,6 @@ function prepare(input: ServiceInput, port: ServicePort, subset: string): Cluste
 /** One cluster; undefined where there is nothing to look up, or where TLS that is asked for cannot be had. */
 function buildCluster(input: ClusterInput): Cluster | undefined {
   const { snapshot, key, service, port, policy, name, rule, subset, form } = input;
-  const discovery = buildDiscovery(input);
-  if (discovery === undefined) return undefined;
   const traffic: HttpTraffic = {
     protocol: port.protocol,
     policy,
@@ -169,6 +168,9 @@ function buildCluster(input: ClusterInput): Cluster | undefined {
   const tls = form === "sniDnat" ? ({ kind: "plain" } as const) : decideTls(input, traffic);
   const proxyProtocol = form === "sniDnat" ? undefined : policy?.proxyProtocol;
   if (tls.kind === "refused" || !hasSockets(input, tls, proxyProtocol !== undefined)) return undefined;
+  const options = buildHttpOptions(traffic, tls.kind === "plain" ? undefined : tls.httpOptions);
+  const discovery = buildDiscovery(input, options);
+  if (discovery === undefined) return undefined;
   const knowsEndpoints = discovery.type !== "ORIGINAL_DST";
   const picksEndpoints = knowsEndpoints && discovery.cluster_type === undefined;
   return {
@@ -180,8 +182,8 @@ function buildCluster(input: ClusterInput): Cluster | undefined {
       ? {}
       : { outlier_detection: buildOutlierDetection(policy.outlierDetection) }),
     ...(discovery.cluster_type === undefined ? { common_lb_config: buildCommonLb(input) } : {}),
-    ...(picksEndpoints ? buildLoadBalancing(policy?.loadBalancer) : providedByCluster),
-    ...packHttpOptions(buildHttpOptions(traffic, tls.kind === "plain" ? undefined : tls.httpOptions)),
+    ...(picksEndpoints ? buildBalancer(input) : providedByCluster),
+    ...packHttpOptions(options),
     ...buildTransport(tls, proxyProtocol === undefined ? undefined : (proxyProtocol.version ?? "V1"), knowsEndpoints),
     ...buildClusterFilters(key),
     ...buildClusterMetadata({
@@ -195,9 +197,9 @@ function buildCluster(input: ClusterInput): Cluster | undefined {
 }
 
 /** Discovery type and what goes with it; undefined for names to look up of which there are none. */
-function buildDiscovery(input: ClusterInput): Cluster | undefined {
+function buildDiscovery(input: ClusterInput, options: HttpProtocolOptions | undefined): Cluster | undefined {
   const { service, port, key, rule, name, subset } = input;
-  if (forwardsDynamically(service)) return buildDynamicForward(input);
+  if (forwardsDynamically(service)) return buildDynamicForward(input, options);
   const stages = selectDiscoveryStages(service, key.proxyType, { rule: rule?.spec, port: port.number, subset });
   const { built, final: type } = stages;
   switch (built) {
@@ -222,13 +224,19 @@ function buildDiscovery(input: ClusterInput): Cluster | undefined {
  * Looks up the host that each request or server name says; undefined for protocols that say none (Istio: resolution
  * DYNAMIC_DNS with a wildcard).
  */
-function buildDynamicForward({ snapshot, service, port, key, policy }: ClusterInput): Cluster | undefined {
+function buildDynamicForward(
+  { snapshot, service, port, key, policy }: ClusterInput,
+  options: HttpProtocolOptions | undefined,
+): Cluster | undefined {
   if (!forwardedProtocols.has(port.protocol)) return undefined;
   if (!hasExtension(key.capabilities, forwardProxyCluster)) return undefined;
   const { mode = "DISABLE", insecureSkipVerify = false, sni = "" } = policy?.tls ?? {};
-  // Envoy insists on sending the server's name and on checking it unless it is told not to.
   const isInsecure = mode !== "DISABLE" && (insecureSkipVerify || sni !== "");
-  return buildForwardDiscovery(buildServiceCache(service, selectLookupFamily(key, snapshot.features)), isInsecure);
+  const { auto_sni = false, auto_san_validation = false } = options?.upstream_http_protocol_options ?? {};
+  // Envoy refuses HTTP options that do not send and check the server's name, unless it is told that they need not.
+  const isIncomplete = options !== undefined && !(auto_sni && auto_san_validation);
+  const cache = buildServiceCache(service, selectLookupFamily(key, snapshot.features));
+  return buildForwardDiscovery(cache, isInsecure || isIncomplete);
 }
 
 function buildEdsConfig(name: string): Cluster["eds_cluster_config"] {
@@ -266,6 +274,14 @@ function buildDnsOptions({ snapshot, key, service }: ClusterInput): Omit<Cluster
     respect_dns_ttl: true,
     ...(hasExtension(key.capabilities, caresResolver) ? { typed_dns_resolver_config: resolver } : {}),
   };
+}
+
+// Commands of Redis go to the endpoint that their key belongs to.
+const byKey: LoadBalancing = { lb_policy: "MAGLEV" };
+
+function buildBalancer({ snapshot, port, policy }: ClusterInput): LoadBalancing {
+  const spreadsKeys = snapshot.features.redisFilter && port.protocol === "Redis";
+  return spreadsKeys ? byKey : buildLoadBalancing(policy?.loadBalancer);
 }
 
 function buildCommonLb({ snapshot, service, policy, subset, form }: ClusterInput): Cluster_CommonLbConfig {

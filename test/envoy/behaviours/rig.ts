@@ -99,7 +99,7 @@ async function startParts(names: readonly EnvoyName[], stops: (() => unknown)[])
   stops.push(controlPlane.stop);
   const envoys = new Map<EnvoyName, EnvoyProcess>();
   for (const name of names) {
-    const envoy = await startNamedEnvoy(name, { controlPlane, certificates, stops });
+    const envoy = await startNamedEnvoy(name, { controlPlane, certificates, dnsPort: dns.port, stops });
     envoys.set(name, envoy);
   }
   const apply = createApply({ source, fill, settle: () => settle(controlPlane, envoys) });
@@ -116,11 +116,12 @@ function findAddresses(name: string): readonly string[] | undefined {
 interface EnvoySurroundings {
   readonly controlPlane: ControlPlane;
   readonly certificates: CertificateFolder;
+  readonly dnsPort: number;
   readonly stops: (() => unknown)[];
 }
 
 async function startNamedEnvoy(name: EnvoyName, surroundings: EnvoySurroundings): Promise<EnvoyProcess> {
-  const { controlPlane, certificates, stops } = surroundings;
+  const { controlPlane, certificates, dnsPort, stops } = surroundings;
   const identity = identities[name];
   const folder = mkdtempSync(join(tmpdir(), "meltemi-behaviours-"));
   stops.push(() => rmSync(folder, { recursive: true, force: true }));
@@ -129,7 +130,7 @@ async function startNamedEnvoy(name: EnvoyName, surroundings: EnvoySurroundings)
   const secrets = await startSecretServer(secretsSocket, { find, report: () => undefined });
   stops.push(secrets.stop);
   const [host = "", port = ""] = controlPlane.grpcAddress.split(":");
-  const envoy = await startEnvoy({ ...identity, secretsSocket, discovery: { host, port: Number(port) } });
+  const envoy = await startEnvoy({ ...identity, secretsSocket, dnsPort, discovery: { host, port: Number(port) } });
   stops.push(envoy.stop);
   return envoy;
 }
