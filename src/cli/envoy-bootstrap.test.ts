@@ -46,3 +46,32 @@ it("asks for incremental xDS where it is told to", () => {
   expect(parse(options).dynamic_resources?.ads_config?.api_type).toBe("GRPC");
   expect(parse({ ...options, delta: true }).dynamic_resources?.ads_config?.api_type).toBe("DELTA_GRPC");
 });
+
+it("connects over TLS with the files of a directory, which it reads again when they are replaced", () => {
+  const tls = { directory: "/certs", serverName: "localhost" };
+  const parsed = parse({ ...options, tls });
+  const cluster = parsed.static_resources?.clusters?.find(({ name }) => name === "xds-grpc");
+  const secretIn = (name: string) => ({
+    name,
+    sds_config: {
+      path_config_source: { path: `/certs/${name}.json`, watched_directory: { path: "/certs" } },
+      resource_api_version: "V3",
+    },
+  });
+  expect(toJson("envoy.config.core.v3.TransportSocket", cluster?.transport_socket ?? {})).toMatchObject({
+    name: "envoy.transport_sockets.tls",
+    typed_config: {
+      sni: "localhost",
+      common_tls_context: {
+        tls_certificate_sds_secret_configs: [secretIn("certificate")],
+        combined_validation_context: {
+          default_validation_context: {
+            match_typed_subject_alt_names: [{ san_type: "DNS", matcher: { exact: "localhost" } }],
+          },
+          validation_context_sds_secret_config: secretIn("roots"),
+        },
+      },
+    },
+  });
+  expect(parse(options).static_resources?.clusters?.every((each) => each.transport_socket === undefined)).toBe(true);
+});

@@ -9,6 +9,13 @@ export interface HostAndPort {
   readonly port: number;
 }
 
+export interface DiscoveryTls {
+  /** Directory as `meltemi certificate` writes it, as the proxy sees it. Envoy reads it again when it is written again. */
+  readonly directory: string;
+  /** Name that the control plane's certificate must have. */
+  readonly serverName: string;
+}
+
 export interface BootstrapOptions {
   /** Name of the workload: for a pod, the pod's name. */
   readonly name: string;
@@ -26,8 +33,10 @@ export interface BootstrapOptions {
   readonly httpProxyPort?: number;
   /** "region/zone/subzone" */
   readonly locality?: string;
-  /** Address of the control plane's plaintext xDS port. */
+  /** Address of the control plane's xDS port: in plain text, or with `tls` the one with TLS. */
   readonly discovery: HostAndPort;
+  /** How the proxy proves who it is, and whom it believes; xDS goes in plain text where not given. */
+  readonly tls?: DiscoveryTls;
   /** Incremental xDS instead of state of the world. */
   readonly delta: boolean;
   /** Envoy's own administration pages, on the loopback address. */
@@ -53,7 +62,7 @@ export function buildEnvoyBootstrap(options: BootstrapOptions): object {
       lds_config: { ads: {}, resource_api_version: "V3", initial_fetch_timeout: "0s" },
     },
     static_resources: {
-      clusters: [buildDiscoveryCluster(options.discovery), buildSecretsCluster(options.secretsSocket)],
+      clusters: [buildDiscoveryCluster(options), buildSecretsCluster(options.secretsSocket)],
     },
   };
 }
@@ -81,7 +90,7 @@ function buildLocality(text: string): object {
   return { region, zone, sub_zone: subZone };
 }
 
-function buildDiscoveryCluster(discovery: HostAndPort): object {
+function buildDiscoveryCluster({ discovery, tls }: Pick<BootstrapOptions, "discovery" | "tls">): object {
   return {
     name: "xds-grpc",
     type: "STRICT_DNS",
@@ -99,7 +108,40 @@ function buildDiscoveryCluster(discovery: HostAndPort): object {
         },
       },
     },
+    ...(tls === undefined ? {} : { transport_socket: buildDiscoverySocket(tls) }),
     upstream_connection_options: { tcp_keepalive: { keepalive_time: 300 } },
+  };
+}
+
+function buildDiscoverySocket({ directory, serverName }: DiscoveryTls): object {
+  return {
+    name: "envoy.transport_sockets.tls",
+    typed_config: {
+      "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+      sni: serverName,
+      common_tls_context: {
+        alpn_protocols: ["h2"],
+        tls_params: { tls_minimum_protocol_version: "TLSv1_2", tls_maximum_protocol_version: "TLSv1_3" },
+        tls_certificate_sds_secret_configs: [buildFileSecret(directory, "certificate")],
+        combined_validation_context: {
+          default_validation_context: {
+            match_typed_subject_alt_names: [{ san_type: "DNS", matcher: { exact: serverName } }],
+          },
+          validation_context_sds_secret_config: buildFileSecret(directory, "roots"),
+        },
+      },
+    },
+  };
+}
+
+/** Secrets in files: Envoy reads them again when they are replaced, certificates and keys with them. */
+function buildFileSecret(directory: string, name: string): object {
+  return {
+    name,
+    sds_config: {
+      resource_api_version: "V3",
+      path_config_source: { path: `${directory}/${name}.json`, watched_directory: { path: directory } },
+    },
   };
 }
 

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -44,12 +44,31 @@ describe("meltemi", () => {
     [["serve", "--configdir", "."], /Did you mean --config-dir|Did you mean --configDir/],
     [["bootstrap", "reviews"], /such as "reviews-v1.bookinfo"/],
     [["bootstrap", "a.b", "--admin-port", "0"], /from 1 to 65535/],
+    [["certificate", "--namespace", "a"], /required option '--out/],
+    [["certificate", "--namespace", "a", "--out", "b", "--ttl", "1s"], /Between 1m and 2160h/],
     [["frobnicate"], /unknown command/],
   ])("refuses %j and names the way out", (args, message) => {
     const { code, out, err } = run(...args);
     expect(err).toMatch(message);
     expect(code).toBe(2);
     expect(out).toBe("");
+  });
+
+  it("issues certificates by an authority of its own, which it makes once", () => {
+    const folder = mkdtempSync(join(tmpdir(), "meltemi-cli-"));
+    const [caDir, out] = [join(folder, "etc/cacerts"), join(folder, "certs")];
+    const issue = (name: string) => {
+      const words = ["--namespace", "shop", "--service-account", name, "--ca-dir", caDir, "--out", join(out, name)];
+      const { code, out: text, err } = run("certificate", ...words);
+      expect([code, err]).toEqual([0, ""]);
+      expect(text).toContain(`spiffe://cluster.local/ns/shop/sa/${name}`);
+      return readFileSync(join(out, name, "root-cert.pem"), "utf8");
+    };
+    expect(issue("one")).toBe(issue("two"));
+    expect(statSync(join(out, "one/key.pem")).mode & 0o077).toBe(0);
+    const bad = run("certificate", "--namespace", "Shop", "--ca-dir", caDir, "--out", out);
+    expect(bad).toMatchObject({ code: 1, err: expect.stringContaining("is no identity") });
+    rmSync(folder, { recursive: true });
   });
 
   it("says where a mesh can come from where there is none", () => {

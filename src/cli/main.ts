@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { readVersion } from "../config/version.ts";
 import { createBootstrapCommand } from "./commands/bootstrap.ts";
+import { createCertificateCommand } from "./commands/certificate.ts";
 import { createServeCommand } from "./commands/serve.ts";
 import { createVersionCommand } from "./commands/version.ts";
 import { CommandFailure, UsageError } from "./failures.ts";
@@ -26,7 +27,7 @@ function createProgram(): Command {
     .version(readVersion(), "-V, --version", "print the version")
     .helpCommand("help [command]", "explain a command")
     .showHelpAfterError("Run with --help to see what there is.");
-  const commands = [createServeCommand(), createBootstrapCommand(), createVersionCommand()];
+  const commands = [createServeCommand(), createBootstrapCommand(), createCertificateCommand(), createVersionCommand()];
   for (const command of commands) {
     // Inherited by hand, because commander copies settings only to commands that it creates itself.
     program.addCommand(command.copyInheritedSettings(program).exitOverride());

@@ -22,6 +22,8 @@ export interface SecureMesh {
   readonly controlPlane: ControlPlane;
   /** PEM; of the authority that the control plane and its clients believe. */
   readonly roots: string;
+  /** Where that authority lies. */
+  readonly authorityDirectory: string;
   /** The certificate and key of an account, "namespace/name". */
   certify(account: string): Promise<NonNullable<ClientSecurity["certificate"]>>;
   /** A client over TLS with what is given, closed with the test. */
@@ -53,6 +55,7 @@ export async function startSecureMesh(yaml: string, options: TestControlPlaneOpt
     source,
     controlPlane,
     roots: authority.roots,
+    authorityDirectory: directory,
     async certify(account) {
       const identity = identityOf(account);
       const lifetime = { lifetimeMs: dayMs, nowMs: systemClock.now() };

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { parseFlag } from "../../config/flag.ts";
 import { flagTable } from "../../config/flags.ts";
@@ -13,8 +14,10 @@ interface GivenOptions {
   readonly interception: BootstrapOptions["interceptionMode"];
   readonly httpProxyPort?: number;
   readonly locality?: string;
-  readonly discovery: HostAndPort;
+  readonly discovery?: HostAndPort;
   readonly secretsSocket?: string;
+  readonly tlsDir?: string;
+  readonly tlsServerName?: string;
   readonly delta: boolean;
   readonly adminPort: number;
   readonly domain: string;
@@ -47,8 +50,16 @@ export function createBootstrapCommand(): Command {
     )
     .option("--http-proxy-port <port>", "port of an HTTP proxy for the workload's outgoing requests", parsePort)
     .option("--locality <region/zone/subzone>", "where the workload runs")
-    .option("--discovery <host:port>", "xDS address of the control plane", parseDiscovery, defaultDiscovery)
+    .option("--discovery <host:port>", discoveryHelp, parseDiscovery)
     .option("--secrets-socket <path>", "Unix socket on which an agent serves the workload's certificates")
+    .option(
+      "--tls-dir <dir>",
+      "xDS over TLS, with the certificate that `meltemi certificate` wrote into this directory",
+    )
+    .option(
+      "--tls-server-name <name>",
+      "name of the control plane in its certificate; by default the host of --discovery",
+    )
     .option("--delta", "use incremental xDS", false)
     .option("--admin-port <port>", "port of Envoy's administration pages, on 127.0.0.1", parsePort, 15000)
     .option("--domain <domain>", flagTable.domain.doc, flagTable.domain.default)
@@ -60,8 +71,22 @@ export function createBootstrapCommand(): Command {
 }
 
 function convertOptions(workload: Workload, options: GivenOptions): BootstrapOptions {
-  const { label, interception, clusterID, ...same } = options;
-  return { ...workload, ...same, labels: label, interceptionMode: interception, clusterId: clusterID };
+  const { label, interception, clusterID, tlsDir, tlsServerName, discovery, ...same } = options;
+  const address = discovery ?? { ...defaultDiscovery, port: tlsDir === undefined ? 15010 : 15012 };
+  return {
+    ...workload,
+    ...same,
+    discovery: address,
+    ...(tlsDir === undefined ? {} : { tls: describeTls(tlsDir, tlsServerName ?? address.host) }),
+    labels: label,
+    interceptionMode: interception,
+    clusterId: clusterID,
+  };
+}
+
+/** An address has no DNS name that could be checked: on this machine the control plane is called localhost. */
+function describeTls(directory: string, name: string): NonNullable<BootstrapOptions["tls"]> {
+  return { directory: resolve(directory), serverName: isIP(name) === 0 ? name : "localhost" };
 }
 
 interface Workload {
@@ -70,6 +95,7 @@ interface Workload {
 }
 
 const defaultDiscovery: HostAndPort = { host: "127.0.0.1", port: 15010 };
+const discoveryHelp = "xDS address of the control plane (default 127.0.0.1:15010, with --tls-dir 127.0.0.1:15012)";
 
 function parseWorkload(text: string): Workload {
   // Names of workloads may hold dots, names of namespaces may not.
