@@ -111,3 +111,9 @@ export function translateFor(snapshot: Snapshot, proxy: MeshProxy): ResourcesOfP
     names: generators.nameTable(scope),
   };
 }
+
+/** What is to be said of objects as the proxy's scope sees them. */
+export function messagesFor(snapshot: Snapshot, proxy: MeshProxy): readonly Message[] {
+  const { scope } = generators.deriveKeys(snapshot, proxy);
+  return generators.messages(generators.createScopeView(snapshot, scope));
+}
