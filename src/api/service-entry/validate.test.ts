@@ -29,6 +29,19 @@ const specs: readonly (readonly [ServiceEntrySpec, readonly string[]])[] = [
     ["error spec.hosts[0]: must be a wildcard for resolution DYNAMIC_DNS"],
   ],
   [
+    {
+      hosts: ["*.a.com"],
+      resolution: "DYNAMIC_DNS",
+      addresses: ["192.0.2.1"],
+      ports: [...ports, { number: 443, name: "https", protocol: "HTTPS" }, { number: 1, name: "tcp", protocol: "TCP" }],
+    },
+    [
+      "error spec.addresses: must be empty for resolution DYNAMIC_DNS",
+      "error spec.ports[1].protocol: must be HTTP, HTTP2, GRPC or TLS for resolution DYNAMIC_DNS",
+      "error spec.ports[2].protocol: must be HTTP, HTTP2, GRPC or TLS for resolution DYNAMIC_DNS",
+    ],
+  ],
+  [
     { hosts: ["a.com"], addresses: ["10.0.0.0/8", "x"], resolution: "DNS" },
     [
       "error spec.addresses[0]: a subnet is allowed for resolution NONE and STATIC only",
