@@ -80,8 +80,8 @@ function buildBlackhole(port: number, facts: FilterFacts): FilterChain {
 }
 
 function buildChains(target: InboundTarget, facts: FilterFacts): readonly FilterChain[] {
-  const kind = classifyProtocol(target.protocol);
-  if (kind === undefined) return [];
+  // A port of UDP is served as if it were one of TCP: what comes by UDP does not come here.
+  const kind = classifyProtocol(target.protocol) ?? "tcp";
   const matches = target.tls === undefined ? listInboundMatches(target.mode, kind) : listOwnTlsMatches(kind);
   return matches.map((match) => {
     const tls = match.endsTls ? buildTls(target, match, facts) : undefined;

@@ -7,7 +7,7 @@
 import { isIP } from "node:net";
 import { isUnixAddress } from "../../lib/host-port.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
-import type { ObjectRef } from "../../lib/message.ts";
+import type { Message, ObjectRef } from "../../lib/message.ts";
 import { isTcp, isUnsupported, type Protocol } from "../../lib/protocol.ts";
 import { sortEntries } from "../../lib/text-order.ts";
 import type { Service } from "../../model/service.ts";
@@ -39,6 +39,8 @@ interface EntryDraft extends OutboundEntry {
   chains: readonly ChainPlan[];
   /** What the listener has become by the services so far; "Unsupported" is one that sniffs. */
   protocol: Protocol;
+  /** Whose port it is: the service that came first. */
+  readonly hostname: string;
   /** Declared by a Sidecar for some services: the catch-all adds no others. */
   isLocked: boolean;
   readonly sources: Set<ObjectRef>;
@@ -50,6 +52,7 @@ interface EgressContext {
   readonly view: ScopeView;
   readonly egress: EgressListener;
   readonly table: EntryTable;
+  readonly messages: Message[];
   /** Given by the Sidecar, or loopback where nothing redirects traffic; undefined where services decide. */
   readonly place: ListenPlace | undefined;
   readonly bindsToPort: boolean;
@@ -62,14 +65,29 @@ interface Placement {
   readonly isEndpoint: boolean;
 }
 
-/** All listeners for services, sorted by name; the same list for the same view, whoever asks. */
-export const planOutboundEntries: (view: ScopeView) => readonly OutboundEntry[] = memoByIdentity(planEntries);
-
-function planEntries(view: ScopeView): readonly OutboundEntry[] {
-  const table: EntryTable = new Map();
-  for (const egress of view.egressListeners) addEgress({ view, egress, table, ...deriveBinding(view, egress) });
-  return sortEntries(table).map(([, entry]) => entry);
+interface OutboundEntries {
+  readonly entries: readonly OutboundEntry[];
+  readonly messages: readonly Message[];
 }
+
+/** All listeners for services, sorted by name; the same list for the same view, whoever asks. */
+export function planOutboundEntries(view: ScopeView): readonly OutboundEntry[] {
+  return planEntries(view).entries;
+}
+
+/** What is to be said of services that did not get an address and port that another one has. */
+export function listListenerMessages(view: ScopeView): readonly Message[] {
+  return planEntries(view).messages;
+}
+
+const planEntries: (view: ScopeView) => OutboundEntries = memoByIdentity((view: ScopeView): OutboundEntries => {
+  const table: EntryTable = new Map();
+  const messages: Message[] = [];
+  for (const egress of view.egressListeners) {
+    addEgress({ view, egress, table, messages, ...deriveBinding(view, egress) });
+  }
+  return { entries: sortEntries(table).map(([, entry]) => entry), messages };
+});
 
 /**
  * With redirection listeners are only looked up by the original destination. Without it (interception NONE, or a
@@ -154,7 +172,10 @@ function addAt(context: EgressContext, placement: Placement, { bind, additional,
   const existing = table.get(name);
   if (existing?.isLocked === true) return;
   const resolution = resolveConflict(protocol, existing?.protocol);
-  if (resolution === "refuse") return;
+  if (resolution === "refuse") {
+    reportConflict(context, placement, existing);
+    return;
+  }
   if (existing !== undefined && !isEndpoint) existing.isEndpoint = false;
   if (existing !== undefined && resolution === "share") {
     const cache = findServiceCache(view, service);
@@ -173,6 +194,7 @@ function addAt(context: EgressContext, placement: Placement, { bind, additional,
       port: number,
       bindsToPort,
       chains,
+      hostname: service.hostname,
       protocol: listenerProtocol(request),
       isLocked: false,
       isEndpoint,
@@ -182,9 +204,28 @@ function addAt(context: EgressContext, placement: Placement, { bind, additional,
     table.set(name, entry);
     return;
   }
-  existing.chains = appendChains(existing.chains, chains);
+  const merged = appendChains(existing.chains, chains);
+  if (countTcp(merged) < countTcp(existing.chains) + countTcp(chains)) reportConflict(context, placement, existing);
+  existing.chains = merged;
   if (resolution === "mergeAndSniff") existing.protocol = "Unsupported";
   addSources(existing, egress, service);
+}
+
+function countTcp(chains: readonly ChainPlan[]): number {
+  return chains.filter(({ content }) => content.kind === "tcp").length;
+}
+
+// Endpoints that several headless services share are no mistake: each leads to the same place.
+function reportConflict({ messages }: EgressContext, placement: Placement, existing: EntryDraft | undefined): void {
+  const { service, port, isEndpoint } = placement;
+  if (existing === undefined || isEndpoint || existing.hostname === service.hostname) return;
+  messages.push({
+    level: "warning",
+    code: "listener-port-conflict",
+    object: service.object,
+    path: "spec.ports",
+    text: `${port.protocol} on port ${port.number} cannot be told from ${existing.hostname}, which has ${existing.bind}:${port.number}`,
+  });
 }
 
 function addSources(entry: EntryDraft, egress: EgressListener, service: Service): void {

@@ -130,7 +130,7 @@ export function buildDownstreamTlsContext(
       alpn_protocols: listServerProtocols(mode, traffic),
       ...(params === undefined ? {} : { tls_params: params }),
       tls_certificate_sds_secret_configs: listCertificates(settings, mode),
-      ...buildClientValidation(settings, mode),
+      ...buildClientValidation(settings, mode, traffic),
     },
     require_client_certificate: bool(traffic !== "quic" && (mode === "MUTUAL" || mode === "ISTIO_MUTUAL")),
   };
@@ -163,7 +163,11 @@ function listCredentialNames({ credentialNames = [], credentialName = "" }: Serv
   return credentialName === "" ? [] : [credentialName];
 }
 
-function buildClientValidation(settings: ServerTlsSettings, mode: string): CommonTlsContext {
+function buildClientValidation(
+  settings: ServerTlsSettings,
+  mode: string,
+  traffic: DownstreamTraffic,
+): CommonTlsContext {
   const names = settings.subjectAltNames ?? [];
   const match: CertificateValidationContext =
     names.length === 0 ? {} : { match_subject_alt_names: names.map((exact) => ({ exact })) };
@@ -180,6 +184,8 @@ function buildClientValidation(settings: ServerTlsSettings, mode: string): Commo
       roots === "" ? buildCredentialRoots(credential) : buildCredentialCertificate(roots),
     );
   }
+  // Without a secret nothing is checked that is not asked for, as over QUIC.
+  if (traffic === "quic" && mode !== "OPTIONAL_MUTUAL") return {};
   const crl = settings.caCrl === undefined || settings.caCrl === "" ? {} : { crl: { filename: settings.caCrl } };
   const { caCertificates = "" } = settings;
   const fromFile = mode !== "ISTIO_MUTUAL" && caCertificates !== "";
