@@ -9,7 +9,12 @@ import type { SdsSecretConfig } from "@meltemi/protos/envoy/extensions/transport
 const agentCluster = "sds-grpc";
 const kubernetesPrefix = "kubernetes://";
 const builtinPrefix = "builtin://";
+const invalidPrefix = "invalid://";
+/** Of an SDS server beside the proxy or in the mesh; where there is none it names a Secret, as without the prefix. */
+const externalPrefix = "sds://";
 const caSuffix = "-cacert";
+/** Names that say what they are; all others are names of Secrets. */
+const knownPrefixes = [kubernetesPrefix, "kubernetes-gateway://", "configmap://"];
 
 const agentSource: ConfigSource = {
   api_config_source: {
@@ -44,17 +49,21 @@ export function buildFileRoots(path: string): SdsSecretConfig {
 
 /** A certificate that the control plane serves under a credential name. */
 export function buildCredentialCertificate(credentialName: string): SdsSecretConfig {
-  if (credentialName.startsWith(builtinPrefix)) return workloadCertificate;
+  if (credentialName === builtinPrefix) return workloadCertificate;
   return { name: buildCredentialResourceName(credentialName), sds_config: controlPlaneSource };
 }
 
 /** The roots that go with a credential name. */
 export function buildCredentialRoots(credentialName: string): SdsSecretConfig {
-  if (credentialName.startsWith(builtinPrefix)) return meshRoots;
+  if (credentialName === builtinPrefix) return meshRoots;
   return { name: buildCredentialResourceName(`${credentialName}${caSuffix}`), sds_config: controlPlaneSource };
 }
 
 /** `kubernetes://name`, where the name does not say another kind of credential itself. */
 function buildCredentialResourceName(credentialName: string): string {
-  return credentialName.includes("://") ? credentialName : `${kubernetesPrefix}${credentialName}`;
+  const isExternal = credentialName.startsWith(externalPrefix);
+  const name = isExternal ? credentialName.slice(externalPrefix.length) : credentialName;
+  if (name.startsWith(builtinPrefix)) return "default";
+  if (name.startsWith(invalidPrefix)) return invalidPrefix;
+  return knownPrefixes.some((prefix) => name.startsWith(prefix)) ? name : `${kubernetesPrefix}${name}`;
 }
