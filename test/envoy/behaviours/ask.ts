@@ -50,11 +50,12 @@ export async function ask(call: Call): Promise<Observation> {
 type Answer = Omit<Observation, "tookMs">;
 
 function send(call: Call): Promise<Answer> {
-  if (call.kind === "tcp") return sendBytes(call, call.send);
+  if (call.kind === "tcp") return sendBytes(call, { text: call.send, hangsUp: call.send !== "" });
   if (call.kind === "grpc") return sendGrpc(call);
   if (call.kind === "websocket") return sendWebSocket(call);
   if (call.http === "1.0") {
-    return sendBytes(call, `${call.method} ${call.path} HTTP/1.0\r\nHost: ${call.host}\r\n${formatHeaders(call)}\r\n`);
+    const text = `${call.method} ${call.path} HTTP/1.0\r\nHost: ${call.host}\r\n${formatHeaders(call)}\r\n`;
+    return sendBytes(call, { text, hangsUp: false });
   }
   return call.http === "2" ? sendHttp2(call) : sendHttp1(call);
 }
@@ -176,8 +177,11 @@ async function sendWebSocket(call: Call): Promise<Answer> {
   return { ...nothing, status: answer.status, body: answer.text ?? "" };
 }
 
-/** Everything that the other side says on one connection, after the client has said its part and hung up halfway. */
-function sendBytes({ port, source, tls }: Call, text: string): Promise<Answer> {
+/** Everything that the other side says on one connection until it hangs up; the client may do so halfway. */
+function sendBytes(
+  { port, source, tls }: Call,
+  { text, hangsUp }: { readonly text: string; readonly hangsUp: boolean },
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const where = { host: "127.0.0.1", port, ...(source === undefined ? {} : { localAddress: source }) };
     const socket = tls === undefined ? connectTcp({ ...where, allowHalfOpen: true }) : connectTls({ ...where, ...tls });
@@ -189,7 +193,8 @@ function sendBytes({ port, source, tls }: Call, text: string): Promise<Answer> {
     socket.on("error", reject);
     socket.on("close", () => resolve({ ...nothing, body, ...server }));
     socket.on("end", () => socket.end());
-    if (text !== "") socket.end(text);
+    if (hangsUp) socket.end(text);
+    else socket.write(text);
   });
 }
 
