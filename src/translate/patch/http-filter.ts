@@ -3,11 +3,11 @@ import { packAny, unpackAs } from "@meltemi/protos";
 import type { Filter } from "@meltemi/protos/envoy/config/listener/v3";
 import type { HttpFilter } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import type { CompiledPatch } from "./compile-filter.ts";
-import { editList } from "./list-edit.ts";
+import type { ListTarget } from "./list-edit.ts";
 import { findFilterMatch } from "./listener-match.ts";
 import { mergeNamedConfig } from "./merge-value.ts";
 import type { PatchLedger } from "./patch-notes.ts";
-import { type ChainEdit, repairEnd } from "./terminal-filters.ts";
+import { editChain } from "./terminal-filters.ts";
 
 export const connectionManagerName = "envoy.filters.network.http_connection_manager";
 export const connectionManagerType =
@@ -26,29 +26,15 @@ export function patchHttpFilters(filter: Filter, { patches, used }: HttpFilterPa
   const manager = unpackAs(connectionManagerType, filter.typed_config);
   if (manager === undefined) return filter;
   const original = manager.http_filters ?? [];
-  const edited = editFilters(original, { patches, used }, ledger);
-  const merged = edited.map((httpFilter) => mergeFilter(httpFilter, { patches, used }, ledger));
+  const targetOf = (patch: CompiledPatch): ListTarget<HttpFilter> => ({
+    hasMatch: findFilterMatch(patch)?.subFilter !== undefined,
+    matches: (each) => matchesHttpFilter(each, patch),
+  });
+  const edited = editChain(original, { patches, targetOf }, ledger);
+  for (const patch of edited.used) used.add(patch);
+  const merged = edited.filters.map((httpFilter) => mergeFilter(httpFilter, { patches, used }, ledger));
   if (merged.length === original.length && merged.every((each, index) => each === original[index])) return filter;
   return { ...filter, typed_config: packAny(connectionManagerType, { ...manager, http_filters: merged }) };
-}
-
-function editFilters(
-  original: readonly HttpFilter[],
-  { patches, used }: HttpFilterPatches,
-  ledger: PatchLedger,
-): readonly HttpFilter[] {
-  const edits: ChainEdit<HttpFilter>[] = [];
-  let filters = original;
-  for (const patch of patches) {
-    const hasMatch = findFilterMatch(patch)?.subFilter !== undefined;
-    const after = editList(filters, patch, { hasMatch, matches: (each) => matchesHttpFilter(each, patch) });
-    if (after === undefined) continue;
-    edits.push({ patch, before: filters, after });
-    filters = after;
-  }
-  const { filters: repaired, undone } = repairEnd(original, edits, ledger);
-  for (const { patch } of edits) if (!undone.has(patch)) used.add(patch);
-  return repaired;
 }
 
 function mergeFilter(filter: HttpFilter, { patches, used }: HttpFilterPatches, ledger: PatchLedger): HttpFilter {

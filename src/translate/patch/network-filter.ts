@@ -2,12 +2,12 @@
 import type { Filter, FilterChain, Listener } from "@meltemi/protos/envoy/config/listener/v3";
 import type { CompiledPatch } from "./compile-filter.ts";
 import { connectionManagerName, patchHttpFilters } from "./http-filter.ts";
-import { editList } from "./list-edit.ts";
+import type { ListTarget } from "./list-edit.ts";
 import { findFilterMatch, matchesChain, matchesListener, matchesNetworkFilter } from "./listener-match.ts";
 import { mergeNamedConfig, withPatchSource } from "./merge-value.ts";
 import type { PatchLedger } from "./patch-notes.ts";
 import type { PatchTable } from "./patch-table.ts";
-import { type ChainEdit, repairEnd } from "./terminal-filters.ts";
+import { editChain } from "./terminal-filters.ts";
 
 export interface ChainOfListener {
   readonly listener: Listener;
@@ -21,19 +21,13 @@ export function patchNetworkFilters(place: ChainOfListener, table: PatchTable, l
   const httpPatches = table.of("HTTP_FILTER").filter((patch) => isFor(place, patch));
   if (patches.length === 0 && httpPatches.length === 0) return chain;
   const original = chain.filters ?? [];
-  const edits: ChainEdit<Filter>[] = [];
-  let filters = original;
-  for (const patch of patches) {
-    const matches = (filter: Filter): boolean => matchesNetworkFilter(filter, patch);
-    const after = editList(filters, patch, { hasMatch: findFilterMatch(patch) !== undefined, matches });
-    if (after === undefined) continue;
-    edits.push({ patch, before: filters, after });
-    filters = after;
-  }
-  const { filters: repaired, undone } = repairEnd(original, edits, ledger);
-  const used = new Set<CompiledPatch>();
-  for (const { patch } of edits) if (!undone.has(patch)) used.add(patch);
-  const merged = repaired.map((filter) => patchFilter(filter, { patches, httpPatches, used }, ledger));
+  const targetOf = (patch: CompiledPatch): ListTarget<Filter> => ({
+    hasMatch: findFilterMatch(patch) !== undefined,
+    matches: (filter) => matchesNetworkFilter(filter, patch),
+  });
+  const edited = editChain(original, { patches, targetOf }, ledger);
+  const used = new Set(edited.used);
+  const merged = edited.filters.map((filter) => patchFilter(filter, { patches, httpPatches, used }, ledger));
   for (const patch of used) ledger.hit(patch);
   if (merged.length === original.length && merged.every((filter, index) => filter === original[index])) return chain;
   return noteSources({ ...chain, filters: merged }, chain, used);
