@@ -21,6 +21,9 @@ const policyPlaces = ["trafficPolicy", "subsets[].trafficPolicy"].flatMap((place
   `${place}.portLevelSettings[]`,
 ]);
 const noSecrets = "sidecars have certificates in files only";
+const onlyWithSecret = "Istio looks at it only beside a secret, which sidecars cannot have";
+const noCurves = "istiod does not look at it; tlsDefaults of the mesh has curves";
+const inboundUpgrade = "what the application speaks is known by the port";
 const noTargetPort = "only ports of services have one";
 
 export const untranslatedFields: readonly UntranslatedField[] = [
@@ -47,6 +50,18 @@ export const untranslatedFields: readonly UntranslatedField[] = [
   ),
   { kind: "Gateway", path: "servers[].defaultEndpoint", reason: "Istio never made it work; routes say where to go" },
   { kind: "Gateway", path: "servers[].port.targetPort", reason: noTargetPort, told: "error" },
+  {
+    kind: "Gateway",
+    path: "servers[].tls.tlsCertificates[].caCertificates",
+    reason: "Envoy checks clients against one authority for all certificates; caCertificates of tls has it",
+  },
+  { kind: "Gateway", path: "servers[].tls.ecdhCurves", reason: noCurves },
+  { kind: "Sidecar", path: "ingress[].tls.ecdhCurves", reason: noCurves },
+  { kind: "Sidecar", path: "ingress[].tls.verifyCertificateSpki", reason: onlyWithSecret },
+  { kind: "Sidecar", path: "ingress[].tls.verifyCertificateHash", reason: onlyWithSecret },
+  { kind: "Sidecar", path: "ingress[].tls.caCertCredentialName", reason: onlyWithSecret },
+  { kind: "Sidecar", path: "ingress[].connectionPool.http.h2UpgradePolicy", reason: inboundUpgrade },
+  { kind: "Sidecar", path: "inboundConnectionPool.http.h2UpgradePolicy", reason: inboundUpgrade },
   { kind: "Sidecar", path: "ingress[].port.targetPort", reason: noTargetPort, told: "error" },
   { kind: "Sidecar", path: "egress[].port.targetPort", reason: noTargetPort, told: "error" },
   { kind: "Sidecar", path: "ingress[].tls.httpsRedirect", reason: "a sidecar cannot redirect", told: "error" },
