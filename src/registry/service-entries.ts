@@ -140,10 +140,11 @@ function hostEndpoint(port: EntryPort, { entry, hostname, clusterId }: ServiceEn
 function convertListed(index: number, port: EntryPort, input: ServiceEntryEndpointsInput): readonly Endpoint[] {
   const { entry, clusterId } = input;
   const listed: EntryEndpoint | undefined = entry.spec.endpoints?.[index];
-  if (listed === undefined || (listed.address ?? "") === "") return [];
+  // Without an address it is known by its network, and reached through that network's gateway.
+  if (listed === undefined || !(listed.address || listed.network)) return [];
   const labels = listed.labels ?? {};
   const place = {
-    locality: parseLocality(listed.locality ?? labels["istio-locality"]?.replaceAll(".", "/") ?? ""),
+    locality: parseLocality(listed.locality || labels["istio-locality"]?.replaceAll(".", "/") || ""),
     clusterId,
     network: listed.network || labels[networkLabel] || "",
     nodeName: "",
@@ -164,11 +165,11 @@ function convertListed(index: number, port: EntryPort, input: ServiceEntryEndpoi
 }
 
 function convertSelected(workload: Workload, port: EntryPort, input: ServiceEntryEndpointsInput): readonly Endpoint[] {
-  const address = workload.addresses[0];
-  if (address === undefined) return [];
+  const address = workload.addresses[0] ?? "";
+  if (address === "" && workload.network === "") return [];
   // Names and Unix sockets of workload entries are for entries that look names up (Istio: DNSServiceEntryOnly).
   const { resolution = "NONE" } = input.entry.spec;
-  if (isIP(address) === 0 && resolution !== "DNS" && resolution !== "DNS_ROUND_ROBIN") return [];
+  if (address !== "" && isIP(address) === 0 && resolution !== "DNS" && resolution !== "DNS_ROUND_ROBIN") return [];
   const number = selectPort(address, workload.ports ?? {}, port);
   return [convertWorkloadEndpoint(workload, { address, port: number, servicePortName: port.name }, input.clusterId)];
 }

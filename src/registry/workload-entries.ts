@@ -39,8 +39,9 @@ export function convertWorkloadEntry(entry: WorkloadEntry, clusterId: string): W
 }
 
 /**
- * Endpoints that selected workload entries give to a Kubernetes service: only those with an IP address. A numeric target port may be replaced by the
- * entry's port of the service port's name; a named one must be in the entry's map, otherwise the entry does not serve it.
+ * Endpoints that selected workload entries give to a Kubernetes service: only those with an IP address, or known by their
+ * network alone. A numeric target port may be replaced by the entry's port of the service port's name; a named one must be
+ * in the entry's map, otherwise the entry does not serve it.
  */
 export function deriveSelectedEndpoints(
   service: Service,
@@ -48,8 +49,8 @@ export function deriveSelectedEndpoints(
   clusterId: string,
 ): readonly Endpoint[] {
   return selected.flatMap((workload) => {
-    const address = workload.addresses[0];
-    if (address === undefined || isIP(address) === 0) return [];
+    const address = workload.addresses[0] ?? "";
+    if (address === "" ? workload.network === "" : isIP(address) === 0) return [];
     return service.ports.flatMap((port) => {
       const number = findWorkloadPort(workload, port);
       if (number === undefined) return [];

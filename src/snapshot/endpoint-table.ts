@@ -229,9 +229,13 @@ interface Selection {
 
 // Pods of a Kubernetes service come in its slices, so that its selector only looks for workload entries.
 function selectionOf({ object }: Contribution): readonly Selection[] {
-  const labels = object.kind === "Service" ? object.spec.selector : object.spec.workloadSelector?.labels;
-  if (labels === undefined || Object.keys(labels).length === 0) return [];
-  return [{ labels, pods: object.kind === "ServiceEntry" }];
+  if (object.kind === "ServiceEntry") {
+    const { workloadSelector } = object.spec;
+    // One without labels selects all there are.
+    return workloadSelector === undefined ? [] : [{ labels: workloadSelector.labels ?? {}, pods: true }];
+  }
+  const labels = object.spec.selector ?? {};
+  return Object.keys(labels).length === 0 ? [] : [{ labels, pods: false }];
 }
 
 function selects(selection: Selection, workload: Workload): boolean {
@@ -247,7 +251,8 @@ function isOffered({ object, ready }: Workload): boolean {
 const podInput = (namespace: string, name: string): string => `pod/${namespace}/${name}`;
 const addressInput = (address: string): string => `address/${address}`;
 
-const endpointKey = (endpoint: Endpoint): string => `${endpoint.address}/${endpoint.port}/${endpoint.servicePortName}`;
+const endpointKey = ({ address, network, port, servicePortName }: Endpoint): string =>
+  `${address === "" ? network : address}/${port}/${servicePortName}`;
 
 // A pod may have a workload entry of the same address, and entries may share a host: the first one stands.
 function withoutDuplicates(endpoints: readonly Endpoint[]): readonly Endpoint[] {
