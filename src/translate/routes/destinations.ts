@@ -1,7 +1,7 @@
 /** Which cluster a destination means. Rules: Istio route.go GetDestinationCluster. */
 import type { Destination } from "../../api/virtual-service/schema.ts";
 import { isVisibleFrom } from "../../model/export-to.ts";
-import type { Service } from "../../model/service.ts";
+import type { Service, ServicePort } from "../../model/service.ts";
 import { buildOutboundClusterName } from "../names.ts";
 import type { ScopeView } from "../scope.ts";
 
@@ -63,9 +63,14 @@ export function destinationsOfPort(services: ReadonlyMap<string, Service>, port:
     const service = services.get(hostname);
     if (service === undefined) return undefined;
     if (port === 0) return describeService(service);
-    if (!service.ports.some((candidate) => candidate.number === port)) return undefined;
+    if (findPort(service, port) === undefined) return undefined;
     return { onlyPort: port, externalName: service.externalName };
   };
+}
+
+/** The first port with the number, UDP aside, which may share it (Istio: model.PortList GetByPort). */
+export function findPort({ ports }: Service, number: number): ServicePort | undefined {
+  return ports.find((port) => port.number === number && port.protocol !== "UDP");
 }
 
 function describeService(service: Service): DestinationService {

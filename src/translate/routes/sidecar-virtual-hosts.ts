@@ -14,7 +14,7 @@ import type { Service, ServicePort } from "../../model/service.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 import type { PartSource } from "../built.ts";
 import type { EgressListener, ScopeView } from "../scope.ts";
-import { destinationsOfPort } from "./destinations.ts";
+import { destinationsOfPort, findPort } from "./destinations.ts";
 import { findServiceHash } from "./hash-policy.ts";
 import { type DomainList, listHostDomains, listServiceDomains } from "./host-domains.ts";
 import { findPersistentSession } from "./persistent-session.ts";
@@ -258,14 +258,14 @@ function listDomains(plan: HostPlan, context: PortContext): DomainList {
   return listServiceDomains(context.view.key, plan.service, context.port === 0 ? plan.port : undefined);
 }
 
-/** The ports that HTTP may be spoken on; of several with one number the first counts. */
+/** The ports that HTTP may be spoken on. */
 function listHttpPorts(service: Service, port: number): readonly ServicePort[] {
-  const candidates = port === 0 ? service.ports : service.ports.filter(({ number }) => number === port).slice(0, 1);
+  const candidates = port === 0 ? service.ports : [findPort(service, port) ?? []].flat();
   return candidates.filter(({ protocol }) => isHttp(protocol) || isUnsupported(protocol));
 }
 
 function hasPort(service: Service | undefined, port: number): boolean {
-  return service !== undefined && (port === 0 || service.ports.some(({ number }) => number === port));
+  return service !== undefined && (port === 0 || findPort(service, port) !== undefined);
 }
 
 function compareNames(a: VirtualHost, b: VirtualHost): number {
