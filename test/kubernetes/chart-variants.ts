@@ -174,10 +174,15 @@ const podVariants: Readonly<Record<string, ChartVariant>> = {
     spread,
   ]),
   "no spread": inPod({ topologySpreadConstraints: [] }, "topologySpreadConstraints", undefined),
-  "port 15012 at the container": {
-    values: { secureXds: { enabled: true } },
+  "no xDS over TLS": {
+    values: { secureXds: { enabled: false } },
     check: (manifests) => {
-      expect(valueAt(container(manifests), "ports")).toContainEqual({ name: "https-dns", containerPort: 15012 });
+      expect(valueAt(container(manifests), "args")).toContain("--secureGRPCAddr=");
+      for (const manifest of manifests) {
+        const text = JSON.stringify(manifest);
+        // The settings of the mesh name the port all the same: that is for proxies of other releases.
+        if (manifest["kind"] !== "ConfigMap") expect(text).not.toMatch(/15012|tokenreviews|subjectaccessreviews/);
+      }
     },
   },
 };

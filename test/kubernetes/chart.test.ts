@@ -207,7 +207,7 @@ describe("rights", () => {
     expect(rules.map(describeRule)).toEqual([
       "Role/istio-system/meltemi: create of secrets in ",
       "Role/istio-system/meltemi: get of secrets in ",
-      "Role/gateways/meltemi-istio-system-secrets: get,list,watch of secrets in ",
+      "Role/gateways/meltemi-istio-system-secrets: get,list,watch of configmaps,secrets in ",
     ]);
     expect(rules[1]?.resourceNames).toEqual(["cacerts", "istio-ca-secret"]);
   });
