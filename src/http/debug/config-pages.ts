@@ -1,7 +1,7 @@
 /** Pages about configuration: the objects that are served, the mesh, its networks. */
+import { isIP } from "node:net";
 import type { Kind } from "../../api/kinds.ts";
 import type { ApiObject } from "../../api/object.ts";
-import type { Service } from "../../model/service.ts";
 import { type DebugHandler, replyJson, replyText } from "./reply.ts";
 
 /** Kinds of Istio's API, with group and version under which istiod lists them. */
@@ -51,30 +51,21 @@ export const handleResources: DebugHandler = (request) => replyJson(request, con
 /** The mesh's own settings. */
 export const handleMesh: DebugHandler = (request) => replyJson(request, request.port.snapshot()?.mesh ?? {});
 
-const defaultGatewayPort = 15443;
-
-/** Services that are the way into another network, by the label that says so: one entry for each of their addresses. */
+/** The gateways into other networks of which the address is known. */
 export const handleNetworks: DebugHandler = (request) => {
-  const snapshot = request.port.snapshot();
-  const gateways = (snapshot?.services.all ?? []).flatMap((service) =>
-    listNetworkGateways(service, snapshot?.clusterId ?? ""),
+  const gateways = (request.port.snapshot()?.networkGateways ?? []).filter(({ address }) => isIP(address) !== 0);
+  return replyJson(
+    request,
+    gateways.map(({ network, clusterId, address, port, hbonePort }) => ({
+      Network: network,
+      Cluster: clusterId,
+      Addr: address,
+      Port: port,
+      HBONEPort: hbonePort,
+      ServiceAccount: { Namespace: "", Name: "" },
+    })),
   );
-  return replyJson(request, gateways);
 };
-
-function listNetworkGateways(service: Service, clusterId: string): readonly object[] {
-  const network = service.labels["topology.istio.io/network"];
-  if (network === undefined || service.registry !== "Kubernetes") return [];
-  const port = Number(service.labels["networking.istio.io/gatewayPort"] ?? defaultGatewayPort);
-  return service.externalAddresses.map((address) => ({
-    Network: network,
-    Cluster: clusterId,
-    Addr: address,
-    Port: port,
-    HBONEPort: 0,
-    ServiceAccount: { Namespace: service.namespace, Name: "" },
-  }));
-}
 
 /** Remote clusters. A mesh that is read from files has none, which istiod answers with 400 as well. */
 export const handleClusters: DebugHandler = () =>

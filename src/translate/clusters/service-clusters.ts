@@ -253,7 +253,7 @@ function listInlineEndpoints(input: ClusterInput, type: Cluster_DiscoveryType): 
   const groups = buildEndpoints(snapshot, key, { service, port, subset, rule, place: "inline", onlyMtls });
   if (type === "STRICT_DNS") return groups;
   // Envoy refuses a LOGICAL_DNS cluster of more than one name, and with it the whole update.
-  const [first] = groups;
+  const first = groups.find(({ priority = 0 }) => priority === 0);
   const [endpoint] = first?.lb_endpoints ?? [];
   return first === undefined || endpoint === undefined ? [] : [{ ...first, lb_endpoints: [endpoint] }];
 }

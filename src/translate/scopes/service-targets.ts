@@ -47,9 +47,9 @@ export function deriveServiceTargets(snapshot: Snapshot, input: TargetsInput): r
   return [...targets.values()].sort(compareTargets);
 }
 
-// On gateways a port of UDP says that HTTP/3 is to be had there; on sidecars none is taken.
+// On gateways a port of UDP says that HTTP/3 is to be had there; on sidecars it is taken for TCP, as in Istio.
 function canTakeUdp({ features }: Snapshot, { proxy }: TargetsInput): boolean {
-  return proxy.type === "router" && features.quicListeners;
+  return proxy.type === "sidecar" || features.quicListeners;
 }
 
 // The aliases and hosts outside of the mesh have no workload of their own here.
