@@ -1,9 +1,9 @@
 /** Real servers behind the Envoys of tests, and the questions that go through the Envoys to them. */
 import { createServer, type IncomingHttpHeaders, request } from "node:http";
-import { type AddressInfo, connect, createServer as createTcpServer, type Server } from "node:net";
+import type { AddressInfo, Server } from "node:net";
 
 /** A request as an upstream saw it; its answer carries this as JSON. */
-export interface SeenRequest {
+interface SeenRequest {
   readonly upstream: string;
   readonly method: string;
   readonly path: string;
@@ -14,46 +14,26 @@ export interface Upstream {
   readonly port: number;
   /** All requests so far. */
   readonly seen: readonly SeenRequest[];
-  /** Status of the answers from now on. */
-  answerWith(status: number): void;
   stop(): Promise<void>;
 }
 
-/**
- * An HTTP server that says who it is and what it saw. It never answers paths that end in "/never", and answers 503 to the
- * first N attempts of a request with the header "x-test-failures: N".
- */
+/** An HTTP server that says who it is and what it saw. */
 export async function startUpstream(name: string): Promise<Upstream> {
   const seen: SeenRequest[] = [];
-  let status = 200;
-  const server = createServer((message, response) => {
-    const { method = "", url: path = "", headers } = message;
+  const server = createServer(({ method = "", url: path = "", headers }, response) => {
     const entry = { upstream: name, method, path, headers };
     seen.push(entry);
-    if (path.endsWith("/never")) return;
-    const isFailure = Number(headers["x-envoy-attempt-count"] ?? 1) <= Number(headers["x-test-failures"] ?? 0);
-    response.writeHead(isFailure ? 503 : status, { "content-type": "application/json", "x-internal": "secret" });
+    response.writeHead(200, { "content-type": "application/json" });
     response.end(JSON.stringify(entry));
   });
-  const port = await listen(server);
   return {
-    port,
+    port: await listen(server),
     seen,
-    answerWith(next) {
-      status = next;
-    },
     stop: () => {
       server.closeAllConnections();
       return close(server);
     },
   };
-}
-
-/** A TCP server that says its name and hangs up. */
-export async function startTcpUpstream(name: string): Promise<Pick<Upstream, "port" | "stop">> {
-  const server = createTcpServer((socket) => socket.on("error", () => undefined).end(name));
-  const port = await listen(server);
-  return { port, stop: () => close(server) };
 }
 
 function listen(server: Server): Promise<number> {
@@ -101,15 +81,5 @@ export function ask({ port, path, host, method = "GET", headers = {} }: Question
     });
     call.on("error", reject);
     call.end();
-  });
-}
-
-/** Everything that a TCP server says on one connection to a loopback port. */
-export function readTcp(port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(port, "127.0.0.1");
-    let text = "";
-    socket.on("data", (chunk) => (text += chunk.toString()));
-    socket.on("error", reject).on("close", () => resolve(text));
   });
 }

@@ -201,17 +201,20 @@ function sendBytes(
 /** Options of a client that takes any server's certificate: what it was shown is for the behaviour to judge. */
 export function buildTlsOptions(
   { tls, http, kind }: BehaviourRequest,
-  certificate: IssuedCertificate | undefined,
+  {
+    certificate,
+    fill,
+  }: { readonly certificate: IssuedCertificate | undefined; readonly fill: (text: string) => string },
 ): ConnectionOptions | undefined {
   if (tls === undefined) return undefined;
-  const { sni, minVersion, maxVersion, ciphers } = tls;
+  const { sni, alpn, minVersion, maxVersion, ciphers } = tls;
   return {
     rejectUnauthorized: false,
-    ...(sni === undefined ? {} : { servername: sni }),
+    ...(sni === undefined ? {} : { servername: fill(sni) }),
     ...(certificate === undefined ? {} : { cert: certificate.certificatePem, key: certificate.privateKeyPem }),
     ...(minVersion === undefined ? {} : { minVersion }),
     ...(maxVersion === undefined ? {} : { maxVersion }),
     ...(ciphers === undefined ? {} : { ciphers }),
-    ...(kind === "http" ? { ALPNProtocols: [http === "2" ? "h2" : "http/1.1"] } : {}),
+    ...(alpn !== undefined || kind === "http" ? { ALPNProtocols: [alpn ?? (http === "2" ? "h2" : "http/1.1")] } : {}),
   };
 }

@@ -48,6 +48,8 @@ export interface SeenExpectation {
 
 export interface TlsQuestion {
   readonly sni?: string;
+  /** The protocol that is offered; that of the HTTP version where not given. */
+  readonly alpn?: string;
   /** Name of the certificate that the client shows. */
   readonly certificate?: string;
   readonly minVersion?: "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";

@@ -101,7 +101,7 @@ function fillRequest(
     isProxied: request.from === "client" && request.port === undefined,
     ...{ host: fill(request.host), path: fill(request.path), send: fill(request.send) },
     headers: { ...Object.fromEntries(headers), "x-request-tag": tag },
-    tls: buildTlsOptions(request, issued),
+    tls: buildTlsOptions(request, { certificate: issued, fill }),
   };
 }
 

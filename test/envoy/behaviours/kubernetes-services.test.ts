@@ -1,0 +1,3 @@
+import { describeBehaviours } from "./runner.ts";
+
+describeBehaviours("kubernetes-services");
