@@ -7,7 +7,6 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { createKubeClient } from "../../src/kube/create-kube-client.ts";
@@ -15,6 +14,7 @@ import type { KubeClient } from "../../src/kube/kube-client.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { startCluster } from "../../tools/cluster/cluster.ts";
+import { findFreePorts } from "../../tools/free-ports.ts";
 import { installCrds } from "../kubernetes/install-crds.ts";
 import { fillCluster, sliceEndpoints } from "./cluster-mesh.ts";
 import { Fleet, type Latencies } from "./fleet.ts";
@@ -181,18 +181,6 @@ function describeUsage({ pid }: ChildProcess): string {
   } catch {
     return "memory unknown on this system";
   }
-}
-
-async function findFreePorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports: number[] = [];
-  for (const server of servers) {
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const address = server.address();
-    ports.push(typeof address === "object" && address !== null ? address.port : 0);
-  }
-  for (const server of servers) server.close();
-  return ports;
 }
 
 async function timed(act: () => Promise<unknown>): Promise<number> {

@@ -1,11 +1,11 @@
 /** A real Envoy for tests: started with a bootstrap, asked through its administration pages, ended with the test. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type BootstrapOptions, buildEnvoyBootstrap } from "../../src/cli/envoy-bootstrap.ts";
 import { envoyBinary } from "../../tools/envoy/fetch.ts";
+import { findFreePort } from "../../tools/free-ports.ts";
 
 export interface EnvoyProcess {
   readonly adminPort: number;
@@ -75,18 +75,6 @@ function endProcess(child: ChildProcess): Promise<void> {
     if (child.exitCode !== null || child.signalCode !== null) return resolve();
     child.once("exit", () => resolve());
     child.kill("SIGKILL");
-  });
-}
-
-/** A port that was free a moment ago. */
-export function findFreePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
   });
 }
 

@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { connect, type PeerCertificate, type SecureContextOptions, type TLSSocket } from "node:tls";
 import { expect, onTestFinished, test } from "vitest";
 import { writeWorkloadCertificate } from "../../src/bootstrap/workload-certificate.ts";
+import { findFreePort } from "../../tools/free-ports.ts";
 import { type SecureMesh, startSecureMesh, type TestSecret, tlsSecret } from "../support/secure-mesh.ts";
-import { type EnvoyProcess, eventually, findFreePort, startEnvoy } from "./envoy-process.ts";
+import { type EnvoyProcess, eventually, startEnvoy } from "./envoy-process.ts";
 import { ask, startUpstream } from "./upstreams.ts";
 
 const withoutMtls =

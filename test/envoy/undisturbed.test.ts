@@ -6,8 +6,9 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import type { ControlPlane } from "../../src/bootstrap/control-plane.ts";
 import type { ObjectRef } from "../../src/lib/message.ts";
 import { createMemorySource } from "../../src/sources/memory.ts";
+import { findFreePort } from "../../tools/free-ports.ts";
 import { startTestControlPlane } from "../support/control-plane.ts";
-import { type EnvoyProcess, eventually, findFreePort, startEnvoy } from "./envoy-process.ts";
+import { type EnvoyProcess, eventually, startEnvoy } from "./envoy-process.ts";
 import { ask, startUpstream, type Upstream } from "./upstreams.ts";
 
 const changes = 200;

@@ -1,12 +1,12 @@
 /** The Dockerfiles, without Docker: what they copy is there, and with no more than that the programs run. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { envoyBinary } from "../../tools/envoy/fetch.ts";
+import { findFreePort } from "../../tools/free-ports.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const readText = (file: string): string => readFileSync(join(root, file), "utf8");
@@ -124,17 +124,6 @@ async function answers(child: ChildProcess, url: string): Promise<boolean> {
   return false;
 }
 
-function findFreePort(): Promise<number> {
-  const server = createServer();
-  return new Promise((resolve) => {
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      const port = typeof address === "object" && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
-}
-
 describe.each(["Dockerfile", "Dockerfile.proxy"])("%s", (file) => {
   const instructions = parseDockerfile(readText(file));
 
@@ -216,7 +205,16 @@ describe("the control plane's image", () => {
     const port = await findFreePort();
     const config = join(root, "manifests/samples/bookinfo");
     const none = "127.0.0.1:0";
-    const addresses = ["--secureGRPCAddr", none, "--grpcAddr", none, "--monitoringAddr", none, "--httpAddr", `127.0.0.1:${port}`];
+    const addresses = [
+      "--secureGRPCAddr",
+      none,
+      "--grpcAddr",
+      none,
+      "--monitoringAddr",
+      none,
+      "--httpAddr",
+      `127.0.0.1:${port}`,
+    ];
     const child = run("serve", "--config-dir", config, ...addresses);
     const end = endOf(child);
     const isReady = await answers(child, `http://127.0.0.1:${port}/ready`);

@@ -3,7 +3,7 @@
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
-import { findFreePort } from "./free-port.ts";
+import { findFreePort } from "../../tools/free-ports.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 

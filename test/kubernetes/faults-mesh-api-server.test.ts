@@ -2,12 +2,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import type { Cluster } from "../../tools/cluster/cluster.ts";
+import { findFreePort } from "../../tools/free-ports.ts";
 import { XdsClient } from "../support/xds-client.ts";
 import { typeUrls } from "../support/xds-client-rig.ts";
 import { baseObjects, gateway, serviceOf, sidecar, sliceOf, virtualServiceOf } from "./fault-mesh.ts";
 import type { Fault, ProxiedRequest } from "./fault-proxy.ts";
 import { FaultRig, type RigOptions, startFaultCluster } from "./fault-rig.ts";
-import { findFreePort } from "./free-port.ts";
 
 const patient = { timeout: 60_000, interval: 20 };
 let cluster: Cluster;

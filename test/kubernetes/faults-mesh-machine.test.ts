@@ -7,10 +7,10 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { type Authority, createRootAuthority } from "../../src/ca/authority.ts";
 import { type Clock, systemClock } from "../../src/lib/clock.ts";
 import type { Cluster } from "../../tools/cluster/cluster.ts";
+import { findFreePort } from "../../tools/free-ports.ts";
 import { type ChildControlPlane, startChild } from "./child-control-plane.ts";
 import { baseObjects, proxyPlaces, sliceOf, virtualServiceOf } from "./fault-mesh.ts";
 import { FaultRig, type RigOptions, startFaultCluster } from "./fault-rig.ts";
-import { findFreePort } from "./free-port.ts";
 
 const patient = { timeout: 60_000, interval: 50 };
 const hourMs = 3_600_000;

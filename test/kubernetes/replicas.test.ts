@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Cluster, startCluster } from "../../tools/cluster/cluster.ts";
+import { findFreePort } from "../../tools/free-ports.ts";
 import { typeUrls } from "../support/xds-client-rig.ts";
 import { baseObjects, gateway, sidecar, virtualServiceOf } from "./fault-mesh.ts";
-import { findFreePort } from "./free-port.ts";
 import { installCrds } from "./install-crds.ts";
 import { WatchingProxy } from "./watching-proxy.ts";
 

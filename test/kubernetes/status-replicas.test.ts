@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Cluster, startCluster } from "../../tools/cluster/cluster.ts";
+import { findFreePort } from "../../tools/free-ports.ts";
 import { chartFolder } from "./chart-rendering.ts";
 import { baseObjects, sidecar, virtualServiceOf } from "./fault-mesh.ts";
-import { findFreePort } from "./free-port.ts";
 import { WatchingProxy } from "./watching-proxy.ts";
 
 const program = fileURLToPath(new URL("../../src/cli/meltemi.mjs", import.meta.url));
@@ -43,7 +43,12 @@ async function startReplica(name: string): Promise<Replica> {
   const ports = { grpcAddr: await findFreePort(), httpAddr: await findFreePort() };
   const at = (port: number): string => `127.0.0.1:${port}`;
   const addresses = [`--grpcAddr=${at(ports.grpcAddr)}`, `--httpAddr=${at(ports.httpAddr)}`];
-  const others = ["--secureGRPCAddr=", "--monitoringAddr=127.0.0.1:0", "--httpsAddr=127.0.0.1:0", `--namespace=${namespace}`];
+  const others = [
+    "--secureGRPCAddr=",
+    "--monitoringAddr=127.0.0.1:0",
+    "--httpsAddr=127.0.0.1:0",
+    `--namespace=${namespace}`,
+  ];
   const env = { ...process.env, POD_NAME: name, VALIDATION_WEBHOOK_CONFIG_NAME: "none" };
   const args = [program, "serve", `--kubeconfig=${kubeconfig}`, "--log_as_json", ...addresses, ...others];
   const child = spawn(process.execPath, args, { env, stdio: ["ignore", "pipe", "inherit"] });

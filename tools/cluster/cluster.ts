@@ -6,10 +6,10 @@
 import { execFile } from "node:child_process";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify as stringifyYaml } from "yaml";
+import { findFreePort, findFreePorts } from "../free-ports.ts";
 import { type Child, startChild } from "./child.ts";
 import { type ClusterPrograms, clusterPrograms } from "./programs.ts";
 
@@ -124,7 +124,7 @@ class LocalCluster implements Cluster {
 
   async start(): Promise<void> {
     writeKeys(this.folder, this.#adminToken);
-    [this.#etcdPort, this.#peerPort, this.#apiPort] = await findFreePorts();
+    [this.#etcdPort = 0, this.#peerPort = 0, this.#apiPort = 0] = await findFreePorts(3);
     await this.#startEtcd();
     await this.#startApiServer(this.#apiPort);
     this.#writeKubeconfig(this.kubeconfig, { token: this.#adminToken, url: this.url });
@@ -205,7 +205,7 @@ class LocalCluster implements Cluster {
   }
 
   async startSecondApiServer({ etcdUrl = this.etcd.url() } = {}): Promise<SecondApiServer> {
-    const [port] = await findFreePorts();
+    const port = await findFreePort();
     const name = `kube-apiserver-${port}`;
     const start = (): Promise<void> => this.#startApiServer(port, { name, etcdUrl });
     await start();
@@ -322,23 +322,4 @@ function writeKeys(folder: string, adminToken: string): void {
   write("service-account.key", privateKey.export({ type: "pkcs8", format: "pem" }));
   write("service-account.pub", publicKey.export({ type: "spki", format: "pem" }));
   write("tokens.csv", `${adminToken},admin,admin,"system:masters"\n`);
-}
-
-/** Three ports that were free a moment ago; a process that finds its port taken after all ends with that reason. */
-async function findFreePorts(): Promise<[number, number, number]> {
-  const servers = [createServer(), createServer(), createServer()] as const;
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once("error", reject);
-          server.listen(0, "127.0.0.1", () => {
-            const address = server.address();
-            resolve(typeof address === "object" && address !== null ? address.port : 0);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return [ports[0] ?? 0, ports[1] ?? 0, ports[2] ?? 0];
 }
