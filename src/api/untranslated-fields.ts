@@ -69,6 +69,8 @@ export const untranslatedFields: readonly UntranslatedField[] = [
   { kind: "Sidecar", path: "ingress[].tls.credentialNames", reason: noSecrets, told: "error" },
   { kind: "Sidecar", path: "ingress[].tls.tlsCertificates", reason: noSecrets, told: "error" },
   { kind: "Sidecar", path: "ingress[].tls.subjectAltNames", reason: "Istio refuses it on sidecars", told: "error" },
+  { kind: "EnvoyFilter", path: "targetRefs[].namespace", reason: "what it names is in the filter's own namespace" },
+  { kind: "EnvoyFilter", path: "configPatches[].match.listener.portName", reason: "istiod does not look at it" },
   { kind: "EnvoyFilter", path: "configPatches[].match.waypoint", reason: "there are no waypoint proxies" },
   { kind: "EnvoyFilter", path: "configPatches[].patch.filterClass", reason: "istiod does not look at it" },
 ];
