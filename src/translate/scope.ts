@@ -45,6 +45,10 @@ export interface ScopeKey {
   readonly selfDiscovery?: SelfDiscovery;
   /** Settings of the proxy itself in the place of the mesh's; undefined where it has none that differ. */
   readonly proxyConfig?: TranslatedProxyConfig;
+  /** Files beside the proxy that it proves itself with instead of an identity of the mesh. */
+  readonly clientCertificate?: ClientCertificate;
+  /** True where an SDS server stands beside the proxy. */
+  readonly hasSecretSocket?: boolean;
   /** The Sidecar object that applies; undefined for the default scope. Always undefined for routers. */
   readonly sidecar: ObjectRef | undefined;
   /** Only labels that some selector of the mesh reads (Snapshot.selectorLabels), and for routers what gateways select. */
@@ -68,6 +72,14 @@ export interface ScopeKey {
   readonly targets: readonly ServiceTarget[];
   /** Patches of shared clusters, routes and extensions, in their order; absent where there are none. */
   readonly patches?: readonly PatchSelection[];
+}
+
+/** Paths of files beside a proxy. */
+export interface ClientCertificate {
+  readonly certificate: string;
+  readonly privateKey: string;
+  /** Roots that servers are checked by; "" for those of the operating system. */
+  readonly roots: string;
 }
 
 /** The proxy's own service, and what its fellow endpoints have in common with it. */

@@ -9,6 +9,7 @@ import type { ClientTls } from "../../api/destination-rule/schema.ts";
 import type { MeshConfig } from "../../api/mesh-config/schema.ts";
 import type { ProxyType } from "../../model/proxy.ts";
 import type { Service } from "../../model/service.ts";
+import type { ClientCertificate } from "../scope.ts";
 import { buildUpstreamTlsSocket, rawBufferSocket, wrapInProxyProtocol } from "../security/transport-socket.ts";
 import { buildMutualTlsContext, buildOriginatedTlsContext } from "../security/upstream.ts";
 
@@ -29,6 +30,8 @@ export interface TlsSituation {
   readonly exchangesMetadata: boolean;
   /** True where each request says which host to connect to. */
   readonly forwardsDynamically: boolean;
+  /** Files that the proxy proves itself with to servers of the mesh, where it has no identity. */
+  readonly ownCertificate?: ClientCertificate | undefined;
 }
 
 /** "auto": endpoints decide one by one; "fixed": one socket for all. "refused": must not be sent in plain text instead. */
@@ -45,9 +48,15 @@ const plain: ClusterTls = { kind: "plain" };
 const credentialFromConfigMap = "configmap://";
 
 export function decideClusterTls(situation: TlsSituation): ClusterTls {
-  const { tls, service, mesh } = situation;
-  if (tls !== undefined) return buildRuleTls(situation, tls);
+  const { tls, service, mesh, ownCertificate, sni, subjectAltNames } = situation;
+  if (tls !== undefined) {
+    // What is outside of the mesh may want other files: there the rule's count.
+    const isMutual = tls.mode === "MUTUAL" || tls.mode === "ISTIO_MUTUAL";
+    const usesOwn = isMutual && ownCertificate !== undefined && !service.meshExternal;
+    return buildRuleTls(situation, usesOwn ? useFiles(ownCertificate, tls) : tls);
+  }
   if (service.meshExternal || !mesh.enableAutoMtls || !situation.takesMtls) return plain;
+  if (ownCertificate !== undefined) return buildRuleTls(situation, useFiles(ownCertificate, { sni, subjectAltNames }));
   return { kind: "auto", socket: buildMutualSocket(situation, {}), ...buildMutualNameOptions(situation, {}) };
 }
 
@@ -108,6 +117,22 @@ function buildRuleTls(situation: TlsSituation, tls: ClientTls): ClusterTls {
   });
   if (context === undefined) return { kind: "refused" };
   return { kind: "fixed", socket: buildUpstreamTlsSocket(context), ...buildNameOptions(situation, tls) };
+}
+
+/** Mutual TLS with files, where names of the server are those given. */
+function useFiles(
+  { certificate, privateKey, roots }: ClientCertificate,
+  { sni, subjectAltNames, insecureSkipVerify }: Pick<ClientTls, "sni" | "subjectAltNames" | "insecureSkipVerify">,
+): ClientTls {
+  return {
+    mode: "MUTUAL",
+    clientCertificate: certificate,
+    privateKey,
+    caCertificates: roots,
+    ...(sni === undefined ? {} : { sni }),
+    ...(subjectAltNames === undefined ? {} : { subjectAltNames }),
+    ...(insecureSkipVerify === undefined ? {} : { insecureSkipVerify }),
+  };
 }
 
 function buildMutualSocket(situation: TlsSituation, tls: ClientTls): TransportSocket {

@@ -4,7 +4,7 @@ import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { Built } from "../built.ts";
 import type { ScopeView } from "../scope.ts";
 import { buildServiceClusters, type ClusterForm } from "./service-clusters.ts";
-import { buildBlackHole, buildPassthrough } from "./static-clusters.ts";
+import { buildBlackHole, buildPassthrough, buildSecretServer } from "./static-clusters.ts";
 import { buildUnknownHosts } from "./unknown-hosts.ts";
 
 /**
@@ -21,6 +21,7 @@ export function outboundClusters(view: ScopeView): readonly Built<Cluster>[] {
     ...listServiceClusters(view, "outbound"),
     ...fixed,
     ...(forwardsByServerName(view) ? listServiceClusters(view, "sniDnat") : []),
+    ...(key.hasSecretSocket === true ? [buildSecretServer(snapshot.mesh)] : []),
   ]);
 }
 

@@ -119,7 +119,7 @@ function formatSlot({ snapshot, key, service, rule, form }: ServiceInput, isDns:
     form,
     key.proxyType,
     ...[metadataExchangeFilter, tlsSocketName, proxyProtocolSocketName, forwardProxyCluster].map(has),
-    JSON.stringify(key.ipFamilies),
+    JSON.stringify([key.ipFamilies, key.clientCertificate]),
     inferMtls(snapshot, service),
     ...(mayPassThrough(service, rule) ? service.ports.map((port) => hasPlainEndpoint(snapshot, service, port)) : []),
   ];
@@ -312,6 +312,7 @@ function decideTls(input: ClusterInput, traffic: HttpTraffic): ClusterTls {
     http2: selectUpstreamHttp(traffic) === "http2",
     exchangesMetadata: exchangesMetadata(key),
     forwardsDynamically: forwards,
+    ownCertificate: key.clientCertificate,
   });
   // Nobody asked for mutual TLS that comes by itself: a proxy that cannot do TLS goes without.
   return tls.kind === "auto" && !hasExtension(key.capabilities, tlsSocketName) ? { kind: "plain" } : tls;

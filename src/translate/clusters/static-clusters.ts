@@ -14,6 +14,8 @@ import { buildClusterFilters } from "./service-clusters.ts";
 import { formatStatName } from "./stat-name.ts";
 import { applyMeshPolicy } from "./traffic-policy.ts";
 
+const secretServerCluster = "sds-external";
+const secretSocket = "./var/run/secrets/credential-uds/socket";
 const idleTimeoutMs = 300_000;
 // The rules that redirect traffic leave these sources alone: what comes from here must not come back to the proxy.
 const passthroughSourceV4 = "127.0.0.6";
@@ -30,6 +32,24 @@ export function buildBlackHole(mesh: MeshConfig): Built<Cluster> {
       connect_timeout: buildMeshConnectTimeout(mesh),
       lb_policy: "ROUND_ROBIN",
       alt_stat_name: formatStatName(blackHoleCluster),
+    }),
+  );
+}
+
+/** The SDS server beside the proxy, which credentials with the prefix `sds://` come from. */
+export function buildSecretServer(mesh: MeshConfig): Built<Cluster> {
+  return memo({ owner: mesh, slot: secretServerCluster }, [], () =>
+    withoutSources({
+      name: secretServerCluster,
+      type: "STATIC",
+      connect_timeout: buildMeshConnectTimeout(mesh),
+      lb_policy: "ROUND_ROBIN",
+      alt_stat_name: formatStatName(secretServerCluster),
+      load_assignment: {
+        cluster_name: secretServerCluster,
+        endpoints: [{ lb_endpoints: [{ endpoint: { address: { pipe: { path: secretSocket } } } }] }],
+      },
+      ...packHttpOptions({ explicit_http_config: { http2_protocol_options: {} } }),
     }),
   );
 }

@@ -99,6 +99,17 @@ function describeProxy(snapshot: Snapshot, proxy: MeshProxy): Subject {
   };
 }
 
+/** Secrets that a proxy has from elsewhere than the mesh, by its metadata. */
+function readOwnSecrets({ metadata }: MeshProxy): Pick<ScopeKey, "clientCertificate" | "hasSecretSocket"> {
+  const text = (name: string): string => (typeof metadata[name] === "string" ? metadata[name] : "");
+  const certificate = text("TLS_CLIENT_CERT_CHAIN");
+  const files = { certificate, privateKey: text("TLS_CLIENT_KEY"), roots: text("TLS_CLIENT_ROOT_CERT") };
+  return {
+    ...(certificate === "" ? {} : { clientCertificate: files }),
+    ...(text("credential") === "true" ? { hasSecretSocket: true } : {}),
+  };
+}
+
 /** The platform knows best where a workload is, then its labels; last comes what the proxy says (Istio: xds/ads.go). */
 function deriveLocality(proxy: MeshProxy, workload: Workload | undefined, labels: Labels): Locality {
   if (workload !== undefined && formatLocality(workload.locality) !== "") return workload.locality;
@@ -155,6 +166,7 @@ function deriveScopeFields(subject: Subject): Omit<ScopeKey, "id"> {
     network: proxy.network,
     ...(proxy.networkView === undefined ? {} : { networkView: proxy.networkView }),
     ...(self === undefined ? {} : { selfDiscovery: self }),
+    ...readOwnSecrets(proxy),
     ...(ownConfig === undefined ? {} : { proxyConfig: ownConfig }),
     sidecar: sidecar && refOf(sidecar),
     labels: {
