@@ -1,4 +1,5 @@
 /** Section F of the checklist, F-5 to F-9: who may have a stream, and who may have which secret. */
+import { decode, encode } from "@meltemi/protos";
 import { expect, test } from "vitest";
 import { createKeptLog, gatewayNode, type SecureMesh, startSecureMesh, tlsSecret } from "../support/secure-mesh.ts";
 import { type Received, type Variant, XdsClient, type XdsStream } from "../support/xds-client.ts";
@@ -34,6 +35,18 @@ async function fetchSecrets(
 function plainClient({ controlPlane }: SecureMesh): XdsClient {
   return new XdsClient(controlPlane.grpcAddress);
 }
+
+test("A-1 over TLS both methods and the health service answer", async () => {
+  const mesh = await startSecureMesh("");
+  const client = await mesh.connectAs("shop/gateway");
+  for (const variant of variants) {
+    const stream = client.open(variant);
+    askFor(stream, gatewayNode("shop", "gateway"), [], typeUrls.cds);
+    expect((await stream.next()).typeUrl).toBe(typeUrls.cds);
+  }
+  const answer = await client.call("/grpc.health.v1.Health/Check", encode("grpc.health.v1.HealthCheckRequest", {}));
+  expect(decode("grpc.health.v1.HealthCheckResponse", answer).status).toBe("SERVING");
+});
 
 for (const variant of variants) {
   test(`F-5 over TLS nobody without credentials is served (${variant})`, async () => {

@@ -27,7 +27,7 @@ async function expectServing(rig: XdsRig): Promise<void> {
 
 cases.add(
   "A-1",
-  "both methods and the health service answer; 15012 belongs to the identity issue",
+  "both methods and the health service answer (over TLS: security.test.ts)",
   variants,
   async (variant) => {
     const rig = await startFilled();
