@@ -35,7 +35,6 @@ export function checkEgressHost(host: string, context: ScopedHostContext): void 
   if (given === "" || (namespace !== "" && namespace !== "*" && namespace !== "." && !isDnsLabel(namespace))) {
     findings.error(path, `"${given}" is not a namespace, ".", "*" or "~"`, "host");
   }
-  if (given === "~" && name !== "*") findings.warning(path, 'stands for no hosts at all, as "~/*" does', "no-effect");
   checkName(name, "host names", context);
 }
 

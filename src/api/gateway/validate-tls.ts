@@ -43,6 +43,9 @@ export function checkServerTls(tls: ServerTls, path: Path, findings: Findings): 
   if (!endingModes.has(mode) && (given.length > 0 || (tls.caCrl ?? "") !== "")) {
     findings.warning(path, `certificates have no effect in mode ${mode}`, "no-effect");
   }
+  if (mode === "SIMPLE" && (tls.subjectAltNames ?? []).length > 0) {
+    findings.warning([...path, "subjectAltNames"], "has no effect in mode SIMPLE, which asks no client", "no-effect");
+  }
   const hasFiles = given.includes("serverCertificate") && given.includes("privateKey");
   const ways = [...sources.filter((source) => given.includes(source)), ...(hasFiles ? ["serverCertificate"] : [])];
   if (ways.length > 1) findings.error(path, `only one of ${ways.join(", ")} may be set`, "one-of");

@@ -172,8 +172,8 @@ function buildClientValidation(
   const match: CertificateValidationContext =
     names.length === 0 ? {} : { match_subject_alt_names: names.map((exact) => ({ exact })) };
   const [credential] = mode === "ISTIO_MUTUAL" ? [] : listCredentialNames(settings);
-  const validates = mode === "MUTUAL" || mode === "OPTIONAL_MUTUAL" || mode === "ISTIO_MUTUAL";
-  if (!validates) return credential !== undefined && names.length > 0 ? { validation_context: match } : {};
+  // Istio states names of clients of a credential for SIMPLE as well; Envoy refuses a listener that checks names by no roots.
+  if (mode === "SIMPLE") return {};
   // The certificate is still asked for and still says who the client is; only nobody vouches for it.
   const trust: CertificateValidationContext =
     settings.insecureSkipVerify === true ? { trust_chain_verification: "ACCEPT_UNTRUSTED" } : {};
