@@ -54,11 +54,16 @@ export interface Touched {
   readonly endpoints: ReadonlySet<string>;
 }
 
-/** Looks up what a change can touch for proxies of a type. */
-export function listTouched(change: SnapshotChange, proxyType: ProxyType): Touched {
+/**
+ * Looks up what a change can touch for proxies of a type. Which patches of EnvoyFilters are for a key stands in it, so that a
+ * key without patches has nothing to fear of them.
+ */
+export function listTouched(change: SnapshotChange, proxyType: ProxyType, hasPatches = true): Touched {
   const types = new Set<XdsType>();
   if (change.before === undefined || change.services.size > 0) addAll(types, everything);
-  for (const kind of change.kinds) addAll(types, table[kind][proxyType]);
+  for (const kind of change.kinds) {
+    if (hasPatches || kind !== "EnvoyFilter") addAll(types, table[kind][proxyType]);
+  }
   for (const service of change.endpoints) addAll(types, listTouchedByEndpoints(change, service));
   return { types, endpoints: change.endpoints };
 }

@@ -7,6 +7,7 @@ import type { Proxy as MeshProxy } from "../model/proxy.ts";
 import type { VerifiedIdentity } from "../model/verified-identity.ts";
 import type { Snapshot, SnapshotChange } from "../snapshot/snapshot.ts";
 import type { Generators } from "../translate/generators.ts";
+import type { ScopeKey } from "../translate/scope.ts";
 import { listTouched, type Touched } from "./dependency-table.ts";
 import type { EncodedResource } from "./encode.ts";
 import { ObjectGenerations } from "./object-generations.ts";
@@ -68,10 +69,13 @@ export class ResourceStore {
     const { after } = change;
     this.#snapshot = after;
     this.generations.note(change);
-    const touched = { sidecar: listTouched(change, "sidecar"), router: listTouched(change, "router") };
-    for (const entry of this.#scopes.values()) entry.update(after, touched[entry.key.proxyType]);
-    for (const entry of this.#listeners.values()) entry.update(touched[entry.key.scope.proxyType]);
-    for (const entry of this.#workloads.values()) entry.update(touched[entry.key.listener.scope.proxyType]);
+    const plain = { sidecar: listTouched(change, "sidecar", false), router: listTouched(change, "router", false) };
+    const patched = { sidecar: listTouched(change, "sidecar"), router: listTouched(change, "router") };
+    const touchedOf = ({ patches }: { readonly patches?: unknown }, { proxyType }: ScopeKey): Touched =>
+      (patches === undefined ? plain : patched)[proxyType];
+    for (const entry of this.#scopes.values()) entry.update(after, touchedOf(entry.key, entry.key));
+    for (const entry of this.#listeners.values()) entry.update(touchedOf(entry.key, entry.key.scope));
+    for (const entry of this.#workloads.values()) entry.update(touchedOf(entry.key, entry.key.listener.scope));
     const mayMove = createMoveCheck(change);
     for (const handle of this.#handles) if (mayMove(handle.proxy)) this.#rekey(handle);
   }

@@ -6,7 +6,7 @@ import { mergedGatewaysOf } from "../gateways/merged-gateways.ts";
 import type { Generators } from "../generators.ts";
 import { parseClusterName, parseOutboundRouteName } from "../names.ts";
 import type { ListenerKey, ScopeView, WorkloadView } from "../scope.ts";
-import { findPatches, type PatchContext, type PatchTable } from "./patch-table.ts";
+import { findPatches, type PatchContext, type PatchSetting, type PatchTable } from "./patch-table.ts";
 import { type Patched, patchClusters, patchListeners, patchRoute } from "./patched-resources.ts";
 import { parseGatewayRouteName } from "./route-match.ts";
 
@@ -46,16 +46,19 @@ function contextOf({ key }: ScopeView): PatchContext {
 }
 
 export function findScopePatches(view: ScopeView): PatchTable {
-  const { patches: selections, capabilities } = view.key;
-  return findPatches(view.snapshot, { selections, capabilities }, contextOf(view));
+  return findPatches(view.key, settingOf(view, contextOf(view)));
 }
 
-export function findListenerPatches(view: ScopeView, { patches: selections }: ListenerKey): PatchTable {
-  return findPatches(view.snapshot, { selections, capabilities: view.key.capabilities }, contextOf(view));
+export function findListenerPatches(view: ScopeView, key: ListenerKey): PatchTable {
+  return findPatches(key, settingOf(view, contextOf(view)));
 }
 
-export function findWorkloadPatches({ scope, key: { patches: selections } }: WorkloadView): PatchTable {
-  return findPatches(scope.snapshot, { selections, capabilities: scope.key.capabilities }, "SIDECAR_INBOUND");
+export function findWorkloadPatches({ scope, key }: WorkloadView): PatchTable {
+  return findPatches(key, settingOf(scope, "SIDECAR_INBOUND"));
+}
+
+function settingOf({ snapshot, key }: ScopeView, context: PatchContext): PatchSetting {
+  return { snapshot, capabilities: key.capabilities, context };
 }
 
 /** A name that is none of Istio's is asked for by nobody's listener: there is nothing to patch. */

@@ -20,22 +20,24 @@ export interface PatchTable {
   readonly notes: PatchNotes;
 }
 
-/** What of a key decides about its patches. */
-export interface PatchKey {
-  readonly selections: readonly PatchSelection[] | undefined;
+/** What besides a key decides about its patches. */
+export interface PatchSetting {
+  readonly snapshot: Snapshot;
   readonly capabilities: Capabilities;
+  readonly context: PatchContext;
 }
 
-const tables = createSlotMemo<PatchTable>(Number.POSITIVE_INFINITY);
+const tables = createSlotMemo<PatchTable>();
 const emptyTables = new Map<PatchContext, PatchTable>();
 
 /** The table of a key for one context; a table without patches for the many keys that have none. */
-export function findPatches(snapshot: Snapshot, key: PatchKey, context: PatchContext): PatchTable {
-  const { selections = [], capabilities } = key;
+export function findPatches(
+  key: { readonly patches?: readonly PatchSelection[] },
+  { snapshot, capabilities, context }: PatchSetting,
+): PatchTable {
+  const { patches: selections = [] } = key;
   if (selections.length === 0) return findEmpty(context);
-  const extensions = capabilities.extensions === undefined ? "" : [...capabilities.extensions].join(" ");
-  const slot = `${context} ${JSON.stringify(selections)} ${extensions}`;
-  return tables({ owner: snapshot, slot }, [], () => {
+  return tables({ owner: key, slot: context }, [snapshot], () => {
     const candidates = selections.flatMap((selection) => listSelected(snapshot, selection));
     return buildTable(candidates, capabilities, context);
   });
