@@ -22,6 +22,8 @@ export type EnvoyOptions = Pick<BootstrapOptions, "name" | "namespace" | "labels
   Partial<BootstrapOptions> & {
     /** Port of a DNS server on the loopback address, for what names no resolver of its own; the system's where not given. */
     readonly dnsPort?: number;
+    /** A port on the loopback address on which every worker thread answers 200 whatever the control plane says. */
+    readonly probePort?: number;
   };
 
 /** Starts an Envoy and waits until it is configured (its /ready answers 200). */
@@ -40,8 +42,7 @@ export async function startEnvoy(options: EnvoyOptions): Promise<EnvoyProcess> {
     ...options,
     adminPort,
   });
-  const resolver = options.dnsPort === undefined ? {} : { typed_dns_resolver_config: buildResolver(options.dnsPort) };
-  writeFileSync(join(folder, "bootstrap.json"), JSON.stringify({ ...bootstrap, ...resolver }));
+  writeFileSync(join(folder, "bootstrap.json"), JSON.stringify(withTestParts(bootstrap, options)));
   const logFile = join(folder, "envoy.log");
   const output = openSync(logFile, "a");
   const args = ["-c", join(folder, "bootstrap.json"), "--concurrency", "1", "--disable-hot-restart", "-l", "warning"];
@@ -92,6 +93,35 @@ export async function eventually(what: string, ask: () => Promise<boolean>): Pro
     await new Promise((settle) => setTimeout(settle, 20));
   }
   throw new Error(`not within 20 s: ${what} (${String(last)})`);
+}
+
+function withTestParts(bootstrap: object, { dnsPort, probePort }: EnvoyOptions): object {
+  const { static_resources: fixed } = bootstrap as { readonly static_resources: object };
+  return {
+    ...bootstrap,
+    ...(dnsPort === undefined ? {} : { typed_dns_resolver_config: buildResolver(dnsPort) }),
+    ...(probePort === undefined ? {} : { static_resources: { ...fixed, listeners: [buildProbe(probePort)] } }),
+  };
+}
+
+function buildProbe(port: number): object {
+  const everything = { match: { prefix: "/" }, direct_response: { status: 200 } };
+  const manager = {
+    "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+    stat_prefix: "probe",
+    route_config: { virtual_hosts: [{ name: "probe", domains: ["*"], routes: [everything] }] },
+    http_filters: [
+      {
+        name: "envoy.filters.http.router",
+        typed_config: { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
+      },
+    ],
+  };
+  return {
+    name: "probe",
+    address: { socket_address: { address: "127.0.0.1", port_value: port } },
+    filter_chains: [{ filters: [{ name: "envoy.filters.network.http_connection_manager", typed_config: manager }] }],
+  };
 }
 
 function buildResolver(port: number): object {

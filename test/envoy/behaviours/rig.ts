@@ -99,10 +99,13 @@ async function startParts(names: readonly EnvoyName[], stops: (() => unknown)[])
   stops.push(controlPlane.stop);
   const envoys = new Map<EnvoyName, EnvoyProcess>();
   for (const name of names) {
-    const envoy = await startNamedEnvoy(name, { controlPlane, certificates, dnsPort: dns.port, stops });
+    const envoy = await startNamedEnvoy(name, {
+      ...{ controlPlane, certificates, dnsPort: dns.port, stops },
+      probePort: port(probeName(name)),
+    });
     envoys.set(name, envoy);
   }
-  const apply = createApply({ source, fill, settle: () => settle(controlPlane, envoys) });
+  const apply = createApply({ source, fill, settle: () => settle({ controlPlane, envoys, port }) });
   return { upstreams, certificates, envoys, port, fill, apply };
 }
 
@@ -117,11 +120,12 @@ interface EnvoySurroundings {
   readonly controlPlane: ControlPlane;
   readonly certificates: CertificateFolder;
   readonly dnsPort: number;
+  readonly probePort: number;
   readonly stops: (() => unknown)[];
 }
 
 async function startNamedEnvoy(name: EnvoyName, surroundings: EnvoySurroundings): Promise<EnvoyProcess> {
-  const { controlPlane, certificates, dnsPort, stops } = surroundings;
+  const { controlPlane, certificates, dnsPort, probePort, stops } = surroundings;
   const identity = identities[name];
   const folder = mkdtempSync(join(tmpdir(), "meltemi-behaviours-"));
   stops.push(() => rmSync(folder, { recursive: true, force: true }));
@@ -130,7 +134,13 @@ async function startNamedEnvoy(name: EnvoyName, surroundings: EnvoySurroundings)
   const secrets = await startSecretServer(secretsSocket, { find, report: () => undefined });
   stops.push(secrets.stop);
   const [host = "", port = ""] = controlPlane.grpcAddress.split(":");
-  const envoy = await startEnvoy({ ...identity, secretsSocket, dnsPort, discovery: { host, port: Number(port) } });
+  const envoy = await startEnvoy({
+    ...identity,
+    secretsSocket,
+    dnsPort,
+    probePort,
+    discovery: { host, port: Number(port) },
+  });
   stops.push(envoy.stop);
   return envoy;
 }
@@ -184,19 +194,31 @@ function listRefs(text: string): readonly ObjectRef[] {
 const settleMs = 15_000;
 const pollMs = 8;
 
-/** Waits until every Envoy has acknowledged everything, twice in a row, and nothing in it is warming. */
-async function settle(controlPlane: ControlPlane, envoys: ReadonlyMap<EnvoyName, EnvoyProcess>): Promise<void> {
+interface Parties {
+  readonly controlPlane: ControlPlane;
+  readonly envoys: ReadonlyMap<EnvoyName, EnvoyProcess>;
+  readonly port: (name: string) => number;
+}
+
+/** Waits until every Envoy has acknowledged everything, twice in a row, nothing in it is warming, and workers know. */
+async function settle({ controlPlane, envoys, port }: Parties): Promise<void> {
   const end = Date.now() + settleMs;
   let last = "";
   for (;;) {
     const { state, pending, refusals } = await readSync(controlPlane, envoys);
     if (refusals.length > 0) throw new Error(`refused by Envoy: ${refusals.join("\n")}`);
-    if (pending.length === 0 && state === last) return;
+    if (pending.length === 0 && state === last) break;
     if (Date.now() > end) throw new Error(`not taken by Envoy in time: ${pending.join(", ")}`);
     last = pending.length === 0 ? state : "";
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
+  // Envoy acknowledges before its worker has heard: what the worker answers now comes after that.
+  for (const name of envoys.keys()) {
+    await (await fetch(`http://127.0.0.1:${port(probeName(name))}/`)).arrayBuffer();
+  }
 }
+
+const probeName = (name: EnvoyName): string => `${name}-probe`;
 
 /** Ports that are free now and outside the range from which systems take ports of outgoing connections. */
 async function reservePorts(count: number): Promise<number[]> {
