@@ -1,6 +1,6 @@
 import { Gauge, type Registry } from "prom-client";
 import type { CompiledPatch } from "../translate/patch/compile-filter.ts";
-import type { PatchOutcome } from "../translate/patch/patch-outcomes.ts";
+import type { PatchOutcome } from "../translate/patch/patch-notes.ts";
 import { readPatchOutcomes } from "./debug/envoy-filter-page.ts";
 import type { DebugPort } from "./ports.ts";
 

@@ -13,7 +13,7 @@ import type { Proxy as MeshProxy } from "../model/proxy.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
 import type { Built } from "./built.ts";
 import type { GrpcGenerators } from "./grpc/generators.ts";
-import type { PatchOutcome } from "./patch/patch-outcomes.ts";
+import type { PatchOutcome } from "./patch/patch-notes.ts";
 import type { ListenerKey, ScopeKey, ScopeView, WorkloadKey, WorkloadView } from "./scope.ts";
 
 export interface Generators {

@@ -1,6 +1,6 @@
 import { objectKey } from "../../lib/message.ts";
 import { listMeshOutcomes } from "../../translate/patch/mesh-outcomes.ts";
-import type { PatchOutcome } from "../../translate/patch/patch-outcomes.ts";
+import type { PatchOutcome } from "../../translate/patch/patch-notes.ts";
 import type { DebugPort } from "../ports.ts";
 import { type DebugHandler, replyJson } from "./reply.ts";
 

@@ -1,7 +1,8 @@
 import type { Proxy as MeshProxy } from "../../model/proxy.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
 import type { Generators } from "../generators.ts";
-import { mergeOutcomes, type PatchOutcome } from "./patch-outcomes.ts";
+import type { PatchOutcome } from "./patch-notes.ts";
+import { mergeOutcomes } from "./patch-outcomes.ts";
 
 /** What became of all patches that are for one of these proxies; proxies with equal keys count once. */
 export function listMeshOutcomes(

@@ -8,6 +8,15 @@ export interface PatchNotes {
   readonly failures: ReadonlyMap<CompiledPatch, string>;
 }
 
+/** What became of one patch that is for a proxy. */
+export interface PatchOutcome {
+  readonly patch: CompiledPatch;
+  /** True where it changed something. */
+  readonly isHit: boolean;
+  /** Why it was left out in one place at least. */
+  readonly failure: string | undefined;
+}
+
 /** Notes in the making; lives for one call. */
 export interface PatchLedger extends PatchNotes {
   hit(patch: CompiledPatch): void;

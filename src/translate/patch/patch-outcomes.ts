@@ -11,18 +11,9 @@ import {
   findWorkloadPatches,
   type PatchedGenerators,
 } from "./patch-generators.ts";
-import { createLedger, type PatchNotes } from "./patch-notes.ts";
+import { createLedger, type PatchNotes, type PatchOutcome } from "./patch-notes.ts";
 import type { PatchTable } from "./patch-table.ts";
 import { listExtensionConfigs } from "./patched-resources.ts";
-
-/** What became of one patch that is for a proxy. */
-export interface PatchOutcome {
-  readonly patch: CompiledPatch;
-  /** True where it changed something. */
-  readonly isHit: boolean;
-  /** Why it was left out in one place at least. */
-  readonly failure: string | undefined;
-}
 
 /** Reads the outcomes of all patches that are for a workload's proxy. Results are made once for each view. */
 export function createOutcomeReader(
