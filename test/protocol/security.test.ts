@@ -1,6 +1,8 @@
 /** Section F of the checklist, F-5 to F-9: who may have a stream, and who may have which secret. */
+import { cpSync, rmSync } from "node:fs";
 import { decode, encode } from "@meltemi/protos";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { type Clock, systemClock } from "../../src/lib/clock.ts";
 import { createKeptLog, gatewayNode, type SecureMesh, startSecureMesh, tlsSecret } from "../support/secure-mesh.ts";
 import { type Received, type Variant, XdsClient, type XdsStream } from "../support/xds-client.ts";
 import { typeUrls } from "../support/xds-client-rig.ts";
@@ -193,6 +195,41 @@ for (const variant of variants) {
     expect([ofShop.untaken, ofBank.untaken]).toEqual([0, 0]);
   });
 }
+
+test("an authority that takes over counts for clients and servers alike, without a restart", async () => {
+  const looks: (() => void)[] = [];
+  // The look at the authority, once a minute, happens when the test says so.
+  const clock: Clock = {
+    ...systemClock,
+    after: (delayMs, run) => {
+      if (delayMs !== 60_000) return systemClock.after(delayMs, run);
+      looks.push(run);
+      return { close: () => undefined };
+    },
+  };
+  const mesh = await startSecureMesh("", { clock });
+  const [before, after] = [await mesh.certify("shop/gateway"), await startSecureMesh("")];
+  const stream = mesh.connect({ certificate: before }).open("delta");
+  askFor(stream, gatewayNode("shop", "gateway"), [], typeUrls.cds);
+  await stream.next();
+
+  rmSync(mesh.authorityDirectory, { recursive: true });
+  cpSync(after.authorityDirectory, mesh.authorityDirectory, { recursive: true });
+  const security = { roots: after.roots, certificate: await after.certify("shop/gateway") };
+  await vi.waitFor(async () => {
+    for (const look of looks.splice(0)) look();
+    const next = mesh.connect(security).open("delta");
+    askFor(next, gatewayNode("shop", "gateway"), [], typeUrls.cds);
+    const code = await Promise.race([next.ended.then((status) => status.code), next.next().then(() => 0)]);
+    expect(code).toBe(0);
+  }, 20_000);
+  const old = mesh.connect({ roots: after.roots, certificate: before }).open("delta");
+  askFor(old, gatewayNode("shop", "gateway"), [], typeUrls.cds);
+  expect((await old.ended).code).toBe(unauthenticated);
+  // Who was connected stays: nobody has to come back at once.
+  askFor(stream, gatewayNode("shop", "gateway"), ["none"], typeUrls.eds);
+  expect((await stream.next()).typeUrl).toBe(typeUrls.eds);
+});
 
 function acknowledge(stream: XdsStream, { nonce, version }: Received, names: readonly string[]): void {
   if (stream.variant === "delta") (stream as XdsStream<"delta">).send({ type_url: sds, response_nonce: nonce });

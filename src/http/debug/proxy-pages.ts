@@ -28,7 +28,7 @@ function forProxy(handle: (request: ProxyRequest) => DebugReply): DebugHandler {
 const resourcesOf = ({ port, snapshot, connection }: ProxyRequest): ProxyResources =>
   listProxyResources(port.generators, snapshot, connection);
 
-/** The types that `types=` can name. Secrets and extension configuration are not served yet: their lists are empty. */
+/** The types that `types=` can name. Secrets are for their proxy alone, so that their list is always empty. */
 const typeWords: { readonly [word: string]: (resources: ProxyResources) => readonly ResourceJson[] } = {
   cds: ({ clusters }) => clusters(),
   eds: ({ endpoints }) => endpoints(),
