@@ -215,13 +215,15 @@ export async function startGreeter(name: string): Promise<EchoUpstream> {
   return serve(createTcpServer((socket) => socket.on("error", () => undefined).end(name)));
 }
 
-/** Listens until the client has said everything, then says "<name> read <that>", with other than ASCII as \xNN. */
+/** Listens until an empty line, then says "<name> read <what came before>", with other than ASCII as \xNN. */
 export async function startReader(name: string): Promise<EchoUpstream> {
-  const server = createTcpServer({ allowHalfOpen: true }, (socket) => {
+  const server = createTcpServer((socket) => {
     let text = "";
     socket.on("error", () => undefined);
-    socket.on("data", (chunk) => (text += chunk.toString("latin1")));
-    socket.on("end", () => socket.end(`${name} read ${escapeText(text)}`));
+    socket.on("data", (chunk) => {
+      text += chunk.toString("latin1");
+      if (text.endsWith("\n\n")) socket.end(`${name} read ${escapeText(text.slice(0, -2))}`);
+    });
   });
   return serve(server);
 }

@@ -50,12 +50,12 @@ export async function ask(call: Call): Promise<Observation> {
 type Answer = Omit<Observation, "tookMs">;
 
 function send(call: Call): Promise<Answer> {
-  if (call.kind === "tcp") return sendBytes(call, { text: call.send, hangsUp: call.send !== "" });
+  if (call.kind === "tcp") return sendBytes(call, call.send === "" ? "" : `${call.send}\n\n`);
   if (call.kind === "grpc") return sendGrpc(call);
   if (call.kind === "websocket") return sendWebSocket(call);
   if (call.http === "1.0") {
     const text = `${call.method} ${call.path} HTTP/1.0\r\nHost: ${call.host}\r\n${formatHeaders(call)}\r\n`;
-    return sendBytes(call, { text, hangsUp: false });
+    return sendBytes(call, text);
   }
   return call.http === "2" ? sendHttp2(call) : sendHttp1(call);
 }
@@ -177,11 +177,11 @@ async function sendWebSocket(call: Call): Promise<Answer> {
   return { ...nothing, status: answer.status, body: answer.text ?? "" };
 }
 
-/** Everything that the other side says on one connection until it hangs up; the client may do so halfway. */
-function sendBytes(
-  { port, source, tls }: Call,
-  { text, hangsUp }: { readonly text: string; readonly hangsUp: boolean },
-): Promise<Answer> {
+/**
+ * Everything that the other side says on one connection until it hangs up. The client never hangs up first: Envoy closes
+ * connections of which it sees the end while it still looks for their protocol.
+ */
+function sendBytes({ port, source, tls }: Call, text: string): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const where = { host: "127.0.0.1", port, ...(source === undefined ? {} : { localAddress: source }) };
     const socket = tls === undefined ? connectTcp({ ...where, allowHalfOpen: true }) : connectTls({ ...where, ...tls });
@@ -193,8 +193,7 @@ function sendBytes(
     socket.on("error", reject);
     socket.on("close", () => resolve({ ...nothing, body, ...server }));
     socket.on("end", () => socket.end());
-    if (hangsUp) socket.end(text);
-    else socket.write(text);
+    if (text !== "") socket.write(text);
   });
 }
 
