@@ -7,7 +7,6 @@ import { listDroppedDomains, routeNames } from "./routes/route-configuration.ts"
 import type { DroppedDomain } from "./routes/sidecar-virtual-hosts.ts";
 import type { ScopeView } from "./scope.ts";
 import { listCredentialMessages } from "./security/credential-messages.ts";
-import { listCredentialMessages } from "./security/credential-messages.ts";
 
 /**
  * For routers what is wrong with Gateways and the rules behind them, and rules that are never reached; for sidecars
