@@ -12,6 +12,8 @@ export type PatchContext = "SIDECAR_INBOUND" | "SIDECAR_OUTBOUND" | "GATEWAY";
 
 export interface PatchTable {
   readonly context: PatchContext;
+  /** Names the context and all patches: tables with equal texts patch alike while their filters stay the same. */
+  readonly id: string;
   /** All patches that are for the context and can be applied. */
   readonly all: readonly CompiledPatch[];
   /** Those of `all` for one kind of thing. */
@@ -46,7 +48,7 @@ export function findPatches(
 function findEmpty(context: PatchContext): PatchTable {
   let table = emptyTables.get(context);
   if (table === undefined) {
-    table = { context, all: [], of: () => [], notes: noNotes };
+    table = { context, id: context, all: [], of: () => [], notes: noNotes };
     emptyTables.set(context, table);
   }
   return table;
@@ -80,7 +82,8 @@ function buildTable(
     if (list === undefined) byThing.set(patch.applyTo, [patch]);
     else list.push(patch);
   }
-  return { context, all, of: (applyTo) => byThing.get(applyTo) ?? [], notes };
+  const names = all.map(({ source, index }) => `${source.object.namespace}/${source.object.name}/${index}`);
+  return { context, id: [context, ...names].join(" "), all, of: (applyTo) => byThing.get(applyTo) ?? [], notes };
 }
 
 function describeMissing(names: readonly string[]): string | undefined {

@@ -100,7 +100,7 @@ function createPatcher<Wire extends object>(
   patch: (message: Wire, ledger: PatchLedger) => Wire | undefined,
 ): PatchOne<Wire> {
   return (built, ledger) => {
-    const place = { owner: built.message, slot: `${table.context} ${slot}` };
+    const place = { owner: built.message, slot: `${table.id} ${slot}` };
     const { message, notes } = kept(place, table.all, () => {
       const own = createLedger();
       return { message: patch(built.message, own), notes: own };
