@@ -174,6 +174,7 @@ class IncrementalBuilder implements SnapshotBuilder {
       mesh: this.#mesh.config,
       meshNetworks: this.#mesh.networks,
       networkGateways: this.#networks.gateways,
+      findNetwork: this.#networks.find,
       features: this.#options.features ?? defaultFeatures,
       domain: this.#options.domain,
       clusterId: this.#options.clusterId,
@@ -193,6 +194,7 @@ interface SnapshotParts {
   readonly mesh: MeshConfig;
   readonly meshNetworks: MeshNetworks;
   readonly networkGateways: readonly NetworkGateway[];
+  readonly findNetwork: (address: string) => string;
   readonly features: Features;
   readonly domain: string;
   readonly clusterId: string;
@@ -210,6 +212,7 @@ class MeshSnapshot implements Snapshot {
   readonly mesh: MeshConfig;
   readonly meshNetworks: MeshNetworks;
   readonly networkGateways: readonly NetworkGateway[];
+  readonly findNetwork: (address: string) => string;
   readonly features: Features;
   readonly domain: string;
   readonly clusterId: string;
@@ -237,6 +240,7 @@ class MeshSnapshot implements Snapshot {
     this.mesh = parts.mesh;
     this.meshNetworks = parts.meshNetworks;
     this.networkGateways = parts.networkGateways;
+    this.findNetwork = parts.findNetwork;
     this.features = parts.features;
     this.domain = parts.domain;
     this.clusterId = parts.clusterId;

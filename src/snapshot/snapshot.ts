@@ -65,6 +65,8 @@ export interface Snapshot {
   readonly meshNetworks: MeshNetworks;
   /** Gateways between networks, also those known by name only; sorted. None where there is one network. */
   readonly networkGateways: readonly NetworkGateway[];
+  /** Network of the address of a workload that states none itself; "" for none. */
+  readonly findNetwork: (address: string) => string;
   /** What the operator has switched on or off; the same as long as the process runs. */
   readonly features: Features;
   /** Domain of the cluster, such as "cluster.local". */

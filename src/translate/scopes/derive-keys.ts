@@ -14,7 +14,13 @@ import { isVisibleFrom } from "../../model/export-to.ts";
 import type { Proxy as MeshProxy } from "../../model/proxy.ts";
 import type { Service } from "../../model/service.ts";
 import type { Workload } from "../../model/workload.ts";
-import { addPlaceLabels, findLabelledLocality, findStatedLocality, tlsModeLabel } from "../../model/workload-labels.ts";
+import {
+  addPlaceLabels,
+  findLabelledLocality,
+  findStatedLocality,
+  networkLabel,
+  tlsModeLabel,
+} from "../../model/workload-labels.ts";
 import { filterLabels, listTrafficParts } from "../../snapshot/selector-labels.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
 import { readAgentAddress } from "../dns/dynamic-forward.ts";
@@ -25,6 +31,7 @@ import { deriveOwnProxyConfig } from "./own-proxy-config.ts";
 import { deriveServiceTargets } from "./service-targets.ts";
 import { findSidecar } from "./sidecar-selection.ts";
 
+const networkLabels: ReadonlySet<string> = new Set([networkLabel]);
 /** Labels that tell generations of one deployment apart: only these share traffic evenly. */
 const generationLabels = ["pod-template-hash", "rollouts-pod-template-hash"] as const;
 
@@ -77,6 +84,8 @@ interface Subject {
   readonly proxy: MeshProxy;
   readonly labels: Labels;
   readonly locality: Locality;
+  /** As the platform knows it, else as the proxy says. */
+  readonly network: string;
   readonly sidecar: Sidecar | undefined;
   readonly targets: WorkloadKey["targets"];
   readonly self: SelfDiscovery | undefined;
@@ -93,6 +102,7 @@ function describeProxy(snapshot: Snapshot, proxy: MeshProxy): Subject {
     proxy,
     labels,
     locality: deriveLocality(proxy, workload, labels),
+    network: workload?.network || (workload && snapshot.findNetwork(workload.addresses[0] ?? "")) || proxy.network,
     sidecar: proxy.type === "sidecar" ? findSidecar(snapshot.sidecars, client) : undefined,
     targets,
     self: proxy.discoversItself === true ? describeSelf(snapshot, { proxy, labels, targets }) : undefined,
@@ -155,7 +165,7 @@ function deriveScopeFields(subject: Subject): Omit<ScopeKey, "id"> {
   const comparable = addPlaceLabels(subject.labels, {
     locality,
     clusterId: proxy.clusterId,
-    network: proxy.network,
+    network: subject.network,
     nodeName,
   });
   return {
@@ -172,6 +182,8 @@ function deriveScopeFields(subject: Subject): Omit<ScopeKey, "id"> {
     labels: {
       ...filterLabels(subject.labels, isRouter ? selectorPairs.all : selectorPairs.outbound),
       ...pickLabels(comparable, selectorPairs.compared),
+      // Services that prefer to stay near compare it too, and by what the platform says.
+      ...(subject.network === proxy.network ? {} : pickLabels(comparable, networkLabels)),
     },
     capabilities: {
       istioVersion: proxy.istioVersion,
