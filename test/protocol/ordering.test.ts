@@ -32,9 +32,10 @@ class Mesh {
   /** Asks as a client does in the midst of a stream: with the last answer. */
   askOnTop(type: TableType, names: readonly string[]): void {
     const last = this.stream.received.findLast(({ typeUrl }) => typeUrl === typeUrls[type]);
-    if (this.#variant === "delta" || last === undefined) return this.ask(type, names);
-    this.#names.set(type, names);
-    this.ack(last);
+    if (this.#variant === "sotw" && last !== undefined) {
+      this.#names.set(type, names);
+      this.ack(last);
+    } else this.ask(type, names);
   }
 
   ack({ typeUrl, nonce, version }: Received): void {

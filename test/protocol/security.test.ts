@@ -23,6 +23,27 @@ function askFor(stream: XdsStream, node: Node, names: readonly string[], typeUrl
 const textOf = ({ resources }: Received): string =>
   resources.map(({ bytes }) => Buffer.from(bytes).toString("latin1")).join("\n");
 
+const gatewayLabels = { istio: "door" };
+
+/** A gateway of shop whose only server wants a credential. */
+const gatewayWith = (credential: string): string => `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: door, namespace: shop}
+spec:
+  selector: {istio: door}
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: ["*"]
+    tls: {mode: SIMPLE, credentialName: ${credential}}`;
+
+/** What the page of the gateway's scope says about objects. */
+async function readScopeMessages({ controlPlane }: SecureMesh): Promise<string> {
+  const page = await fetch(`http://127.0.0.1:${controlPlane.monitoringPort}/debug/sidecarz?proxyID=gw.shop`);
+  expect(page.status).toBe(200);
+  return ((await page.json()) as { readonly messages: readonly string[] }).messages.join("\n");
+}
+
 /** Asks for secrets on a stream of its own; the answer. */
 async function fetchSecrets(
   client: XdsClient,
@@ -153,6 +174,29 @@ for (const variant of variants) {
       expect(textOf(answer)).toContain(secrets[namespace].key);
       expect(textOf(answer)).not.toContain(secrets[other].key);
     }
+  });
+
+  test(`E-9 a listener whose secret is missing is reported, and is served once the secret is there (${variant})`, async () => {
+    const mesh = await startSecureMesh(gatewayWith("late"));
+    const stream = (await mesh.connectAs("shop/gateway")).open(variant);
+    const node = gatewayNode("shop", "gateway", gatewayLabels);
+    askFor(stream, node, [], typeUrls.lds);
+    const listeners = await stream.next();
+    expect(textOf(listeners)).toContain("kubernetes://late");
+    askFor(stream, node, ["kubernetes://late"]);
+    const answer = await stream.next();
+    expect([answer.typeUrl, answer.names]).toEqual([sds, []]);
+    acknowledge(stream, answer, ["kubernetes://late"]);
+    expect(await readScopeMessages(mesh)).toMatch(
+      /credentialName: .* wait for kubernetes:\/\/late.*\(Gateway shop\/door\)/,
+    );
+
+    const secret = await tlsSecret("shop", "late");
+    mesh.source.apply(secret.yaml);
+    const response = await stream.next();
+    expect([response.typeUrl, response.names]).toEqual([sds, ["kubernetes://late"]]);
+    expect(textOf(response)).toContain(secret.key);
+    expect(await readScopeMessages(mesh)).not.toContain("kubernetes://late");
   });
 
   test(`a changed secret goes to its gateways, and to nobody else (${variant})`, async () => {
