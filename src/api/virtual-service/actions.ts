@@ -163,7 +163,7 @@ export const faultSchema = record(
           httpStatus: optional(int32("HTTP status to answer with.")),
           grpcStatus: optional(text("gRPC status to answer with, by name such as UNAVAILABLE or by number.")),
           http2Error: optional(text("HTTP/2 error to answer with. Not supported.")),
-          percentage: optional(percent("Part of the requests to abort; all where not given.")),
+          percentage: optional(percent("Part of the requests to abort; none where not given.")),
         },
         "Answers with an error.",
       ),
