@@ -38,13 +38,19 @@ export function refOf(object: { readonly kind: string; readonly meta: ObjectMeta
 
 /**
  * Istio's order of age: the older object comes first and wins a conflict; equal age falls back to name, then namespace
- * (pilot/pkg/model: sort by creation time, then "name.namespace"). Objects without a time count as equally old.
+ * (pilot/pkg/model/config.go). Objects without a time count as equally old, and older than all others.
  */
 export function compareByAge(a: { readonly meta: ObjectMeta }, b: { readonly meta: ObjectMeta }): number {
-  const [timeA, timeB] = [a.meta.creationTimestamp ?? "", b.meta.creationTimestamp ?? ""];
-  return (
-    compareText(timeA, timeB) || compareText(`${a.meta.name}.${a.meta.namespace}`, `${b.meta.name}.${b.meta.namespace}`)
-  );
+  return compareTimes(a, b) || compareText(a.meta.name, b.meta.name) || compareText(a.meta.namespace, b.meta.namespace);
+}
+
+/** The order of EnvoyFilters: as compareByAge, but equal age falls back to "name.namespace" as one text. */
+export function compareByAgeAndFullName(a: { readonly meta: ObjectMeta }, b: { readonly meta: ObjectMeta }): number {
+  return compareTimes(a, b) || compareText(`${a.meta.name}.${a.meta.namespace}`, `${b.meta.name}.${b.meta.namespace}`);
+}
+
+function compareTimes(a: { readonly meta: ObjectMeta }, b: { readonly meta: ObjectMeta }): number {
+  return compareText(a.meta.creationTimestamp ?? "", b.meta.creationTimestamp ?? "");
 }
 
 /** True where every label of the selector has the same value on the object; an empty selector selects everything. */

@@ -1,6 +1,7 @@
 import type { Labels } from "../api/object.ts";
 import type { ObjectRef } from "../lib/message.ts";
 import type { Protocol } from "../lib/protocol.ts";
+import { createSlotMemo } from "../lib/slot-memo.ts";
 import { compareText } from "../lib/text-order.ts";
 import type { Features } from "./features.ts";
 
@@ -30,6 +31,8 @@ export interface Service {
   readonly ports: readonly ServicePort[];
   /** Cluster addresses or the addresses (also CIDR blocks) of a ServiceEntry; empty where it has none. */
   readonly addresses: readonly string[];
+  /** Where entries that share the host have different addresses: those of each port. */
+  readonly portAddresses?: { readonly [port: number]: readonly string[] };
   /** Addresses that the status of its ServiceEntry gives to the host. */
   readonly assignedAddress?: { readonly v4?: string; readonly v6?: string };
   /** Addresses from automatic allocation, for services without one of their own: those of the status, or others. */
@@ -60,6 +63,18 @@ export interface Service {
   readonly externalAddresses: readonly string[];
   /** The object this service came from. */
   readonly object: ObjectRef;
+}
+
+const keptParts = createSlotMemo<Service>();
+
+/**
+ * The service as clients of a port know it, with the addresses of the entries that declare the port; the service itself
+ * where all ports have the same addresses, otherwise always the same copy. Istio: each ServiceEntry is a service.
+ */
+export function atPort(service: Service, port: number): Service {
+  const addresses = service.portAddresses?.[port];
+  if (addresses === undefined) return service;
+  return keptParts({ owner: service, slot: `${port}` }, [], () => ({ ...service, addresses }));
 }
 
 /** Key of a service: a host may exist in several namespaces. */

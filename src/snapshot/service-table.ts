@@ -259,9 +259,21 @@ function mergeServices(leading: Service, others: readonly Service[]): Service {
     ...leading,
     ports,
     addresses: [...addresses],
+    ...listPortAddresses([leading, ...others]),
     subjectAltNames: [...subjectAltNames],
     ...(assignedAddress && { assignedAddress }),
   };
+}
+
+// An entry's ports are called by the addresses of this entry, not by those of another entry of the host.
+function listPortAddresses(services: readonly Service[]): Pick<Service, "portAddresses"> {
+  const all = new Set(services.flatMap(({ addresses }) => addresses));
+  const byPort: Record<number, readonly string[]> = {};
+  for (const { ports, addresses } of services) {
+    for (const { number } of ports) byPort[number] = [...new Set([...(byPort[number] ?? []), ...addresses])];
+  }
+  const differs = Object.values(byPort).some((addresses) => addresses.length !== all.size);
+  return differs ? { portAddresses: byPort } : {};
 }
 
 function createIndex(

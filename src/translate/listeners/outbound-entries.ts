@@ -10,7 +10,7 @@ import { memoByIdentity } from "../../lib/memo.ts";
 import type { Message, ObjectRef } from "../../lib/message.ts";
 import { isTcp, isUnsupported, type Protocol } from "../../lib/protocol.ts";
 import { sortEntries } from "../../lib/text-order.ts";
-import type { Service } from "../../model/service.ts";
+import { atPort, type Service } from "../../model/service.ts";
 import { wildcardOf } from "../address.ts";
 import { buildListenerName } from "../names.ts";
 import type { EgressListener, ScopeView } from "../scope.ts";
@@ -114,7 +114,8 @@ function addEgress(context: EgressContext): void {
   for (const entry of table.values()) entry.isLocked = true;
   for (const service of egress.services) {
     for (const port of service.ports) {
-      addServicePort(context, { service, port, place: context.place, isEndpoint: false });
+      const part = atPort(service, port.number);
+      addServicePort(context, { service: part, port, place: context.place, isEndpoint: false });
     }
   }
 }

@@ -5,7 +5,7 @@
 import { effectiveOperation } from "../../api/envoy-filter/patch-effect.ts";
 import { matchesProxyVersion } from "../../api/envoy-filter/proxy-version.ts";
 import type { ConfigPatch, EnvoyFilter } from "../../api/envoy-filter/schema.ts";
-import { compareByAge, type Labels, labelsMatch } from "../../api/object.ts";
+import { compareByAgeAndFullName, type Labels, labelsMatch } from "../../api/object.ts";
 import { findOwn } from "../../lib/find-own.ts";
 import { memoByKey } from "../../lib/slot-memo.ts";
 import type { ProxyType } from "../../model/proxy.ts";
@@ -56,10 +56,10 @@ const listCandidates: (filters: readonly EnvoyFilter[], place: string) => readon
   },
 );
 
-/** Priority, then the root namespace before others, then age. */
+/** Priority, then the root namespace before others, then age (Istio: push_context.go EnvoyFilters). */
 function comparePlaces(a: EnvoyFilter, b: EnvoyFilter, root: string): number {
   const rank = ({ meta }: EnvoyFilter): number => (meta.namespace === root ? 0 : 1);
-  return (a.spec.priority ?? 0) - (b.spec.priority ?? 0) || rank(a) - rank(b) || compareByAge(a, b);
+  return (a.spec.priority ?? 0) - (b.spec.priority ?? 0) || rank(a) - rank(b) || compareByAgeAndFullName(a, b);
 }
 
 // What targetRefs may name belongs to the Kubernetes Gateway API and to waypoints, neither of which is served here.

@@ -35,7 +35,8 @@ export function listServiceDomains(scope: DomainScope, service: Service, port?: 
   return keptDomains({ owner: service, slot }, [], () => {
     const domains: string[] = [];
     const shortForms = new Set<string>();
-    for (const hostname of listHostnames(service)) {
+    for (const written of listHostnames(service)) {
+      const hostname = port === undefined ? written.toLowerCase() : written;
       const short = listShortForms(hostname, scope.dnsDomain).flatMap((name) => withPort(name, port));
       domains.push(...withPort(hostname, port), ...short);
       for (const name of short) shortForms.add(name);

@@ -4,7 +4,7 @@ import type { RouteConfiguration, VirtualHost } from "@meltemi/protos/envoy/conf
 import { type ObjectRef, objectKey } from "../../lib/message.ts";
 import { isHttp, isUnsupported } from "../../lib/protocol.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
-import type { Service, ServicePort } from "../../model/service.ts";
+import { atPort, type Service, type ServicePort } from "../../model/service.ts";
 import { type Built, sourcesOf, withSources } from "../built.ts";
 import {
   buildPortRouteName,
@@ -142,7 +142,7 @@ function listServiceRoutes(view: ScopeView, service: Service, port: ServicePort)
 
 /** True where a listener is bound to an address of the service, or to each of its pods. */
 function hasOwnListener(view: ScopeView, service: Service, port: ServicePort): boolean {
-  const [address] = listClientAddresses(view.key, service);
+  const [address] = listClientAddresses(view.key, atPort(service, port.number));
   if (address !== undefined) return !address.includes("/");
   if (service.resolution !== "passthrough" || service.registry !== "Kubernetes") return false;
   const endpoints = view.snapshot.endpoints.list(service.hostname, service.namespace);

@@ -10,7 +10,7 @@ import { hostIsWithin, isWildcardHost } from "../../lib/hostname.ts";
 import { isHttp, isUnsupported } from "../../lib/protocol.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
 import { compareText } from "../../lib/text-order.ts";
-import type { Service, ServicePort } from "../../model/service.ts";
+import { atPort, type Service, type ServicePort } from "../../model/service.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 import type { PartSource } from "../built.ts";
 import type { EgressListener, ScopeView } from "../scope.ts";
@@ -161,7 +161,8 @@ function separateHosts(
       hosts.push(host.toLowerCase());
       continue;
     }
-    for (const service of covered) if (findMostSpecific(service.hostname) === virtualService) services.add(service);
+    for (const service of covered)
+      if (findMostSpecific(service.hostname.toLowerCase()) === virtualService) services.add(service);
   }
   return { hosts, services: [...services] };
 }
@@ -182,7 +183,7 @@ function planGroup(group: Group, context: PortContext): readonly HostPlan[] {
   });
   const services = group.services.map((service): HostPlan => {
     const sources = [...own, ...delegates, { object: service.object, path: "" }];
-    return { ...shared, hostname: service.hostname, service, inputs: [], sources };
+    return { ...shared, hostname: hostnameIn(context, service), service, inputs: [], sources };
   });
   return context.port === 0 || port === context.port ? [...hosts, ...services] : [];
 }
@@ -196,9 +197,22 @@ function planServices(services: readonly Service[], context: PortContext): reado
       const hash = findServiceHash(rule, port);
       const listRoutes = (): readonly Route[] => [buildDefaultRoute({ service, port, hash }, facts)];
       const sources = [{ object: service.object, path: "" }];
-      return { hostname: service.hostname, port, service, owner: service, inputs: [hash], sources, listRoutes };
+      return {
+        hostname: hostnameIn(context, service),
+        port,
+        service,
+        owner: service,
+        inputs: [hash],
+        sources,
+        listRoutes,
+      };
     });
   });
+}
+
+/** Istio writes hosts in lower case where a route configuration is for one port. */
+function hostnameIn({ port }: PortContext, { hostname }: Service): string {
+  return port === 0 ? hostname : hostname.toLowerCase();
 }
 
 /** Builds the hosts one after the other: who comes first keeps a name or a domain that comes twice. */
@@ -255,7 +269,8 @@ function keepHost(
 function listDomains(plan: HostPlan, context: PortContext): DomainList {
   if (plan.service === undefined) return listHostDomains(plan.hostname);
   // Ports in hosts are ignored by the route configuration, except where one stands for all ports.
-  return listServiceDomains(context.view.key, plan.service, context.port === 0 ? plan.port : undefined);
+  const part = atPort(plan.service, plan.port);
+  return listServiceDomains(context.view.key, part, context.port === 0 ? plan.port : undefined);
 }
 
 /** The ports that HTTP may be spoken on. */

@@ -8,6 +8,7 @@ import type { Service } from "../../model/service.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 
 export interface ServiceHostIndex {
+  /** By hostname in lower case: how a host is written tells no services apart. */
   readonly byHostname: ReadonlyMap<string, Service>;
   /** Services that have the port, in the order of the list. */
   listByPort(port: number): readonly Service[];
@@ -48,7 +49,7 @@ function buildWildcardServices(
   const found = new Map<string, Service[]>(wildcards.map((wildcard) => [wildcard, []]));
   if (wildcards.length === 0) return found;
   for (const service of services) {
-    for (const wildcard of listWildcards(service.hostname)) found.get(wildcard)?.push(service);
+    for (const wildcard of listWildcards(service.hostname.toLowerCase())) found.get(wildcard)?.push(service);
   }
   return found;
 }
@@ -57,7 +58,7 @@ function buildServiceIndex(services: readonly Service[]): ServiceHostIndex {
   const byHostname = new Map<string, Service>();
   const byPort = new Map<number, Service[]>();
   for (const service of services) {
-    byHostname.set(service.hostname, service);
+    byHostname.set(service.hostname.toLowerCase(), service);
     for (const number of new Set(service.ports.map((port) => port.number))) {
       const list = byPort.get(number);
       if (list === undefined) byPort.set(number, [service]);
