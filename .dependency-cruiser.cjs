@@ -16,6 +16,7 @@ const layers = {
   http: ["lib", "api", "model", "snapshot", "translate", "push", "xds", "webhook"],
   webhook: ["lib", "api", "kube", "ca"],
   status: ["lib", "api", "kube"],
+  autoregistration: ["lib", "api", "model", "kube", "sources"],
   cli: ["lib", "config", "model", "bootstrap"],
   bootstrap: [
     "lib",
@@ -33,6 +34,7 @@ const layers = {
     "ca",
     "webhook",
     "status",
+    "autoregistration",
   ],
 };
 

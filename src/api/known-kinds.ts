@@ -56,7 +56,6 @@ export const untranslatedKinds: ReadonlySet<string> = new Set([
   "WasmPlugin",
   "TrafficExtension",
   "ProxyConfig",
-  "WorkloadGroup",
   "GatewayClass",
   "HTTPRoute",
   "GRPCRoute",

@@ -69,6 +69,13 @@ export const untranslatedFields: readonly UntranslatedField[] = [
   { kind: "Sidecar", path: "ingress[].tls.credentialNames", reason: noSecrets, told: "error" },
   { kind: "Sidecar", path: "ingress[].tls.tlsCertificates", reason: noSecrets, told: "error" },
   { kind: "Sidecar", path: "ingress[].tls.subjectAltNames", reason: "Istio refuses it on sidecars", told: "error" },
+  { kind: "WorkloadGroup", path: "template.address", reason: "each entry has the address of its workload" },
+  { kind: "WorkloadGroup", path: "probe.grpc", reason: "istiod refuses it", told: "error" },
+  {
+    kind: "WorkloadGroup",
+    path: "probe",
+    reason: "agents probe by their own configuration, for which istioctl copies it; what they report counts",
+  },
   { kind: "EnvoyFilter", path: "targetRefs[].namespace", reason: "what it names is in the filter's own namespace" },
   { kind: "EnvoyFilter", path: "configPatches[].match.listener.portName", reason: "istiod does not look at it" },
   { kind: "EnvoyFilter", path: "configPatches[].match.waypoint", reason: "there are no waypoint proxies" },

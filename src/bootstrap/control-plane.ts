@@ -27,6 +27,7 @@ import { generators } from "./generators.ts";
 import { createLeader } from "./leader.ts";
 import { deriveGrpcLimits, deriveXdsLimits } from "./limits.ts";
 import { createMeshAuthority } from "./mesh-authority.ts";
+import { createRegistrations, type Registrations } from "./registrations.ts";
 import { type Runner, startRunners } from "./runners.ts";
 import { createSecureXds } from "./secure-xds.ts";
 import { createWebhook } from "./webhook.ts";
@@ -105,6 +106,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         await parts.source.start({
           apply(changeSet) {
             parts.changes.apply(changeSet, parts.source.name);
+            parts.registrations.notify();
             for (const writer of writers) writer.notify();
           },
         });
@@ -115,6 +117,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         parts.changes.close();
       },
     },
+    // Stops after xDS has ended the streams, so that it is noted who is gone.
+    parts.registrations,
     {
       name: "xds",
       async start() {
@@ -175,6 +179,7 @@ interface Parts {
   readonly changes: ChangePath;
   readonly authority: LiveAuthority;
   readonly security: XdsSecurity;
+  readonly registrations: Registrations;
 }
 
 function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined): Parts {
@@ -209,8 +214,15 @@ function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined)
   const transport = { limits: deriveGrpcLimits(flags), clock, log: xdsLog };
   const authority = createMeshAuthority({ flags, client: cluster?.client, clock, log });
   const security = createXdsSecurity({ flags, client: cluster?.client, mesh: () => builder.current.mesh, clock, log });
+  const everything = options.source ?? cluster?.source ?? createDirectorySource(flags, clock, log);
+  const registrations = createRegistrations({
+    ...{ flags, client: cluster?.client, source: everything, clock, log },
+    snapshot: () => builder.current,
+    count: (name) => metrics.count(name),
+  });
   const discovery: DiscoveryServer = createDiscoveryServer({
     ...security.options,
+    connections: registrations.connections,
     generators,
     clock,
     log: xdsLog,
@@ -220,8 +232,7 @@ function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined)
     createTransport: (service, tls) => createGrpcTransport(transport, service, tls),
     yieldTurn: (run) => void setImmediate(run),
   });
-  const everything = options.source ?? cluster?.source ?? createDirectorySource(flags, clock, log);
-  const source = createSelectedSource(everything, {
+  const source = createSelectedSource(registrations.source, {
     systemNamespace: namespace,
     meshConfigName: meshConfigName(flags.revision),
     ...(flags.sharedMeshConfig === "" ? {} : { sharedMeshConfigName: flags.sharedMeshConfig }),
@@ -235,6 +246,7 @@ function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined)
     metrics,
     authority,
     security,
+    registrations,
     changes: createChangePath({ builder, discovery, metrics, clock, log }),
   };
 }

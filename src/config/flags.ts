@@ -228,6 +228,30 @@ export const flagTable = {
     default: "false",
     doc: "Show in the metric pilot_envoy_filter_status which patches of EnvoyFilters are applied on connected proxies.",
   }),
+  workloadAutoRegistration: defineFlag({
+    env: "PILOT_ENABLE_WORKLOAD_ENTRY_AUTOREGISTRATION",
+    type: "boolean",
+    default: "true",
+    doc: "Make a WorkloadEntry for each connected proxy that names a WorkloadGroup.",
+  }),
+  workloadHealthChecks: defineFlag({
+    env: "PILOT_ENABLE_WORKLOAD_ENTRY_HEALTHCHECKS",
+    type: "boolean",
+    default: "true",
+    doc: "Take what agents say of the health of workloads outside Kubernetes.",
+  }),
+  workloadGracePeriod: defineFlag({
+    env: "PILOT_WORKLOAD_ENTRY_GRACE_PERIOD",
+    type: "duration",
+    default: "10s",
+    doc: "A workload that was registered may be away for this long before its WorkloadEntry is deleted.",
+  }),
+  workloadIdentityCheck: defineFlag({
+    env: "ISTIO_WORKLOAD_ENTRY_VALIDATE_IDENTITY",
+    type: "boolean",
+    default: "true",
+    doc: "Register only proxies that have proven the namespace and service account of their WorkloadEntry.",
+  }),
   debounceAfter: defineFlag({
     env: "PILOT_DEBOUNCE_AFTER",
     type: "duration",

@@ -50,6 +50,11 @@ const counterTable = {
     help: "Total number of configs that Pilot had to reject or ignore.",
     labels: ["type", "name"],
   },
+  auto_registration_success_total: { help: "Total number of successful auto registrations." },
+  auto_registration_updates_total: { help: "Total number of auto registration updates." },
+  auto_registration_unregister_total: { help: "Total number of unregistrations." },
+  auto_registration_deletes_total: { help: "Total number of auto registration cleaned up by periodic timer." },
+  auto_registration_errors_total: { help: "Total number of auto registration errors." },
   ...webhookCounters,
 } as const satisfies { readonly [name: string]: Labelled };
 

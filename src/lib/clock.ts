@@ -42,6 +42,12 @@ export function formatInstant(epochMs: number): string {
   return new Date(epochMs).toISOString();
 }
 
+/** The instant (milliseconds since the epoch) that a text in RFC 3339 names; undefined where it names none. */
+export function parseInstant(text: string): number | undefined {
+  const instant = Date.parse(text);
+  return Number.isNaN(instant) ? undefined : instant;
+}
+
 /** The instant (milliseconds since the epoch) in the platform's form, for packages that ask for it. */
 export function dateOf(epochMs: number): Date {
   return new Date(epochMs);

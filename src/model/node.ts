@@ -157,7 +157,7 @@ function parseAddresses(stated: unknown, ip: string): readonly string[] {
 }
 
 /** Metadata values are text on the wire, but agents of other makes send numbers and booleans. */
-function parseText(value: unknown): string {
+export function parseText(value: unknown): string {
   if (typeof value === "string") return value;
   return typeof value === "number" || typeof value === "boolean" ? String(value) : "";
 }
@@ -166,7 +166,8 @@ function parseFlag(value: unknown): boolean {
   return value === true || value === 1 || /^(true|1|t)$/i.test(parseText(value));
 }
 
-function parseLabels(value: unknown): Labels {
+/** Names and texts of a map in the metadata; what is no text is left out. */
+export function parseLabels(value: unknown): Labels {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return {};
   return Object.fromEntries(
     Object.entries(value).flatMap(([name, entry]): [string, string][] => {

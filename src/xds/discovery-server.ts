@@ -8,6 +8,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { parseNode } from "../model/node.ts";
 import type { Proxy as MeshProxy } from "../model/proxy.ts";
+import type { ConnectedProxy, ProxyConnections } from "../model/proxy-connections.ts";
 import { VerifiedIdentity } from "../model/verified-identity.ts";
 import { Debounce } from "../push/debounce.ts";
 import { FanOut } from "../push/fan-out.ts";
@@ -23,7 +24,7 @@ import { createDebugView, type XdsDebug } from "./debug-view.ts";
 import { DistributionCounter, type DistributionView } from "./distribution.ts";
 import type { XdsLimits } from "./limits.ts";
 import { RateLimit } from "./rate-limit.ts";
-import { parseRequest, type ReceivedRequest } from "./request.ts";
+import { healthTypeUrl, parseRequest, type ReceivedRequest, readHealth } from "./request.ts";
 import type {
   Admission,
   Status,
@@ -59,6 +60,8 @@ export interface DiscoveryServerOptions {
   readonly checksIdentity?: boolean;
   /** Who may read Secrets; nobody where not given. */
   readonly secretAccess?: SecretAccess;
+  /** Who is told of proxies that come and go, and of what their agents say. */
+  readonly connections?: ProxyConnections;
   /** Calls back after pending input was handled: setImmediate. */
   readonly yieldTurn: (run: () => void) => void;
 }
@@ -109,6 +112,8 @@ class Server implements DiscoveryServer, StreamService {
   readonly #transports: Transport[] = [];
   readonly #refusalLog: RateLimit;
   readonly #connections = new Map<string, Connection>();
+  /** What others are told of connections, by their ids. */
+  readonly #announced = new Map<string, ConnectedProxy>();
   readonly #ports = new Set<StreamPort>();
   /** Greatest serial by node id: a proxy that comes back must not meet a nonce again. */
   readonly #seenSerials = new Map<string, number>();
@@ -220,6 +225,10 @@ class Server implements DiscoveryServer, StreamService {
           fail(request);
           return;
         }
+        if (request.typeUrl === healthTypeUrl) {
+          if (connection !== undefined) this.#reportHealth(connection, request);
+          return;
+        }
         const connected = connection ?? this.#connect(request, { port, variant, fail });
         if ("code" in connected) {
           fail(connected);
@@ -288,7 +297,7 @@ class Server implements DiscoveryServer, StreamService {
     for (const transport of this.#transports) transport.notifyServing();
   }
 
-  #createConnection(proxy: MeshProxy, { port, variant, fail, identity }: AcceptedStream): Connection {
+  #createConnection(proxy: MeshProxy, { port, variant, fail, identity }: AcceptedStream): Connection | Status {
     const { clock, limits, log, metrics } = this.#options;
     const client: ProxyClient = {
       identity,
@@ -316,13 +325,46 @@ class Server implements DiscoveryServer, StreamService {
       generation: () => this.#store.snapshot?.generation ?? -1,
       onProgress: () => this.distribution.note(),
     });
+    const refusal = this.#announce(connection, { port, variant, fail, identity });
+    if (refusal !== undefined) {
+      connection.close();
+      return { code: "PERMISSION_DENIED", details: `authorization failed: ${refusal}` };
+    }
     this.#connections.set(connection.inputs.id, connection);
     log.info("proxy connected", { connection: connection.inputs.id, peer: port.peer, variant });
     return connection;
   }
 
+  /** Tells of a connection; a text says why it must not be. */
+  #announce({ inputs, connectedAtMs }: Connection, { port, fail, identity }: AcceptedStream): string | undefined {
+    const { id, proxy } = inputs;
+    const { connections, log } = this.#options;
+    const report = (reason: string): void =>
+      this.#reportRefusal(() =>
+        log.warn("a client is not who it says it is", { peer: port.peer, node: proxy.nodeId, reason }),
+      );
+    const refuse = (reason: string): void => {
+      report(reason);
+      fail({ code: "PERMISSION_DENIED", details: `authorization failed: ${reason}` });
+    };
+    const member: ConnectedProxy = { id, proxy, identity, connectedAtMs, refuse };
+    const refusal = connections?.connect(member);
+    if (refusal === undefined) this.#announced.set(id, member);
+    else report(refusal);
+    return refusal;
+  }
+
+  #reportHealth({ inputs }: Connection, request: ReceivedRequest): void {
+    const member = this.#announced.get(inputs.id);
+    const { connections, clock } = this.#options;
+    if (member !== undefined) connections?.reportHealth(member, readHealth(request, clock.now()));
+  }
+
   #disconnect(connection: Connection): void {
     const { id, proxy } = connection.inputs;
+    const member = this.#announced.get(id);
+    this.#announced.delete(id);
+    if (member !== undefined) this.#options.connections?.disconnect(member);
     this.#fanOut.remove(connection);
     connection.close();
     this.#connections.delete(id);

@@ -2,10 +2,17 @@
 import { decode } from "@meltemi/protos";
 import type { Node } from "@meltemi/protos/envoy/config/core/v3";
 import type { Status as RpcStatus } from "@meltemi/protos/google/rpc";
+import type { HealthReport } from "../model/proxy-connections.ts";
 import type { DeltaRequest } from "./delta.ts";
 import type { SotwRequest } from "./sotw.ts";
 import type { Variant } from "./transport.ts";
 import type { ErrorDetail } from "./watch.ts";
+
+/**
+ * What agents ask with to tell whether the application beside them is well (row X26). No message of this type is ever
+ * sent, and nothing is answered: the request's error says what is wrong.
+ */
+export const healthTypeUrl = "type.googleapis.com/istio.v1.HealthInformation";
 
 export interface ReceivedRequest {
   readonly typeUrl: string;
@@ -47,6 +54,12 @@ function parseDelta(bytes: Uint8Array): ReceivedRequest {
 
 function parseError(detail: RpcStatus | undefined): ErrorDetail | undefined {
   return detail === undefined ? undefined : { code: detail.code ?? 0, message: detail.message ?? "" };
+}
+
+/** Reads a request of the type above. */
+export function readHealth({ event: { request } }: ReceivedRequest, atMs: number): HealthReport {
+  const { error } = request;
+  return { isHealthy: error === undefined, message: error?.message.slice(0, maxErrorLength) ?? "", atMs };
 }
 
 /** Longest error text of a client that is kept, in characters. */

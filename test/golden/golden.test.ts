@@ -17,6 +17,7 @@ import {
   type ProxyDescription,
   type ResourcesOfProxy,
   readCaseFile,
+  registerProxies,
   translateFor,
   typeNames,
 } from "../support/translated-mesh.ts";
@@ -40,6 +41,7 @@ describe.each(cases)("golden %s", (name) => {
   const only = (head["only"] ?? [""]) as readonly string[];
   const builder = createBuilder(head["features"] as Partial<Features> | undefined);
   const parsing = applyDocuments(builder, documents);
+  registerProxies(builder, proxies.map(describeProxy), parsing);
   const expected = new Set(["in.yaml", "out.messages.yaml"]);
 
   it("says what it has to say", async () => {

@@ -8,6 +8,7 @@ import type { ObjectRef } from "../../src/lib/message.ts";
 import { parseContent } from "../../src/sources/content.ts";
 import { createFileSource } from "../../src/sources/file/file-source.ts";
 import { createMemorySource } from "../../src/sources/memory.ts";
+import { createOverlaidSource } from "../../src/sources/overlay.ts";
 import { createSelectedSource } from "../../src/sources/selection.ts";
 import type { Source } from "../../src/sources/source.ts";
 import { defineSourceLaws, type SourceRig } from "./source-laws.ts";
@@ -45,6 +46,10 @@ describe("the memory source", () => {
 
 describe("a source of which a part is selected", () => {
   defineSourceLaws(() => createMemoryRig((source) => createSelectedSource(source, { revision: "default" })));
+});
+
+describe("a source with something laid over it", () => {
+  defineSourceLaws(() => createMemoryRig((source) => createOverlaidSource(source)));
 });
 
 describe("the file source", () => {

@@ -4,7 +4,9 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { TypeName } from "@meltemi/protos";
 import { parseAllDocuments } from "yaml";
-import { parseObjects } from "../../src/api/parse.ts";
+import { parseObject, parseObjects } from "../../src/api/parse.ts";
+import { buildEntry } from "../../src/autoregistration/build-entry.ts";
+import { describeRegistration } from "../../src/autoregistration/registration.ts";
 import { generators } from "../../src/bootstrap/generators.ts";
 import type { Message } from "../../src/lib/message.ts";
 import { defaultFeatures, type Features } from "../../src/model/features.ts";
@@ -77,6 +79,25 @@ export function applyDocuments(builder: SnapshotBuilder, documents: readonly unk
   const problems = parsed.flatMap(({ messages }) => messages);
   builder.apply({ changes: objects.map((object) => ({ type: "set", object })), problems });
   return problems;
+}
+
+/** Makes the workload entries of proxies that name a group (metadata AUTO_REGISTER_GROUP), as where they connect. `problems` are all that are known. */
+export function registerProxies(
+  builder: SnapshotBuilder,
+  proxies: readonly MeshProxy[],
+  problems: readonly Message[],
+): void {
+  const settings = { registersProxies: true, takesHealth: true, checksIdentity: false };
+  const entries = proxies.flatMap((proxy) => {
+    const registration = describeRegistration(proxy, settings);
+    const { kind, namespace, group: name } = registration ?? { kind: "entry", namespace: "", group: "" };
+    const group = kind === "group" ? builder.current.findObject("WorkloadGroup", namespace, name) : undefined;
+    if (registration === undefined || group === undefined) return [];
+    const { object, messages } = parseObject(buildEntry(registration, proxy, group));
+    if (object === undefined) throw new Error(messages.map(({ text }) => text).join("; "));
+    return [object];
+  });
+  if (entries.length > 0) builder.apply({ changes: entries.map((object) => ({ type: "set", object })), problems });
 }
 
 /** Throws where the description makes no valid node. */

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import { parseObject } from "../parse.ts";
 
-/** What is said about a spec, one line a message, without the notice that the kind has no effect yet. */
+/** What is said about a spec, one line a message, without notices about fields that agents read. */
 function said(spec: unknown, version = "v1"): readonly string[] {
   const raw = { apiVersion: `networking.istio.io/${version}`, kind: "WorkloadGroup", metadata: { name: "a" }, spec };
   return parseObject(raw)
-    .messages.filter(({ code }) => code !== "untranslated-kind")
+    .messages.filter(({ code }) => code !== "untranslated-field")
     .map(({ level, path, text }) => `${level} ${path}: ${text}`);
 }
 
