@@ -29,8 +29,7 @@ export function checkBind(
   }
 }
 
-/** True for the protocols that users may give to ports; HBONE is for the mesh itself. */
+/** True for the protocols that users may give to ports. */
 export function isPortProtocol(text: string): boolean {
-  const protocol = parseProtocol(text);
-  return protocol !== "Unsupported" && protocol !== "HBONE";
+  return parseProtocol(text) !== "Unsupported";
 }

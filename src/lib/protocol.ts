@@ -15,7 +15,6 @@ export type Protocol =
   | "Mongo"
   | "Redis"
   | "MySQL"
-  | "HBONE"
   | "Unsupported";
 
 const byName: ReadonlyMap<string, Protocol> = new Map([
@@ -31,7 +30,6 @@ const byName: ReadonlyMap<string, Protocol> = new Map([
   ["mongo", "Mongo"],
   ["redis", "Redis"],
   ["mysql", "MySQL"],
-  ["hbone", "HBONE"],
 ]);
 
 /** Parses a protocol as users write it ("http", "HTTP2", "MONGO", "grpc-web"); unknown words give "Unsupported". */

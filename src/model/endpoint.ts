@@ -34,6 +34,8 @@ export interface Endpoint {
   readonly port: number;
   /** Name of the service's port that this endpoint serves. */
   readonly servicePortName: string;
+  /** Number of that port where a ServiceEntry states it: entries that share a host may call different ports the same. */
+  readonly servicePort?: number;
   readonly labels: Labels;
   readonly namespace: string;
   readonly serviceAccount: string;
@@ -49,4 +51,15 @@ export interface Endpoint {
   readonly nodeName: string;
   readonly hostName: string;
   readonly subDomain: string;
+}
+
+/**
+ * True for endpoints of a port: by its number where they state it, else by its name. EDS alone goes by names in any case
+ * (Istio: IstioEndpoint.LegacyClusterPortKey).
+ */
+export function servesPort(
+  { servicePort, servicePortName }: Pick<Endpoint, "servicePort" | "servicePortName">,
+  port: { readonly number: number; readonly name: string },
+): boolean {
+  return servicePort === undefined ? servicePortName === port.name : servicePort === port.number;
 }

@@ -31,6 +31,8 @@ export interface Service {
   readonly ports: readonly ServicePort[];
   /** Cluster addresses or the addresses (also CIDR blocks) of a ServiceEntry; empty where it has none. */
   readonly addresses: readonly string[];
+  /** Addresses of a Kubernetes service alone, where entries for its host add some: its name stands for these only. */
+  readonly ownAddresses?: readonly string[];
   /** Where entries that share the host have different addresses: those of each port. */
   readonly portAddresses?: { readonly [port: number]: readonly string[] };
   /** Addresses that the status of its ServiceEntry gives to the host. */

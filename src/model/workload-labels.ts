@@ -1,6 +1,6 @@
 /** Labels of workloads that the mesh itself reads or adds. */
 import type { Labels } from "../api/object.ts";
-import { type Locality, parseLocality } from "./endpoint.ts";
+import { type Locality, parseLocality, unknownLocality } from "./endpoint.ts";
 
 export const regionLabel = "topology.kubernetes.io/region";
 export const zoneLabel = "topology.kubernetes.io/zone";
@@ -19,6 +19,11 @@ export function findStatedLocality(labels: Labels): Locality | undefined {
   if (stated === undefined || stated === "") return undefined;
   // A value with a slash can only come from an annotation-like source: dots then belong to the names.
   return parseLocality(stated.includes("/") ? stated : stated.replaceAll(".", "/"));
+}
+
+/** The locality of a workload entry: its field ("r1/z1/s1"), else the label that states one, else the unknown one. */
+export function deriveStatedLocality(field: string | undefined, labels: Labels): Locality {
+  return field ? parseLocality(field) : (findStatedLocality(labels) ?? unknownLocality);
 }
 
 /** The locality that labels of a place state; undefined where there is none of them. */

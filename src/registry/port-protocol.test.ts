@@ -10,6 +10,7 @@ it.each([
   [{ name: "mongo", port: 1 }, "Mongo"],
   [{ name: "web", port: 80 }, "Unsupported"],
   [{ name: "", port: 80 }, "Unsupported"],
+  [{ name: "hbone", port: 80 }, "Unsupported"],
   [{ name: "", port: 3306 }, "TCP"],
   [{ name: "web", port: 27017 }, "TCP"],
   [{ name: "http", port: 3306 }, "HTTP"],

@@ -8,7 +8,7 @@ import { type Endpoint, parseLocality } from "../model/endpoint.ts";
 import { parseExportTo } from "../model/export-to.ts";
 import type { Resolution, Service, ServicePort } from "../model/service.ts";
 import type { Workload } from "../model/workload.ts";
-import { addPlaceLabels, networkLabel, tlsModeLabel } from "../model/workload-labels.ts";
+import { addPlaceLabels, deriveStatedLocality, networkLabel, tlsModeLabel } from "../model/workload-labels.ts";
 import { findAssignedAddress } from "./address-allocation.ts";
 import type { ServiceDefaults } from "./kube-services.ts";
 import { deriveTrafficDistribution } from "./traffic-distribution.ts";
@@ -121,6 +121,7 @@ function hostEndpoint(port: EntryPort, { entry, hostname, clusterId }: ServiceEn
     additionalAddresses: [],
     port: port.targetPort || port.number,
     servicePortName: port.name,
+    servicePort: port.number,
     labels: {},
     namespace: entry.meta.namespace,
     serviceAccount: "",
@@ -144,7 +145,7 @@ function convertListed(index: number, port: EntryPort, input: ServiceEntryEndpoi
   if (listed === undefined || !(listed.address || listed.network)) return [];
   const labels = listed.labels ?? {};
   const place = {
-    locality: parseLocality(listed.locality || labels["istio-locality"]?.replaceAll(".", "/") || ""),
+    locality: deriveStatedLocality(listed.locality, labels),
     clusterId,
     network: listed.network || labels[networkLabel] || "",
     nodeName: "",
@@ -171,13 +172,14 @@ function convertSelected(workload: Workload, port: EntryPort, input: ServiceEntr
   const { resolution = "NONE" } = input.entry.spec;
   if (address !== "" && isIP(address) === 0 && resolution !== "DNS" && resolution !== "DNS_ROUND_ROBIN") return [];
   const number = selectPort(address, workload.ports ?? {}, port);
-  return [convertWorkloadEndpoint(workload, { address, port: number, servicePortName: port.name }, input.clusterId)];
+  const at = { address, port: number, servicePortName: port.name, servicePort: port.number };
+  return [convertWorkloadEndpoint(workload, at, input.clusterId)];
 }
 
 /** The endpoint of a selected pod or workload entry. Only of pods does the platform know whether they are ready. */
 export function convertWorkloadEndpoint(
   workload: Workload,
-  at: Pick<Endpoint, "address" | "port" | "servicePortName">,
+  at: Pick<Endpoint, "address" | "port" | "servicePortName" | "servicePort">,
   clusterId: string,
 ): Endpoint {
   const { locality, network, nodeName } = workload;

@@ -2,10 +2,10 @@ import { isIP } from "node:net";
 import { refOf } from "../api/object.ts";
 import { isServing } from "../api/object-status.ts";
 import type { WorkloadEntry } from "../api/workload-entry/schema.ts";
-import { type Endpoint, parseLocality } from "../model/endpoint.ts";
+import type { Endpoint } from "../model/endpoint.ts";
 import type { Service } from "../model/service.ts";
 import { findWorkloadPort, type Workload } from "../model/workload.ts";
-import { networkLabel, tlsModeLabel } from "../model/workload-labels.ts";
+import { deriveStatedLocality, networkLabel, tlsModeLabel } from "../model/workload-labels.ts";
 import { convertWorkloadEndpoint } from "./service-entries.ts";
 
 const groupAnnotation = "istio.io/autoRegistrationGroup";
@@ -26,7 +26,7 @@ export function convertWorkloadEntry(entry: WorkloadEntry, clusterId: string): W
     labels,
     serviceAccount,
     workloadName: meta.annotations[groupAnnotation] ?? meta.labels[workloadNameLabel] ?? meta.name,
-    locality: parseLocality(spec.locality || labels["istio-locality"]?.replaceAll(".", "/") || ""),
+    locality: deriveStatedLocality(spec.locality, labels),
     network: spec.network || labels[networkLabel] || "",
     nodeName: "",
     object: refOf(entry),

@@ -251,8 +251,8 @@ function isOffered({ object, ready }: Workload): boolean {
 const podInput = (namespace: string, name: string): string => `pod/${namespace}/${name}`;
 const addressInput = (address: string): string => `address/${address}`;
 
-const endpointKey = ({ address, network, port, servicePortName }: Endpoint): string =>
-  `${address === "" ? network : address}/${port}/${servicePortName}`;
+const endpointKey = ({ address, network, port, servicePortName, servicePort = 0 }: Endpoint): string =>
+  `${address === "" ? network : address}/${port}/${servicePortName}/${servicePort}`;
 
 // A pod may have a workload entry of the same address, and entries may share a host: the first one stands.
 function withoutDuplicates(endpoints: readonly Endpoint[]): readonly Endpoint[] {

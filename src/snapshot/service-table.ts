@@ -247,7 +247,7 @@ function mergeServices(leading: Service, others: readonly Service[]): Service {
   const subjectAltNames = new Set(leading.subjectAltNames);
   for (const other of others) {
     for (const port of other.ports) {
-      if (!ports.some((known) => known.number === port.number || known.name === port.name)) ports.push(port);
+      if (!ports.some(({ number }) => number === port.number)) ports.push(port);
     }
     for (const address of other.addresses) addresses.add(address);
     for (const name of other.subjectAltNames) subjectAltNames.add(name);
@@ -259,6 +259,7 @@ function mergeServices(leading: Service, others: readonly Service[]): Service {
     ...leading,
     ports,
     addresses: [...addresses],
+    ...(leading.registry === "Kubernetes" && { ownAddresses: leading.addresses }),
     ...listPortAddresses([leading, ...others]),
     subjectAltNames: [...subjectAltNames],
     ...(assignedAddress && { assignedAddress }),

@@ -11,6 +11,7 @@ import type { LocalityLbEndpoints } from "@meltemi/protos/envoy/config/endpoint/
 import type { HttpProtocolOptions } from "@meltemi/protos/envoy/extensions/upstreams/http/v3";
 import type { Protocol } from "../../lib/protocol.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
+import { servesPort } from "../../model/endpoint.ts";
 import { inferNamespaceMtls, type MtlsMode } from "../../model/mtls.ts";
 import { keepsSessions, type Service, type ServicePort } from "../../model/service.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
@@ -340,7 +341,7 @@ function mayPassThrough(service: Service, rule: MergedDestinationRule | undefine
 function hasPlainEndpoint(snapshot: Snapshot, service: Service, port: ServicePort): boolean {
   const endpoints = snapshot.endpoints
     .list(service.hostname, service.namespace)
-    .filter(({ servicePortName }) => servicePortName === port.name);
+    .filter((endpoint) => servesPort(endpoint, port));
   return endpoints.length === 0 || endpoints.some(({ tlsMode }) => tlsMode === "disabled");
 }
 

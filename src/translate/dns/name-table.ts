@@ -6,10 +6,11 @@ import { isIP } from "node:net";
 import type { NameTable, NameTable_NameInfo } from "@meltemi/protos/istio/networking/nds/v1";
 import type { ObjectRef } from "../../lib/message.ts";
 import { createSlotMemo } from "../../lib/slot-memo.ts";
-import type { Endpoint } from "../../model/endpoint.ts";
+import { type Endpoint, servesPort } from "../../model/endpoint.ts";
+import type { Features } from "../../model/features.ts";
 import type { Service } from "../../model/service.ts";
 import type { Built } from "../built.ts";
-import { listClientAddresses } from "../routes/host-domains.ts";
+import { listClusterAddresses } from "../listeners/addresses.ts";
 import type { ScopeKey, ScopeView } from "../scope.ts";
 
 /** The names that one service brings, in their order. */
@@ -51,21 +52,26 @@ function formatSlot({ dnsCapture, ipFamilies, network, clusterId }: ScopeKey): s
 function findNames({ snapshot, key }: ScopeView, service: Service, slot: string): ServiceNames {
   const endpoints = hasPodAddresses(service) ? snapshot.endpoints.list(service.hostname, service.namespace) : undefined;
   return keptNames({ owner: service, slot }, [endpoints], () => {
-    if (endpoints === undefined) return { service, addresses: listVirtualAddresses(service, key), pods: noPods };
+    if (endpoints === undefined) {
+      return { service, addresses: listVirtualAddresses(service, key, snapshot.features), pods: noPods };
+    }
     return { service, ...listPodAddresses(service, endpoints, key) };
   });
 }
 
 /** True for services without an address of their own, of which clients connect to the endpoints. */
-function hasPodAddresses(service: Service): boolean {
-  return service.resolution === "passthrough" && service.addresses.length === 0;
+function hasPodAddresses({ resolution, addresses, ownAddresses = addresses }: Service): boolean {
+  return resolution === "passthrough" && ownAddresses.length === 0;
 }
 
 /** Blocks of addresses cannot be answered. */
-function listVirtualAddresses(service: Service, key: ScopeKey): readonly string[] {
+function listVirtualAddresses(service: Service, key: ScopeKey, features: Features): readonly string[] {
   // Addresses that somebody wrote are what clients are to connect to, whatever the families of the proxy.
   const isWritten = service.registry === "External" && service.addresses.length > 0;
-  const addresses = isWritten ? service.addresses : listClientAddresses(key, service);
+  const { ownAddresses = service.addresses } = service;
+  const addresses = isWritten
+    ? ownAddresses
+    : listClusterAddresses({ ...service, addresses: ownAddresses }, key, features);
   return addresses.filter((address) => isIP(address) !== 0);
 }
 
@@ -83,7 +89,7 @@ function listPodAddresses(
   const near = new Map<string, NameTable_NameInfo>();
   const far = new Map<string, NameTable_NameInfo>();
   for (const endpoint of endpoints) {
-    if (endpoint.servicePortName !== port?.name || !isSameOrEmpty(endpoint.network, key.network)) continue;
+    if (port === undefined || !servesPort(endpoint, port) || !isSameOrEmpty(endpoint.network, key.network)) continue;
     const own = [endpoint.address, ...endpoint.additionalAddresses];
     if (own.some((address) => isIP(address) === 0)) continue;
     if (!service.publishNotReadyAddresses && endpoint.health !== "HEALTHY") continue;

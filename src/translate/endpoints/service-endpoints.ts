@@ -4,7 +4,7 @@ import { isIP } from "node:net";
 import type { LocalityLbEndpoints } from "@meltemi/protos/envoy/config/endpoint/v3";
 import { labelsMatch } from "../../api/object.ts";
 import { isUnixAddress } from "../../lib/host-port.ts";
-import { type Endpoint, unknownLocality } from "../../model/endpoint.ts";
+import { type Endpoint, servesPort, unknownLocality } from "../../model/endpoint.ts";
 import type { Service, ServicePort } from "../../model/service.ts";
 import type { Snapshot } from "../../snapshot/snapshot.ts";
 import {
@@ -116,8 +116,8 @@ function createFilter(input: FilterInput): (endpoint: Endpoint) => boolean {
   const sessions = (service.labels[snapshot.features.persistentSessionLabel] ?? "") !== "";
   const isInReach = createReachFilter(input);
   return (endpoint) => {
-    if (endpoint.servicePortName !== port.name) return false;
-    if (query.place === "assignment" && !isDirectAddress(endpoint)) return false;
+    const isOfPort = query.place === "inline" ? servesPort(endpoint, port) : endpoint.servicePortName === port.name;
+    if (!isOfPort || (query.place === "assignment" && !isDirectAddress(endpoint))) return false;
     if (!labelsMatch(labels, endpoint.labels) || !isInReach(endpoint)) return false;
     if (isUnusable(endpoint) && !sendsUnhealthy) return false;
     return sessions || !isDraining(endpoint);

@@ -58,8 +58,8 @@ function listStatedAddresses({ addresses }: Service): readonly string[] {
   return addresses.filter((address) => address !== "" && address !== unspecifiedAddress);
 }
 
-/** Of proxies with both families only dual stack uses both; otherwise the first address decides. */
-function listClusterAddresses(
+/** Addresses of a service. Of proxies with both families only dual stack uses both; otherwise the first address decides. */
+export function listClusterAddresses(
   service: Service,
   key: PlaceContext["key"],
   { dualStack }: PlaceContext["features"],

@@ -10,6 +10,7 @@ import { memoByIdentity } from "../../lib/memo.ts";
 import type { Message, ObjectRef } from "../../lib/message.ts";
 import { isTcp, isUnsupported, type Protocol } from "../../lib/protocol.ts";
 import { sortEntries } from "../../lib/text-order.ts";
+import { servesPort } from "../../model/endpoint.ts";
 import { atPort, type Service } from "../../model/service.ts";
 import { wildcardOf } from "../address.ts";
 import { buildListenerName } from "../names.ts";
@@ -133,7 +134,7 @@ function addServicePort(context: EgressContext, placement: Placement): void {
   }
   const endpoints = snapshot.endpoints
     .list(service.hostname, service.namespace)
-    .filter(({ servicePortName }) => servicePortName === port.name);
+    .filter((endpoint) => servesPort(endpoint, port));
   // Only a ServiceEntry of resolution NONE can be without endpoints for ever and still mean something: any address. For
   // others a listener on all addresses would come and go with the endpoints and clash with those of other services.
   if (service.registry === "External" && endpoints.length === 0 && service.selector === undefined) {

@@ -13,7 +13,13 @@ import type { EgressListener, ScopeKey, ScopeView } from "../scope.ts";
 import { findDestinationRule } from "./destination-rule-index.ts";
 import { layOverProxyConfig } from "./own-proxy-config.ts";
 import { addHiddenDestinations, deriveSidecarScope, type SidecarScope } from "./sidecar-scope.ts";
-import { indexByHostname, listVisibleRules, listVisibleServices, orderByAudience } from "./visible.ts";
+import {
+  indexByHostname,
+  listGatewayServices,
+  listVisibleRules,
+  listVisibleServices,
+  orderByAudience,
+} from "./visible.ts";
 
 const views = createSlotMemo<ScopeView>(Number.POSITIVE_INFINITY);
 
@@ -100,8 +106,10 @@ class LazyScopeView implements ScopeView {
   #deriveImports(): SidecarScope {
     const { namespace, proxyType } = this.key;
     const { services } = this.snapshot;
+    if (proxyType === "router") {
+      return { egressListeners: noListeners, services: listGatewayServices(services.all, namespace) };
+    }
     const visible = listVisibleServices(services.all, namespace);
-    if (proxyType === "router") return { egressListeners: noListeners, services: visible };
     const virtualServices = this.listGatewayVirtualServices("mesh");
     if (this.sidecar === undefined) {
       const known = deriveDefaultScope(visible, virtualServices);

@@ -1,6 +1,7 @@
 import { type Labels, labelsMatch } from "../../api/object.ts";
 import { memoByIdentity } from "../../lib/memo.ts";
 import { compareText, sortEntries } from "../../lib/text-order.ts";
+import { servesPort } from "../../model/endpoint.ts";
 import type { Proxy as MeshProxy } from "../../model/proxy.ts";
 import { type Service, type ServicePort, serviceKey } from "../../model/service.ts";
 import { findWorkloadPort, type ServiceTarget, type Workload } from "../../model/workload.ts";
@@ -39,7 +40,7 @@ export function deriveServiceTargets(snapshot: Snapshot, input: TargetsInput): r
     for (const service of listed.filter(({ registry }) => !isSelected || registry !== "Kubernetes")) {
       for (const endpoint of snapshot.endpoints.list(service.hostname, service.namespace)) {
         if (endpoint.address !== address) continue;
-        const port = service.ports.find((candidate) => candidate.name === endpoint.servicePortName);
+        const port = service.ports.find((candidate) => servesPort(endpoint, candidate));
         if (port !== undefined) add(service, port, endpoint.port);
       }
     }

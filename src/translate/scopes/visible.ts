@@ -5,23 +5,33 @@ import { isVisibleFrom } from "../../model/export-to.ts";
 import type { Service } from "../../model/service.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
 
+const nowhere = "";
+
 /**
  * Services visible from a namespace, one for each hostname, in the order of orderByAudience. All namespaces for which
  * nothing special holds get the very same array.
  */
 export const listVisibleServices: (all: readonly Service[], namespace: string) => readonly Service[] = memoByKey(
-  (all: readonly Service[], namespace) => {
-    const { everyone, special } = splitServices(all);
-    const visible = special.filter((service) => isVisibleFrom(service.exportTo, service.namespace, namespace));
-    if (visible.length === 0) return everyone;
-    const chosen = chooseByHostname(orderByAudience(visible, namespace), namespace);
-    const members = new Set([...everyone, ...chosen.values()]);
-    return orderByAudience(
-      all.filter((service) => members.has(service)),
-      namespace,
-    );
-  },
+  (all: readonly Service[], namespace) => chooseVisible(all, namespace, namespace),
 );
+
+/** As listVisibleServices for gateways: of several services for a host that of the own namespace is nothing special. */
+export const listGatewayServices: (all: readonly Service[], namespace: string) => readonly Service[] = memoByKey(
+  (all: readonly Service[], namespace) => chooseVisible(all, namespace, nowhere),
+);
+
+/** `home`: the namespace whose services come first. */
+function chooseVisible(all: readonly Service[], namespace: string, home: string): readonly Service[] {
+  const { everyone, special } = splitServices(all);
+  const visible = special.filter((service) => isVisibleFrom(service.exportTo, service.namespace, namespace));
+  if (visible.length === 0) return everyone;
+  const chosen = chooseByHostname(orderByAudience(visible, namespace), home);
+  const members = new Set([...everyone, ...chosen.values()]);
+  return orderByAudience(
+    all.filter((service) => members.has(service)),
+    namespace,
+  );
+}
 
 /**
  * Visible services with those that are private to the namespace first, then those exported to it, then those of everyone,
