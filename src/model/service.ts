@@ -45,6 +45,8 @@ export interface Service {
   readonly meshExternal: boolean;
   /** "*" for all, "." for the own namespace, "~" for nobody, otherwise names of namespaces. Never empty. */
   readonly exportTo: ReadonlySet<string>;
+  /** Where entries that share the host are for different namespaces: who may see each port. */
+  readonly portExportTo?: { readonly [port: number]: ReadonlySet<string> };
   readonly labels: Labels;
   readonly selector: Labels | undefined;
   /** RFC 3339 */

@@ -2,6 +2,7 @@ import type { KubeService } from "../api/kubernetes/types.ts";
 import type { ServiceEntry } from "../api/service-entry/schema.ts";
 import { objectKey } from "../lib/message.ts";
 import { compareText } from "../lib/text-order.ts";
+import { parseExportTo } from "../model/export-to.ts";
 import { compareServices, type Service, serviceKey } from "../model/service.ts";
 import {
   type AddressPrefixes,
@@ -261,6 +262,7 @@ function mergeServices(leading: Service, others: readonly Service[]): Service {
     addresses: [...addresses],
     ...(leading.registry === "Kubernetes" && { ownAddresses: leading.addresses }),
     ...listPortAddresses([leading, ...others]),
+    ...listPortAudiences([leading, ...others]),
     subjectAltNames: [...subjectAltNames],
     ...(assignedAddress && { assignedAddress }),
   };
@@ -275,6 +277,23 @@ function listPortAddresses(services: readonly Service[]): Pick<Service, "portAdd
   }
   const differs = Object.values(byPort).some((addresses) => addresses.length !== all.size);
   return differs ? { portAddresses: byPort } : {};
+}
+
+// What one entry shows to few, another entry of the host does not show to all, nor does it hide what the other shows.
+function listPortAudiences(services: readonly Service[]): Pick<Service, "exportTo" | "portExportTo"> {
+  const exportTo = joinAudiences(services.map((service) => service.exportTo));
+  if (services.every((service) => isDeepEqual(service.exportTo, exportTo))) return { exportTo };
+  const byPort: Record<number, Service["exportTo"]> = {};
+  for (const { ports, exportTo: own } of services) {
+    for (const { number } of ports) byPort[number] = joinAudiences([byPort[number] ?? new Set(), own]);
+  }
+  return { exportTo, portExportTo: byPort };
+}
+
+function joinAudiences(audiences: readonly Service["exportTo"][]): Service["exportTo"] {
+  const names = audiences.flatMap((audience) => [...audience]);
+  const someone = names.filter((name) => name !== "~");
+  return parseExportTo(someone.length === 0 ? names : someone);
 }
 
 function createIndex(

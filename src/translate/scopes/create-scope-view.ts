@@ -11,6 +11,7 @@ import type { MergedDestinationRule } from "../destination-rules.ts";
 import { forwardProxyCluster, forwardProxyFilter } from "../dns/dynamic-forward.ts";
 import type { EgressListener, ScopeKey, ScopeView } from "../scope.ts";
 import { findDestinationRule } from "./destination-rule-index.ts";
+import { narrowToAudience } from "./narrow-service.ts";
 import { layOverProxyConfig } from "./own-proxy-config.ts";
 import { addHiddenDestinations, deriveSidecarScope, type SidecarScope } from "./sidecar-scope.ts";
 import {
@@ -142,7 +143,9 @@ const deriveDefaultScope = memoByIdentity(
 const listCandidates: (all: readonly Service[], namespace: string) => readonly Service[] = memoByKey(
   (all: readonly Service[], namespace) =>
     orderByAudience(
-      all.filter((service) => isVisibleFrom(service.exportTo, service.namespace, namespace)),
+      all
+        .filter((service) => isVisibleFrom(service.exportTo, service.namespace, namespace))
+        .flatMap((service) => narrowToAudience(service, namespace) ?? []),
       namespace,
     ),
 );

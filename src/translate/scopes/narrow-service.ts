@@ -1,4 +1,5 @@
 import { createSlotMemo } from "../../lib/slot-memo.ts";
+import { isVisibleFrom } from "../../model/export-to.ts";
 import type { Service } from "../../model/service.ts";
 
 const narrowed = createSlotMemo<Service>(Number.POSITIVE_INFINITY);
@@ -20,4 +21,16 @@ export function narrowService(
   if (ports.length === service.ports.length && aliases.length === service.aliases.length) return service;
   const slot = JSON.stringify([ports.map((port) => port.number), aliases]);
   return narrowed({ owner: service, slot }, [], () => ({ ...service, ports, aliases }));
+}
+
+/**
+ * Of a service that several entries make up, what a namespace may see: the ports of those that are for it (Istio: each
+ * ServiceEntry is a service with its own exportTo). Undefined where that is no port.
+ */
+export function narrowToAudience(service: Service, namespace: string): Service | undefined {
+  const { portExportTo } = service;
+  if (portExportTo === undefined) return service;
+  const isForNamespace = (port: number): boolean =>
+    isVisibleFrom(portExportTo[port] ?? service.exportTo, service.namespace, namespace);
+  return narrowService(service, { port: isForNamespace, alias: () => true });
 }

@@ -14,7 +14,7 @@ import { keepIfSameElements } from "../../snapshot/is-deep-equal.ts";
 import type { ResolvedVirtualService, ServiceIndex } from "../../snapshot/snapshot.ts";
 import type { EgressListener } from "../scope.ts";
 import { type EgressHosts, importsAlias, importsRule, importsService, parseEgressHosts } from "./egress-hosts.ts";
-import { narrowService } from "./narrow-service.ts";
+import { narrowService, narrowToAudience } from "./narrow-service.ts";
 import { chooseByHostname } from "./visible.ts";
 
 export interface SidecarScope {
@@ -173,7 +173,8 @@ function findDestination(index: ServiceIndex, host: string, namespace: string): 
   if (own !== undefined) return own;
   const visible = index
     .byHostname(host)
-    .filter((service) => isVisibleFrom(service.exportTo, service.namespace, namespace));
+    .filter((service) => isVisibleFrom(service.exportTo, service.namespace, namespace))
+    .flatMap((service) => narrowToAudience(service, namespace) ?? []);
   return chooseByHostname(visible, namespace).get(host);
 }
 

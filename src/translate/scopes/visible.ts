@@ -4,6 +4,7 @@ import { memoByKey } from "../../lib/slot-memo.ts";
 import { isVisibleFrom } from "../../model/export-to.ts";
 import type { Service } from "../../model/service.ts";
 import type { ResolvedVirtualService } from "../../snapshot/snapshot.ts";
+import { narrowToAudience } from "./narrow-service.ts";
 
 const nowhere = "";
 
@@ -28,7 +29,7 @@ function chooseVisible(all: readonly Service[], namespace: string, home: string)
   const chosen = chooseByHostname(orderByAudience(visible, namespace), home);
   const members = new Set([...everyone, ...chosen.values()]);
   return orderByAudience(
-    all.filter((service) => members.has(service)),
+    all.flatMap((service) => (members.has(service) ? (narrowToAudience(service, namespace) ?? []) : [])),
     namespace,
   );
 }
@@ -51,7 +52,8 @@ export function orderByAudience(services: readonly Service[], namespace: string)
 const splitServices = memoByIdentity((all: readonly Service[]) => {
   const counts = new Map<string, number>();
   for (const { hostname } of all) counts.set(hostname, (counts.get(hostname) ?? 0) + 1);
-  const isPlain = (service: Service): boolean => service.exportTo.has("*") && counts.get(service.hostname) === 1;
+  const isPlain = ({ exportTo, portExportTo, hostname }: Service): boolean =>
+    exportTo.has("*") && portExportTo === undefined && counts.get(hostname) === 1;
   return { everyone: all.filter(isPlain), special: all.filter((service) => !isPlain(service)) };
 });
 
