@@ -212,12 +212,13 @@ describe("rights", () => {
     expect(rules[1]?.resourceNames).toEqual(["cacerts", "istio-ca-secret"]);
   });
 
-  it("write nothing in the whole cluster but statuses, reviews and the own webhook", async () => {
+  it("write nothing in the whole cluster but statuses, entries of workloads, reviews and the own webhook", async () => {
     const reading = new Set(["get", "list", "watch"]);
     const writing = (await rulesOfEverything())
       .filter(({ place, verbs }) => place.startsWith("ClusterRole/") && verbs.some((verb) => !reading.has(verb)))
       .filter(({ resources }) => !resources.every((resource) => resource.endsWith("/status")));
     expect(writing.map(describeRule)).toEqual([
+      "ClusterRole/meltemi-istio-system: create,patch,delete of workloadentries in networking.istio.io",
       "ClusterRole/meltemi-istio-system: create of tokenreviews in authentication.k8s.io",
       "ClusterRole/meltemi-istio-system: create of subjectaccessreviews in authorization.k8s.io",
       "ClusterRole/meltemi-istio-system: patch of validatingwebhookconfigurations in admissionregistration.k8s.io",
@@ -237,7 +238,8 @@ describe("rights", () => {
         .sort();
     const kinds = Object.values(istioResources);
     expect(listed("watch")).toEqual(kinds.map(({ plural, group }) => `${plural}.${group}`).sort());
-    expect(listed("patch")).toEqual(kinds.map(({ plural, group }) => `${plural}/status.${group}`).sort());
+    const statuses = kinds.map(({ plural, group }) => `${plural}/status.${group}`);
+    expect(listed("patch")).toEqual([...statuses, "workloadentries.networking.istio.io"].sort());
     const webhookRules = valueAt(
       findManifest(manifests, "ValidatingWebhookConfiguration"),
       "webhooks.0.rules",
