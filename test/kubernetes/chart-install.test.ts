@@ -192,6 +192,8 @@ describe("a release with the definitions of kinds", () => {
     const objects = [...guide.matchAll(/^```yaml\n(.*?)^```/gms)].map(([, text]) => text).join("---\n");
     const options = ["--server-side", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-"];
     expect((await cluster.kubectl(["apply", ...options], objects)).trim().split("\n")).toEqual([
+      "role.rbac.authorization.k8s.io/ingress-secrets",
+      "rolebinding.rbac.authorization.k8s.io/ingress-secrets",
       "serviceaccount/ingress",
       "deployment.apps/ingress",
       "service/ingress",

@@ -88,6 +88,7 @@ export const virtualServices: readonly Spec[] = [
       },
       { redirect: { uri: "/new", authority: "new.example.com", port: 8443, scheme: "https", redirectCode: 302 } },
       { redirect: { derivePort: "FROM_REQUEST_PORT", uri: "/new" } },
+      { match: [{ uri: { prefix: "/old" } }], redirect: { prefixRewrite: "/new" } },
       { route: [{ destination }], mirror: destination, mirror_percent: 7 },
       { directResponse: { status: 404, body: { string: "gone" } } },
       { directResponse: { status: 404, body: { bytes: "Z29uZQ==" } } },
