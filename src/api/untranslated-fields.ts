@@ -55,7 +55,6 @@ export const untranslatedFields: readonly UntranslatedField[] = [
     path: "servers[].tls.tlsCertificates[].caCertificates",
     reason: "Envoy checks clients against one authority for all certificates; caCertificates of tls has it",
   },
-  { kind: "Gateway", path: "servers[].tls.ecdhCurves", reason: noCurves },
   { kind: "Sidecar", path: "ingress[].tls.ecdhCurves", reason: noCurves },
   { kind: "Sidecar", path: "ingress[].tls.verifyCertificateSpki", reason: onlyWithSecret },
   { kind: "Sidecar", path: "ingress[].tls.verifyCertificateHash", reason: onlyWithSecret },
