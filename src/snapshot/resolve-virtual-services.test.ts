@@ -41,15 +41,15 @@ describe("a virtual service", () => {
   });
 });
 
-describe("a delegate", () => {
-  const root = (fields: string, match = "[{uri: {prefix: /d}}]"): string =>
-    rule(
-      "root",
-      `hosts: [a.example], http: [{name: r, match: ${match}, ${fields}, delegate: {name: d, namespace: other}}]`,
-    );
-  const routes = (yaml: string) => buildMesh(yaml).current.virtualServices[0]?.spec.http;
+const root = (fields: string, match = "[{uri: {prefix: /d}}]"): string =>
+  rule(
+    "root",
+    `hosts: [a.example], http: [{name: r, match: ${match}, ${fields}, delegate: {name: d, namespace: other}}]`,
+  );
+const routes = (yaml: string) => buildMesh(yaml).current.virtualServices[0]?.spec.http;
 
-  it("lends its routes, which take from the root what they do not say", () => {
+describe("what a delegate lends its root", () => {
+  it("are routes, which take from the root what they do not say", () => {
     const delegate = rule(
       "d",
       `http: [{name: x, match: [{uri: {exact: /d/1}, headers: {h: {exact: v}}}], timeout: 1s, ${to("b")}}, {${to("c")}}]`,
@@ -111,7 +111,9 @@ describe("a delegate", () => {
       { name: "m-n", port: 80, gateways: ["ns/g"], sourceLabels: { l: "a", k: "b" }, statPrefix: "s" },
     ]);
   });
+});
 
+describe("a delegate", () => {
   it("is none of what stands for an Ingress", () => {
     const converted = root("timeout: 5s").replace(
       "namespace: ns}",

@@ -38,7 +38,9 @@ beforeAll(async () => {
   const manifests = parseManifests(await cluster.helm(["get", "manifest", "meltemi", "--namespace", namespace]));
   const args = valueAt(findManifest(manifests, "Deployment"), "spec.template.spec.containers.0.args") as string[];
   const kubeconfig = await cluster.kubeconfigOf(namespace, "meltemi");
-  const addresses = ["grpcAddr", "secureGRPCAddr", "httpAddr", "httpsAddr", "monitoringAddr"].map((name) => `--${name}=${none}`);
+  const addresses = ["grpcAddr", "secureGRPCAddr", "httpAddr", "httpsAddr", "monitoringAddr"].map(
+    (name) => `--${name}=${none}`,
+  );
   controlPlane = spawn(process.execPath, [program, ...args, ...addresses, `--kubeconfig=${kubeconfig}`], {
     env: { ...environmentOf(manifests), POD_NAME: "meltemi-0", POD_NAMESPACE: namespace },
     stdio: ["ignore", "pipe", "pipe"],
