@@ -123,14 +123,19 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       name: "xds",
       async start() {
         grpcAddress = await parts.discovery.start(formatListenAddress(flags.grpcAddr));
+      },
+      stop: () => parts.discovery.stop(),
+    },
+    ...(secureXds === undefined ? [] : [secureXds]),
+    {
+      name: "readiness",
+      async start() {
         isServing = true;
       },
       async stop() {
         isServing = false;
-        await parts.discovery.stop();
       },
     },
-    ...(secureXds === undefined ? [] : [secureXds]),
     ...(webhook === undefined ? [] : [{ name: "webhook", start: () => webhook.start(), stop: () => webhook.stop() }]),
     ...(leader === undefined ? [] : [{ name: "leader", start: () => leader.start(), stop: () => leader.stop() }]),
     ...writers,

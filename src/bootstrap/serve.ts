@@ -4,9 +4,18 @@ import { readVersion } from "../config/version.ts";
 import type { Log } from "../lib/log.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 
-/** Runs the control plane until SIGTERM or SIGINT, then drains it. Rejects where it cannot start. */
+/** Runs the control plane until SIGTERM or SIGINT, then drains it; ends the process where one comes before it serves. Rejects where it cannot start. */
 export async function serveUntilSignal(flags: Flags, log: Log): Promise<void> {
-  const controlPlane = await startControlPlane({ flags, log });
+  // Heard from the beginning: a control plane that is ready is also one that drains.
+  const signal = nextSignal();
+  const starting = startControlPlane({ flags, log });
+  const isStarted = await Promise.race([starting.then(() => true), signal.then(() => false)]);
+  if (!isStarted) {
+    log.info("ended while starting", { signal: await signal });
+    // Nobody is served yet, and what it waits for may never come.
+    process.exit(0);
+  }
+  const controlPlane = await starting;
   log.info("serving", {
     version: readVersion(),
     xds: controlPlane.grpcAddress,
@@ -16,8 +25,7 @@ export async function serveUntilSignal(flags: Flags, log: Log): Promise<void> {
     ...(controlPlane.webhookPort === 0 ? {} : { webhook: describe(flags.httpsAddr, controlPlane.webhookPort) }),
     config: flags.configDir === "" ? "Kubernetes" : flags.configDir,
   });
-  const signal = await nextSignal();
-  log.info("stopping", { signal, within: `${flags.shutdownDuration / 1000}s` });
+  log.info("stopping", { signal: await signal, within: `${flags.shutdownDuration / 1000}s` });
   await stop(controlPlane, log);
 }
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { envoyBinary } from "../../tools/envoy/fetch.ts";
-import { findFreePort } from "../../tools/free-ports.ts";
+import { findFreePort, findFreePorts } from "../../tools/free-ports.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const readText = (file: string): string => readFileSync(join(root, file), "utf8");
@@ -229,8 +229,10 @@ describe("the proxy's image", () => {
   const start = join(root, "manifests/docker/start-envoy.ts");
 
   it("becomes Envoy with the bootstrap of its arguments, and hears SIGTERM itself", async () => {
-    const [envoy, port] = [await envoyBinary(), await findFreePort()];
-    const args = ["ingress.istio-system", "--type", "router", "--ip", "127.0.0.1", "--admin-port", String(port)];
+    const [envoy, [port = 0, nobody = 0]] = [await envoyBinary(), await findFreePorts(2)];
+    const identity = ["ingress.istio-system", "--type", "router", "--ip", "127.0.0.1"];
+    // No control plane that happens to run on the usual port shall serve this Envoy.
+    const args = [...identity, "--admin-port", String(port), "--discovery", `127.0.0.1:${nobody}`];
     const child = spawn(process.execPath, [
       start,
       envoy,
