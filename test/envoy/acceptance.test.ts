@@ -18,7 +18,9 @@ vi.setConfig({ testTimeout: 60_000 });
 const golden = join(import.meta.dirname, "../golden");
 const cases = readdirSync(golden, { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && !entry.name.startsWith("_"))
-  .map((entry) => entry.name);
+  .map((entry) => entry.name)
+  // Some name files that only the machine of a real proxy has: an Envoy here refuses them for want of these.
+  .filter((name) => readCaseFile(join(golden, name, "in.yaml")).head["needsFiles"] !== true);
 
 describe.each(cases)("golden case %s", (name) => {
   const { head, documents } = readCaseFile(join(golden, name, "in.yaml"));
@@ -37,16 +39,12 @@ describe.each(cases)("golden case %s", (name) => {
   for (const [index, proxy] of proxies.entries()) {
     // Both forms take turns from case to case: what is sent is the same, and every Envoy takes its time to start.
     const delta = (cases.indexOf(name) + index) % 2 === 1;
-    // Some name files that only the machine of a real proxy has.
-    it.skipIf(head["needsFiles"] === true)(
-      `is taken by the Envoy of ${proxy.name} (${delta ? "delta" : "state of the world"})`,
-      async () => {
-        const held = await checkAcceptance(server, { node: describeNode(proxy), delta });
-        expect(held.rejections).toEqual([]);
-        expect(held.clusters).toBeGreaterThan(0);
-        if (!held.awaitsCredentials) expect(held.warming).toEqual([]);
-      },
-    );
+    it(`is taken by the Envoy of ${proxy.name} (${delta ? "delta" : "state of the world"})`, async () => {
+      const held = await checkAcceptance(server, { node: describeNode(proxy), delta });
+      expect(held.rejections).toEqual([]);
+      expect(held.clusters).toBeGreaterThan(0);
+      if (!held.awaitsCredentials) expect(held.warming).toEqual([]);
+    });
   }
 });
 

@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { envoyBinary } from "../../tools/envoy/fetch.ts";
 import { findFreePort, findFreePorts } from "../../tools/free-ports.ts";
 
@@ -216,6 +216,7 @@ describe("the control plane's image", () => {
       `127.0.0.1:${port}`,
     ];
     const child = run("serve", "--config-dir", config, ...addresses);
+    onTestFinished(() => void child.kill("SIGKILL"));
     const end = endOf(child);
     const isReady = await answers(child, `http://127.0.0.1:${port}/ready`);
     child.kill("SIGTERM");
@@ -243,6 +244,7 @@ describe("the proxy's image", () => {
       "--log-level",
       "warning",
     ]);
+    onTestFinished(() => void child.kill("SIGKILL"));
     const end = endOf(child);
     expect(await answers(child, `http://127.0.0.1:${port}/server_info`)).toBe(true);
     const info = await (await fetch(`http://127.0.0.1:${port}/server_info`)).json();
