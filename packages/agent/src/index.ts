@@ -1,0 +1,2 @@
+/** The sidecar's companion process; `meltemi agent` is its command line. */
+export {};
