@@ -4,7 +4,7 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { XdsMetrics } from "../push/metrics.ts";
-import { webhookCounters } from "../webhook/metrics.ts";
+import { injectionTime, webhookCounters } from "../webhook/metrics.ts";
 import { type FindingName, findingHelp, listFindings } from "./debug/push-status.ts";
 import { addPatchGauge } from "./patch-metrics.ts";
 import type { DebugPort } from "./ports.ts";
@@ -94,6 +94,7 @@ const histogramTable = {
     labels: [],
     buckets: [0.01, 0.1, 0.5, 1, 3, 5],
   },
+  [injectionTime.name]: { help: injectionTime.help, labels: [], buckets: injectionTime.buckets },
 } as const;
 
 const rejectTypes = ["cds", "eds", "lds", "rds", "sds", "ecds", "nds"] as const;

@@ -1,9 +1,14 @@
-/** What is right about a ValidatingWebhookConfiguration of ours, and the patch that makes it so. */
+/** What is right about a configuration of webhooks of ours, validating or mutating, and the patch that makes it so. */
 import { Buffer } from "node:buffer";
 import { ownField, ownText } from "./admission-review.ts";
 
+export type WebhookKind = "validating" | "mutating";
+
 /** Where the API server keeps them. */
-export const configurationsPath = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+export const configurationPaths: { readonly [Kind in WebhookKind]: string } = {
+  validating: "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+  mutating: "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+};
 
 const revisionLabel = "istio.io/rev";
 

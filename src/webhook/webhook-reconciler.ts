@@ -1,7 +1,7 @@
 /**
- * Keeps the webhook configurations of this revision right: `caBundle` whenever it is emptied, edited or renewed, and
- * `failurePolicy`, which starts as Ignore and becomes Fail when the API server was seen to reach the webhook. Rules:
- * Istio, pkg/webhooks/validation/controller.
+ * Keeps the webhook configurations of this revision right: `caBundle` whenever it is emptied, edited or renewed, and of
+ * those that validate `failurePolicy`, which starts as Ignore and becomes Fail when the API server was seen to reach the
+ * webhook. Rules: Istio, pkg/webhooks/validation/controller and pkg/webhooks/webhookpatch.go.
  */
 import { KubeApiError, type KubeClient } from "../kube/kube-client.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -13,15 +13,18 @@ import { tryInvalidGateway } from "./self-test.ts";
 import {
   buildPatch,
   type ConfigurationSelection,
-  configurationsPath,
+  configurationPaths,
   isSelected,
   parseConfigurationList,
   type WebhookConfiguration,
+  type WebhookKind,
 } from "./webhook-config.ts";
 
 export interface WebhookReconcilerOptions {
   readonly client: KubeClient;
-  /** Which configurations are kept right (VALIDATION_WEBHOOK_CONFIG_NAME, revision). */
+  /** Those that validate where not given. Those that inject are never opened or closed: who wrote them says what they are. */
+  readonly kind?: WebhookKind;
+  /** Which configurations are kept right (VALIDATION_WEBHOOK_CONFIG_NAME or INJECTION_WEBHOOK_CONFIG_NAME, revision). */
   readonly selection: ConfigurationSelection;
   /** Namespace of the control plane, for the self-test. */
   readonly namespace: string;
@@ -67,6 +70,8 @@ class Run {
   readonly #options: WebhookReconcilerOptions;
   readonly #signal: AbortSignal;
   readonly #log: Log;
+  readonly #kind: WebhookKind;
+  readonly #path: string;
   readonly #proven = new Set<string>();
   #retryMs = firstRetryMs;
   #lastReason = "";
@@ -75,6 +80,8 @@ class Run {
     this.#options = options;
     this.#signal = signal;
     this.#log = options.log.child({ component: "webhook" });
+    this.#kind = options.kind ?? "validating";
+    this.#path = configurationPaths[this.#kind];
   }
 
   /** Never rejects. */
@@ -87,7 +94,7 @@ class Run {
       const wake = new AbortController();
       const endRenewal = certificates.onChange(() => wake.abort());
       try {
-        const list = parseConfigurationList(await client.request({ path: configurationsPath, signal: this.#signal }));
+        const list = parseConfigurationList(await client.request({ path: this.#path, signal: this.#signal }));
         resourceVersion = list.resourceVersion;
         isDone = await this.#reconcile(list.configurations.filter((each) => isSelected(each, this.#options.selection)));
       } catch (error: unknown) {
@@ -96,7 +103,7 @@ class Run {
       this.#retryMs = isDone ? firstRetryMs : Math.min(this.#retryMs * 2, longestRetryMs);
       const waitMs = isDone ? resyncMs : this.#retryMs;
       const signal = AbortSignal.any([this.#signal, wake.signal]);
-      await waitForChange({ client, clock, path: configurationsPath, resourceVersion, waitMs, signal });
+      await waitForChange({ client, clock, path: this.#path, resourceVersion, waitMs, signal });
       endRenewal();
       await pause(clock, settleMs, this.#signal);
     }
@@ -105,11 +112,15 @@ class Run {
   /** True where nothing is left to be done. */
   async #reconcile(configurations: readonly WebhookConfiguration[]): Promise<boolean> {
     if (configurations.length === 0) {
-      this.#say("no webhook configuration of this revision; objects are not validated when they are written");
+      this.#say(`no ${this.#kind} webhook configuration of this revision`);
       return true;
     }
     // The bundle first: without it the API server does not believe the webhook, and the self-test cannot pass.
     if (!(await this.#patchAll(configurations))) return false;
+    if (this.#kind === "mutating") {
+      this.#say("webhook configurations for injection are right");
+      return true;
+    }
     const open = configurations
       .flatMap(({ webhooks }) => webhooks)
       .filter(({ failurePolicy }) => failurePolicy !== "Fail");
@@ -124,18 +135,18 @@ class Run {
 
   /** False where something was written, or was changed by somebody else meanwhile: what was read is old then. */
   async #patchAll(configurations: readonly WebhookConfiguration[]): Promise<boolean> {
-    const { client, certificates, metrics } = this.#options;
+    const { client, certificates } = this.#options;
     const wanted = { roots: certificates.current().roots, provenEndpoints: this.#proven };
     let isUnchanged = true;
     for (const configuration of configurations) {
       const body = buildPatch(configuration, wanted);
       if (body.length === 0) continue;
       isUnchanged = false;
-      const path = `${configurationsPath}/${configuration.name}`;
+      const path = `${this.#path}/${configuration.name}`;
       try {
         const contentType = "application/json-patch+json";
         await client.request({ method: "PATCH", path, contentType, body, signal: this.#signal });
-        metrics.count("galley_validation_config_updates");
+        this.#countPatch(configuration.name);
         this.#log.info("patched a webhook configuration", {
           name: configuration.name,
           fields: body.slice(1).map(({ path }) => path),
@@ -143,7 +154,7 @@ class Run {
         this.#retryMs = firstRetryMs / 2;
       } catch (cause: unknown) {
         if (!(cause instanceof KubeApiError)) throw cause;
-        metrics.count("galley_validation_config_update_error", { reason: cause.reason });
+        this.#countPatch(configuration.name, cause);
         if (!isConflict(cause)) throw cause;
         this.#say("a webhook configuration was changed by another; it is looked at again", { reason: cause.message });
       }
@@ -166,6 +177,17 @@ class Run {
     // The API server takes a moment until it uses what was patched: soon again after progress, less often without.
     if (isProven) this.#retryMs = firstRetryMs / 2;
     else this.#say("webhooks fail open: the API server does not reach them yet", { reasons });
+  }
+
+  #countPatch(name: string, failure?: KubeApiError): void {
+    const { metrics } = this.#options;
+    if (this.#kind === "mutating") {
+      metrics.count("webhook_patch_attempts_total", { name });
+      if (failure === undefined) return;
+      metrics.count("webhook_patch_failures_total", { name, reason: failure.reason });
+      metrics.count("webhook_patch_retries_total", { name });
+    } else if (failure === undefined) metrics.count("galley_validation_config_updates");
+    else metrics.count("galley_validation_config_update_error", { reason: failure.reason });
   }
 
   #report(text: string, error: unknown): void {
