@@ -5,6 +5,8 @@ import type { LiveAuthority } from "../ca/live-authority.ts";
 import { formatListenAddress } from "../config/flag.ts";
 import type { Flags } from "../config/flags.ts";
 import { readVersion } from "../config/version.ts";
+import { authorizeDebug, type DebugAccess } from "../http/debug/access.ts";
+import { answerDebugName } from "../http/debug/respond.ts";
 import { type HttpServers, startHttpServers } from "../http/http-server.ts";
 import { createMetrics, type MeshMetrics } from "../http/metrics.ts";
 import type { DebugPort } from "../http/ports.ts";
@@ -16,6 +18,7 @@ import { createFileSource } from "../sources/file/file-source.ts";
 import type { KubernetesLimits } from "../sources/kubernetes/limits.ts";
 import { createSelectedSource } from "../sources/selection.ts";
 import type { Source } from "../sources/source.ts";
+import type { DebugPages } from "../xds/debug-requests.ts";
 import { createDiscoveryServer, type DiscoveryServer } from "../xds/discovery-server.ts";
 import { createGrpcTransport } from "../xds/grpc-server.ts";
 import type { XdsLimits } from "../xds/limits.ts";
@@ -94,7 +97,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           monitoringAddress: flags.monitoringAddr,
           status: { isReady, describe, version: readVersion() },
           metrics: parts.metrics,
-          debug: flags.debugOnHttp ? parts.debug : undefined,
+          debug: flags.debugOnHttp ? { port: parts.debug, access: parts.security.debugAccess } : undefined,
           log,
         });
       },
@@ -227,6 +230,7 @@ function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined)
   });
   const discovery: DiscoveryServer = createDiscoveryServer({
     ...security.options,
+    ...(flags.debugOnHttp ? { debugPages: serveDebugPages(debug, security.debugAccess, log) } : {}),
     connections: registrations.connections,
     generators,
     clock,
@@ -253,6 +257,14 @@ function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined)
     security,
     registrations,
     changes: createChangePath({ builder, discovery, metrics, clock, log }),
+  };
+}
+
+/** The debug pages for those who ask over xDS. */
+function serveDebugPages(port: DebugPort, { rules }: DebugAccess, log: Log): DebugPages {
+  return {
+    answer: (name, namespace) => answerDebugName(name, namespace, { port, rules, log }),
+    seesAll: (namespace) => authorizeDebug("syncz", namespace, rules)?.kind === "everything",
   };
 }
 

@@ -5,6 +5,7 @@ import { authenticateBy } from "../ca/authenticate.ts";
 import { createCertificateAuthenticator } from "../ca/certificate-authenticator.ts";
 import { createTokenAuthenticator } from "../ca/token-authenticator.ts";
 import type { Flags } from "../config/flags.ts";
+import type { DebugAccess } from "../http/debug/access.ts";
 import type { KubeClient } from "../kube/kube-client.ts";
 import type { Authenticator } from "../lib/caller.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -24,6 +25,8 @@ export interface XdsSecurityOptions {
 
 export interface XdsSecurity {
   readonly options: Pick<DiscoveryServerOptions, "authenticate" | "checksIdentity" | "secretAccess">;
+  /** Who may see debug pages over the network. */
+  readonly debugAccess: DebugAccess;
   stop(): void;
 }
 
@@ -36,6 +39,20 @@ export function createXdsSecurity(options: XdsSecurityOptions): XdsSecurity {
       ...(flags.xdsAuth ? { authenticate: (credentials) => authenticateBy(authenticators, credentials) } : {}),
       checksIdentity: flags.xdsIdentityCheck,
       secretAccess: reviews ?? identitySecretAccess,
+    },
+    debugAccess: {
+      async authenticate(bearerTokens) {
+        if (bearerTokens.length === 0) return undefined;
+        const answer = await authenticateBy(authenticators, {
+          ...{ certificate: { kind: "none" }, bearerTokens, clusterIds: [] },
+        });
+        return answer.kind === "authenticated" ? answer.caller.identity.namespace : undefined;
+      },
+      rules: {
+        checksNamespace: flags.debugEndpointAuth,
+        systemNamespace: () => options.mesh().rootNamespace || flags.namespace,
+        allowedNamespaces: new Set(flags.debugNamespaces.split(",").flatMap((name) => name.trim() || [])),
+      },
     },
     stop: () => reviews?.stop(),
   };

@@ -62,6 +62,36 @@ export const flagTable = {
     default: "meltemi-validator-istio-system",
     doc: "ValidatingWebhookConfiguration that is kept right (its certificate authority and failure policy); none leaves all alone.",
   }),
+  injectEnabled: defineFlag({
+    env: "INJECT_ENABLED",
+    type: "boolean",
+    default: "true",
+    doc: "Serve the webhook that injects proxies into pods; only where the mesh is read from Kubernetes.",
+  }),
+  injectionDirectory: defineFlag({
+    env: "INJECTION_DIRECTORY",
+    type: "string",
+    default: "./var/lib/istio/inject",
+    doc: "Directory with the files config and values of injection; where it has no config, the ConfigMap istio-sidecar-injector (istio-sidecar-injector-REVISION) counts.",
+  }),
+  injectionWebhookConfigName: defineFlag({
+    env: "INJECTION_WEBHOOK_CONFIG_NAME",
+    type: "string",
+    default: "istio-sidecar-injector",
+    doc: "MutatingWebhookConfigurations, separated by commas, whose certificate authority is kept right; none leaves all alone.",
+  }),
+  nativeSidecars: defineFlag({
+    env: "ENABLE_NATIVE_SIDECARS",
+    type: "string",
+    default: "auto",
+    doc: "Inject the proxy as an init container that keeps running: true, false, or auto, which does it where all nodes run Kubernetes 1.33 or later.",
+  }),
+  platform: defineFlag({
+    env: "PLATFORM",
+    type: "string",
+    default: "",
+    doc: "openshift has injected proxies run as users of the range that OpenShift gives each namespace.",
+  }),
   leaderElection: defineFlag({
     env: "ENABLE_LEADER_ELECTION",
     type: "boolean",
@@ -221,6 +251,18 @@ export const flagTable = {
     type: "boolean",
     default: "true",
     doc: "Serve the debug pages.",
+  }),
+  debugEndpointAuth: defineFlag({
+    env: "ENABLE_DEBUG_ENDPOINT_AUTH",
+    type: "boolean",
+    default: "true",
+    doc: "Show debug pages over the network to callers of the control plane's namespace alone, to others only what is about proxies of their own.",
+  }),
+  debugNamespaces: defineFlag({
+    env: "DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES",
+    type: "string",
+    default: "",
+    doc: "Namespaces, with commas between them, whose callers see the debug pages of everything.",
   }),
   envoyFilterStats: defineFlag({
     env: "PILOT_ENVOY_FILTER_STATS",

@@ -6,10 +6,16 @@ import { silentLog } from "../lib/log.ts";
 import { parseNode } from "../model/node.ts";
 import { createSnapshotBuilder } from "../snapshot/build.ts";
 import { createMemorySource } from "../sources/memory.ts";
+import type { DebugAccess } from "./debug/access.ts";
 import { type HttpServers, startHttpServers } from "./http-server.ts";
 import { createMetrics } from "./metrics.ts";
 import type { ConnectionView, DebugPort } from "./ports.ts";
 
+/** Tokens are names of namespaces here. */
+const access: DebugAccess = {
+  authenticate: async ([token]) => token?.reveal(),
+  rules: { checksNamespace: true, systemNamespace: () => "istio-system", allowedNamespaces: new Set(["ops"]) },
+};
 const sampleFolder = new URL("../../manifests/samples/bookinfo/", import.meta.url);
 const connection = createConnection();
 let isReady = false;
@@ -27,7 +33,7 @@ beforeAll(async () => {
       version: "1.2.3",
     },
     metrics: createMetrics({ debug, version: "1.2.3", uptimeSeconds: () => 7 }),
-    debug,
+    debug: { port: debug, access },
     log: silentLog,
   });
 });
@@ -124,7 +130,7 @@ describe("debug pages", () => {
     for (const name of names) expect(body).toContain(`href="/debug/${name}"`);
   });
 
-  it.skipIf(outside === undefined)("answer only requests from this machine", async () => {
+  it.skipIf(outside === undefined)("are not shown to strangers", async () => {
     expect(await get("/debug/registryz", outside)).toMatchObject({ status: 401, body: "" });
     expect(await get("/ready", outside)).toMatchObject({ status: 200 });
   });

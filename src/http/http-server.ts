@@ -2,11 +2,13 @@
  * The two HTTP ports, as istiod has them: 8080 for readiness and debug pages, 15014 for metrics, version and the same
  * pages.
  */
-import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
+import { type FastifyInstance, type FastifyRequest, fastify } from "fastify";
 import type { Log } from "../lib/log.ts";
+import { SecretText } from "../lib/secret-text.ts";
+import { authorizeDebug, type DebugAccess, type DebugReader } from "./debug/access.ts";
 import { buildIndexPage } from "./debug/index-page.ts";
 import { debugPages } from "./debug/pages.ts";
-import { replyText } from "./debug/reply.ts";
+import { respondToDebug } from "./debug/respond.ts";
 import { isLoopbackAddress } from "./loopback.ts";
 import type { MetricsPage } from "./metrics.ts";
 import type { DebugPort, StatusPort } from "./ports.ts";
@@ -18,13 +20,22 @@ export interface HttpAddress {
   readonly port: number;
 }
 
-export interface HttpServersOptions {
+/** The debug pages, and who may see them. */
+export interface DebugService {
+  readonly port: DebugPort;
+  readonly access: DebugAccess;
+}
+
+export interface HttpServersOptions extends HttpPages {
   readonly httpAddress: HttpAddress;
   readonly monitoringAddress: HttpAddress;
+}
+
+export interface HttpPages {
   readonly status: StatusPort;
   readonly metrics: MetricsPage;
   /** Undefined where the debug pages are switched off. */
-  readonly debug: DebugPort | undefined;
+  readonly debug: DebugService | undefined;
   readonly log: Log;
 }
 
@@ -39,14 +50,8 @@ export interface HttpServers {
 /** Starts both ports. Rejects where one cannot be listened on, and then leaves none open. */
 export async function startHttpServers(options: HttpServersOptions): Promise<HttpServers> {
   const log = options.log.child({ component: "http" });
-  const servers = [createServer(log), createServer(log)] as const;
+  const servers = [createHttpServer({ ...options, log }), createHttpServer({ ...options, log })] as const;
   const [http, monitoring] = servers;
-  for (const server of servers) {
-    addReadiness(server, options.status);
-    addVersion(server, options.status);
-    addMetrics(server, options.metrics);
-    if (options.debug !== undefined) addDebugPages(server, options.debug, log);
-  }
   const stop = async (): Promise<void> => {
     await Promise.all(servers.map((server) => server.close()));
   };
@@ -58,6 +63,16 @@ export async function startHttpServers(options: HttpServersOptions): Promise<Htt
     throw cause;
   }
   return { httpPort: boundPort(http), monitoringPort: boundPort(monitoring), stop };
+}
+
+/** One server with every page; it does not listen yet. */
+export function createHttpServer(options: HttpPages): FastifyInstance {
+  const server = createServer(options.log);
+  addReadiness(server, options.status);
+  addVersion(server, options.status);
+  addMetrics(server, options.metrics);
+  if (options.debug !== undefined) addDebugPages(server, options.debug, options.log);
+  return server;
 }
 
 /** Listens; "" means all addresses of both families, or of IPv4 alone on a machine without IPv6. */
@@ -105,29 +120,37 @@ function addMetrics(server: FastifyInstance, metrics: MetricsPage): void {
   server.get("/metrics", async (_request, reply) => reply.type(metrics.contentType).send(await metrics.render()));
 }
 
-function addDebugPages(server: FastifyInstance, port: DebugPort, log: Log): void {
+function addDebugPages(server: FastifyInstance, { port, access }: DebugService, log: Log): void {
   const index = buildIndexPage(debugPages);
   server.get("/debug", (_request, reply) => reply.type("text/html; charset=utf-8").send(index));
-  for (const { path, handle } of debugPages) {
-    server.get(`/debug/${path}`, { onRequest: onlyFromThisMachine }, (request, reply) => {
+  for (const { path } of debugPages) {
+    server.get(`/debug/${path}`, async (request, reply) => {
+      const reader = await findReader(request, path, access);
+      if (typeof reader === "number") return reply.code(reader).send();
       const query = new URL(request.url, "http://meltemi").searchParams;
-      const { status, contentType, body } = respond(() => handle({ query, port }), path, log);
+      const { status, contentType, body } = respondToDebug(path, query, { port, reader, log });
       return reply.code(status).type(contentType).send(body);
     });
   }
 }
 
-/** A page that fails says so, and the next one is served. */
-function respond<Reply>(handle: () => Reply, path: string, log: Log): Reply | ReturnType<typeof replyText> {
-  try {
-    return handle();
-  } catch (error) {
-    log.error("a debug page failed", { path, error });
-    return replyText(500, `${error instanceof Error ? error.message : String(error)}\n`);
-  }
+/**
+ * As what a request may see a page: from this machine everything, from elsewhere what its token allows. A number is the
+ * status that says why not: 401 for who proves nothing, 403 for who may not.
+ */
+async function findReader(
+  request: FastifyRequest,
+  page: string,
+  { authenticate, rules }: DebugAccess,
+): Promise<DebugReader | 401 | 403> {
+  // The socket's own address: headers that name another one are not believed.
+  if (isLoopbackAddress(request.socket.remoteAddress)) return { kind: "everything" };
+  const namespace = await authenticate(readBearerTokens(request));
+  if (namespace === undefined) return 401;
+  return authorizeDebug(page, namespace, rules) ?? 403;
 }
 
-async function onlyFromThisMachine(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-  // The socket's own address: headers that name another one are not believed.
-  if (!isLoopbackAddress(request.socket.remoteAddress)) await reply.code(401).send();
+function readBearerTokens({ headers }: FastifyRequest): readonly SecretText[] {
+  const [, token] = /^Bearer +(\S+)$/i.exec(headers.authorization ?? "") ?? [];
+  return token === undefined ? [] : [new SecretText(token)];
 }

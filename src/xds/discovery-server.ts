@@ -20,6 +20,7 @@ import type { SecretAccess } from "../push/secret-answers.ts";
 import type { Snapshot, SnapshotChange } from "../snapshot/snapshot.ts";
 import type { Generators } from "../translate/generators.ts";
 import { Connection } from "./connection.ts";
+import { answerDebugRequest, type DebugPages, isDebugType } from "./debug-requests.ts";
 import { createDebugView, type XdsDebug } from "./debug-view.ts";
 import { DistributionCounter, type DistributionView } from "./distribution.ts";
 import type { XdsLimits } from "./limits.ts";
@@ -62,6 +63,8 @@ export interface DiscoveryServerOptions {
   readonly secretAccess?: SecretAccess;
   /** Who is told of proxies that come and go, and of what their agents say. */
   readonly connections?: ProxyConnections;
+  /** What is served to those who ask for debug pages over TLS; nothing where not given. */
+  readonly debugPages?: DebugPages;
   /** Calls back after pending input was handled: setImmediate. */
   readonly yieldTurn: (run: () => void) => void;
 }
@@ -106,6 +109,7 @@ class Server implements DiscoveryServer, StreamService {
   readonly #options: DiscoveryServerOptions;
   readonly #store: ResourceStore;
   readonly #encoder: ResponseEncoder;
+  readonly #controlPlane: string;
   readonly #fanOut: FanOut;
   readonly #debounce: Debounce;
   readonly #admission: RateLimit;
@@ -134,8 +138,8 @@ class Server implements DiscoveryServer, StreamService {
       },
     });
     const { id, version, runId } = identity;
-    const controlPlane = JSON.stringify({ Component: "meltemi", ID: id, Info: { version } });
-    this.#encoder = new ResponseEncoder(runId, controlPlane);
+    this.#controlPlane = JSON.stringify({ Component: "meltemi", ID: id, Info: { version } });
+    this.#encoder = new ResponseEncoder(runId, this.#controlPlane);
     this.#fanOut = new FanOut({ ...limits, clock, yieldTurn, onIdle: () => this.#encoder.forget() });
     this.#debounce = new Debounce({
       clock,
@@ -235,12 +239,37 @@ class Server implements DiscoveryServer, StreamService {
           return;
         }
         connection = connected;
+        if (isDebugType(request.typeUrl)) {
+          const refusal = this.#answerDebug(request, connection, port);
+          if (refusal !== undefined) fail(refusal);
+          return;
+        }
         const type = findResourceType(request.typeUrl);
         if (type !== undefined) connection.handleRequest(type, request);
       },
       handleEnd: () => fail({ code: "OK", details: "" }),
       handleClosed: close,
     };
+  }
+
+  /** Says why a debug page is not shown. */
+  #answerDebug(request: ReceivedRequest, { inputs }: Connection, port: StreamPort): Status | undefined {
+    const { id, proxy } = inputs;
+    const answer = answerDebugRequest(request, this.#announced.get(id)?.identity, {
+      pages: this.#options.debugPages,
+      listConnections: () => this.debug.listConnections(),
+      controlPlane: this.#controlPlane,
+    });
+    if (answer === undefined) return undefined;
+    if (!("code" in answer)) {
+      port.write(answer, () => undefined);
+      return undefined;
+    }
+    const { code, details } = answer;
+    this.#reportRefusal(() => {
+      this.#options.log.warn("a debug page is not shown", { peer: port.peer, node: proxy.nodeId, code, details });
+    });
+    return answer;
   }
 
   #read(bytes: Uint8Array, variant: Variant): ReceivedRequest | Status {

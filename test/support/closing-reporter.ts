@@ -37,7 +37,7 @@ export default class ClosingReporter implements Reporter {
     }
     if (errors.length > 0) {
       count.failed += 1;
-      remarks.push(...errors.map((error) => `failed: outside every test: ${firstLine(String(error))}`));
+      remarks.push(...errors.map((error) => `failed: outside every test: ${firstLine(messageOf(error))}`));
     }
     if (checklist.missing.length > 0) process.exitCode = 1;
     const skipped = count.skipped > 0 ? `, ${count.skipped} skipped` : "";
@@ -61,7 +61,13 @@ function remarkOn(test: TestCase): string[] {
   const { state, errors } = test.result();
   const name = `${test.module.relativeModuleId}: ${test.fullName}`;
   if (state === "failed") return [`failed: ${name}: ${firstLine(errors?.[0]?.message ?? "no message")}`];
-  return test.diagnostic()?.flaky ? [`passed on the second try only: ${name}`] : [];
+  if (!test.diagnostic()?.flaky) return [];
+  return [`passed on the second try only: ${name}: ${firstLine(errors?.[0]?.message ?? "no message")}`];
+}
+
+/** Errors come from workers as plain objects, not all of which can be printed. */
+function messageOf(error: unknown): string {
+  return typeof error === "object" && error !== null && "message" in error ? `${error.message}` : "no message";
 }
 
 function firstLine(text: string): string {

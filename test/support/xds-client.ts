@@ -224,6 +224,10 @@ function parseDelta(bytes: Buffer): Received {
   };
 }
 
+function isDebugResource(typeUrl: string): boolean {
+  return typeUrl === "istio.io/debug" || typeUrl.endsWith("/envoy.service.status.v3.ClientConfig");
+}
+
 type Packed = { readonly type_url?: string | undefined; readonly value?: Uint8Array | undefined };
 
 /** The inner name of a resource must be the outer one: tests compare names, so a difference is an error here. */
@@ -231,6 +235,10 @@ function parseResource(
   { type_url: typeUrl = "", value = new Uint8Array() }: Packed,
   { name, version, aliases }: Pick<ReceivedResource, "name" | "version" | "aliases">,
 ): ReceivedResource {
+  // Debug pages are text, and what they describe has no name of its own.
+  if (isDebugResource(typeUrl)) {
+    return { name, version, aliases, typeUrl, bytes: value, message: {} };
+  }
   const typeName = typeUrl.slice(typeUrl.lastIndexOf("/") + 1) as keyof TypeMap;
   const message = decode(typeName, value) as Readonly<Record<string, unknown>>;
   const inner = String(message["name"] ?? message["cluster_name"] ?? "");

@@ -2,7 +2,7 @@
 import { handleClusters, handleConfig, handleMesh, handleNetworks, handleResources } from "./config-pages.ts";
 import { handleAds, handleConnections, handleSync } from "./connection-pages.ts";
 import { handleEnvoyFilters } from "./envoy-filter-page.ts";
-import { handleConfigDump, handleEndpointDump, handleSidecarScope } from "./proxy-pages.ts";
+import { handleConfigDump, handleEndpointDump, handleNameDump, handleSidecarScope } from "./proxy-pages.ts";
 import { handleCache, handlePushStatus } from "./push-pages.ts";
 import { handleEndpoints, handleInstances, handleRegistry } from "./registry-pages.ts";
 import { type DebugHandler, replyJson } from "./reply.ts";
@@ -54,6 +54,7 @@ export const debugPages: readonly DebugPage[] = [
     handle: handleConfigDump,
   },
   { path: "edsz", help: "Endpoints of one proxy (proxyID=...)", handle: handleEndpointDump },
+  { path: "ndsz", help: "Names that the agent of one proxy (proxyID=...) answers for", handle: handleNameDump },
   {
     path: "sidecarz",
     help: "What one proxy (proxyID=...) knows of the mesh, and what is wrong in it",

@@ -36,7 +36,7 @@ const typeWords: { readonly [word: string]: (resources: ProxyResources) => reado
   rds: ({ routes }) => routes(),
   sds: () => [],
   ecds: () => [],
-  nds: () => [],
+  nds: ({ nameTables }) => nameTables(),
 };
 
 /** Envoy's admin ConfigDump; with `types=cds,rds` the plain list of these resources. */
@@ -52,6 +52,9 @@ export const handleConfigDump = forProxy((request) => {
 });
 
 export const handleEndpointDump = forProxy((request) => replyJson(request, { configs: listTypes(request, ["eds"]) }));
+
+/** The names that the proxy's agent answers for. */
+export const handleNameDump = forProxy((request) => replyJson(request, { configs: listTypes(request, ["nds"]) }));
 
 function listTypes(request: ProxyRequest, words: readonly string[]): readonly ResourceJson[] {
   const resources = resourcesOf(request);

@@ -18,6 +18,7 @@ export interface ProxyResources {
   readonly endpoints: () => readonly ResourceJson[];
   readonly listeners: () => readonly ResourceJson[];
   readonly routes: () => readonly ResourceJson[];
+  readonly nameTables: () => readonly ResourceJson[];
 }
 
 /** Views of the mesh of one proxy. */
@@ -63,6 +64,10 @@ export function listProxyResources(
       watched(typeUrls.route, generators.routeNames(scope)).map((name) => {
         const { message } = generators.routeConfiguration(scope, name);
         return asAny(typeUrls.route, toJson("envoy.config.route.v3.RouteConfiguration", message, jsonOptions));
+      }),
+    nameTables: () =>
+      generators.nameTable(scope).map(({ message }) => {
+        return asAny(typeUrls.nameTable, toJson("istio.networking.nds.v1.NameTable", message, jsonOptions));
       }),
   };
 }

@@ -7,4 +7,5 @@ export const typeUrls = {
   listener: `${prefix}envoy.config.listener.v3.Listener`,
   route: `${prefix}envoy.config.route.v3.RouteConfiguration`,
   extensionConfig: `${prefix}envoy.config.core.v3.TypedExtensionConfig`,
+  nameTable: `${prefix}istio.networking.nds.v1.NameTable`,
 } as const;
