@@ -3,12 +3,13 @@ import { Command, CommanderError } from "commander";
 import { readVersion } from "../config/version.ts";
 import { createBootstrapCommand } from "./commands/bootstrap.ts";
 import { createCertificateCommand } from "./commands/certificate.ts";
+import { createIptablesCommand } from "./commands/iptables.ts";
 import { createServeCommand } from "./commands/serve.ts";
 import { createVersionCommand } from "./commands/version.ts";
 import { CommandFailure, UsageError } from "./failures.ts";
 
-/** What the shell sees: 0 done, 1 it was tried and failed, 2 the command line itself was wrong. */
-type ExitCode = 0 | 1 | 2;
+/** What the shell sees: 0 done, 1 it was tried and failed, 2 the command line itself was wrong, 126 see CommandFailure. */
+type ExitCode = 0 | 1 | 2 | 126;
 
 /** Runs one command line (without node and program name) and resolves to its exit code; prints errors to stderr. */
 export async function runCommandLine(args: readonly string[]): Promise<ExitCode> {
@@ -27,7 +28,13 @@ function createProgram(): Command {
     .version(readVersion(), "-V, --version", "print the version")
     .helpCommand("help [command]", "explain a command")
     .showHelpAfterError("Run with --help to see what there is.");
-  const commands = [createServeCommand(), createBootstrapCommand(), createCertificateCommand(), createVersionCommand()];
+  const commands = [
+    createServeCommand(),
+    createBootstrapCommand(),
+    createCertificateCommand(),
+    createIptablesCommand("iptables"),
+    createVersionCommand(),
+  ];
   for (const command of commands) {
     // Inherited by hand, because commander copies settings only to commands that it creates itself.
     program.addCommand(command.copyInheritedSettings(program).exitOverride());
@@ -40,7 +47,7 @@ function reportFailure(cause: unknown): ExitCode {
   if (cause instanceof CommanderError) return cause.exitCode === 0 ? 0 : 2;
   if (cause instanceof UsageError || cause instanceof CommandFailure) {
     process.stderr.write(`error: ${cause.message}\n`);
-    return cause instanceof UsageError ? 2 : 1;
+    return cause instanceof UsageError ? 2 : cause.exitCode;
   }
   throw cause;
 }
