@@ -3,8 +3,9 @@ import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/
 import { dirname, join } from "node:path";
 import { CertificateError } from "../lib/certificate.ts";
 import type { Clock } from "../lib/clock.ts";
-import { type Authority, createRootAuthority, parseAuthority } from "./authority.ts";
+import { type Authority, createRootAuthority } from "./authority.ts";
 import { type AuthorityStore, AuthorityStoreError } from "./authority-store.ts";
+import { authorityNames, readAuthorityTexts } from "./authority-texts.ts";
 
 export interface LocalAuthorityOptions {
   /** Trust domain, for the root's subject. */
@@ -12,22 +13,26 @@ export interface LocalAuthorityOptions {
   readonly clock: Clock;
   /** Life of a root that is made. */
   readonly rootLifetimeMs: number;
+  /** Bits of its RSA key; an ECDSA P-256 key where not given. */
+  readonly rsaBits?: number;
 }
 
 /** A store that forgets its authority with the process. */
-export function createMemoryAuthorityStore({
-  organization,
-  clock,
-  rootLifetimeMs,
-}: LocalAuthorityOptions): AuthorityStore {
+export function createMemoryAuthorityStore(options: LocalAuthorityOptions): AuthorityStore {
   let made: Promise<Authority> | undefined;
   return {
     load() {
-      made ??= createRootAuthority({ organization, lifetimeMs: rootLifetimeMs, nowMs: clock.now() });
+      made ??= makeRoot(options);
       return made;
     },
   };
 }
+
+const makeRoot = ({ organization, rootLifetimeMs, rsaBits, clock }: LocalAuthorityOptions): Promise<Authority> =>
+  createRootAuthority({
+    ...{ organization, lifetimeMs: rootLifetimeMs, nowMs: clock.now() },
+    ...(rsaBits === undefined ? {} : { rsaBits }),
+  });
 
 /**
  * A store in a directory of its own, with the file names of Istio's Secret: ca-cert.pem, ca-key.pem (readable by its owner
@@ -39,53 +44,36 @@ export function createFileAuthorityStore(directory: string, options: LocalAuthor
     async load() {
       const found = await readAuthority(directory, options.clock.now());
       if (found !== undefined) return found;
-      const { organization, rootLifetimeMs: lifetimeMs, clock } = options;
-      const made = await createRootAuthority({ organization, lifetimeMs, nowMs: clock.now() });
+      const made = await makeRoot(options);
       if (await writeAuthority(directory, made)) return made;
-      const others = await readAuthority(directory, clock.now());
+      const others = await readAuthority(directory, options.clock.now());
       if (others === undefined) throw new AuthorityStoreError(`${directory} holds other files and no CA certificate`);
       return others;
     },
   };
 }
 
-/** File names of Istio's Secret, then those of a Secret of type kubernetes.io/tls, whose first file holds the chain too. */
-const fileNames = [
-  { certificate: "ca-cert.pem", privateKey: "ca-key.pem", chain: "cert-chain.pem", roots: "root-cert.pem" },
-  { certificate: "tls.crt", privateKey: "tls.key", chain: "tls.crt", roots: "ca.crt" },
-] as const;
-
 /**
  * The authority in a directory, by the names of Istio's Secret or those of a Secret of type kubernetes.io/tls; undefined
- * where neither certificate nor key is there. Rejects with AuthorityStoreError where they cannot be used.
+ * where nothing of one is there. Rejects with AuthorityStoreError where it is incomplete, with the names that are missing,
+ * or cannot be used.
  */
 export async function readAuthority(directory: string, nowMs: number): Promise<Authority | undefined> {
-  for (const names of fileNames) {
-    const found = await readNamed(directory, names, nowMs);
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-async function readNamed(
-  directory: string,
-  names: (typeof fileNames)[number],
-  nowMs: number,
-): Promise<Authority | undefined> {
-  const [certificate, privateKey, chain, roots] = await Promise.all(
-    [names.certificate, names.privateKey, names.chain, names.roots].map((name) => readText(join(directory, name))),
+  const found = await Promise.all(
+    authorityNames.map(async (name) => [name, await readText(join(directory, name))] as const),
   );
-  if (certificate === undefined && privateKey === undefined) return undefined;
-  if (certificate === undefined || privateKey === undefined)
-    throw new AuthorityStoreError(
-      `${directory} needs both ${names.certificate} and ${names.privateKey}; it is left as it is`,
-    );
+  const texts = new Map(found.flatMap(([name, text]) => (text === undefined ? [] : [[name, text] as const])));
   try {
-    return parseAuthority({ certificate, privateKey, chain: chain ?? "", roots: roots ?? "" }, nowMs);
+    return readAuthorityTexts(texts, nowMs);
   } catch (cause: unknown) {
     if (!(cause instanceof CertificateError)) throw cause;
     throw new AuthorityStoreError(`${directory} cannot be used: ${cause.message}; it is left as it is`, { cause });
   }
+}
+
+/** True where a mounted Secret "cacerts" holds a root that the mesh made for itself. */
+export async function holdsGeneratedAuthority(directory: string): Promise<boolean> {
+  return (await readText(join(directory, "istio-generated"))) !== undefined;
 }
 
 async function readText(path: string): Promise<string | undefined> {

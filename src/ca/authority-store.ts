@@ -2,13 +2,15 @@
  * Where the authority of the mesh is kept, so that all replicas have one root: Istio's Secrets in the namespace of the
  * control plane (security/pkg/pki/ca), so that a mesh of Istio's keeps its root.
  */
-import { Buffer } from "node:buffer";
 import { KubeApiError, type KubeClient, KubeConnectionError } from "../kube/kube-client.ts";
 import { CertificateError } from "../lib/certificate.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { pause } from "../lib/pause.ts";
-import { type Authority, createRootAuthority, parseAuthority } from "./authority.ts";
+import { type Authority, createRootAuthority } from "./authority.ts";
+import { readAuthorityTexts } from "./authority-texts.ts";
+import { createSecret, readSecret, type SecretPlace, type StoredSecret } from "./ca-secret.ts";
+import { deriveSelfSignedAuthority, formatSelfSignedRoots, parseSelfSignedRoots } from "./self-signed-roots.ts";
 
 export interface AuthorityStore {
   /**
@@ -17,6 +19,8 @@ export interface AuthorityStore {
    * ever written over.
    */
   load(signal?: AbortSignal): Promise<Authority>;
+  /** Calls `run` when what is stored may have changed; the answer ends that. Absent where only looking tells. */
+  watch?(run: () => void): () => void;
 }
 
 /** What is stored cannot be used, or may not be read or written; a person has to look. */
@@ -37,23 +41,36 @@ export interface AuthorityStoreOptions {
   readonly log: Log;
   /** Life of a root that is made; ten years where not given, as Istio's (CITADEL_SELF_SIGNED_CA_CERT_TTL). */
   readonly rootLifetimeMs?: number;
+  /** Bits of the RSA key of a root that is made; an ECDSA P-256 key where not given. */
+  readonly rsaBits?: number;
+  /** A root is made in the Secret "cacerts" (USE_CACERTS_FOR_SELF_SIGNED_CA); false where not given. */
+  readonly usesCacerts?: boolean;
 }
 
 /** Plugged in by the operator; has precedence. */
 const pluggedInSecret = "cacerts";
 /** Made by the first replica that starts. */
 const selfSignedSecret = "istio-ca-secret";
+/** Marks a Secret "cacerts" that nobody plugged in. */
+const generatedKey = "istio-generated";
+const secretType = "istio.io/ca-root";
 const tenYearsMs = 3650 * 24 * 3_600_000;
 const [firstPauseMs, longestPauseMs] = [500, 15_000];
 
 /** A store in Secrets of a cluster. */
 export function createAuthorityStore(options: AuthorityStoreOptions): AuthorityStore {
   const log = options.log.child({ component: "ca" });
+  let lastTold = "";
+  // It is looked at every few seconds: what was found is said when it is another than before.
+  const tell = (text: string, secret: string): void => {
+    if (lastTold !== `${text} ${secret}`) log.info(text, { secret });
+    lastTold = `${text} ${secret}`;
+  };
   return {
     async load(signal) {
       for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
         try {
-          return await loadOnce(options, log, signal);
+          return await loadOnce(options, tell, signal);
         } catch (cause: unknown) {
           signal?.throwIfAborted();
           if (!isPassing(cause)) throw cause;
@@ -66,105 +83,103 @@ export function createAuthorityStore(options: AuthorityStoreOptions): AuthorityS
   };
 }
 
-async function loadOnce(options: AuthorityStoreOptions, log: Log, signal: AbortSignal | undefined): Promise<Authority> {
-  const pluggedIn = await readSecret(options, pluggedInSecret, signal);
-  if (pluggedIn !== undefined) {
-    const authority = parseSecret(pluggedIn, options, pluggedInSecret);
-    log.info("certificate authority of the operator", { secret: pluggedInSecret });
-    return authority;
+type Tell = (text: string, secret: string) => void;
+
+async function loadOnce(options: AuthorityStoreOptions, tell: Tell, signal?: AbortSignal): Promise<Authority> {
+  const found = await findAuthoritySecret(options, signal);
+  const { place, secret, kind } = found;
+  if (secret === undefined) {
+    const made = await makeRoot(options, place, signal);
+    if (made !== undefined) {
+      tell("made a certificate authority for this mesh", place.name);
+      return made;
+    }
+    // Another replica was faster: its root is the one. Where it is gone again already, the caller's next round makes one.
+    const others = await readOrRefuse(place, signal);
+    if (others === undefined) throw new KubeConnectionError(`Secret ${place.name} came and went`);
+    return parse(others, { ...found, nowMs: options.clock.now() });
   }
-  const stored = await readSecret(options, selfSignedSecret, signal);
-  if (stored !== undefined) {
-    const authority = parseSecret(stored, options, selfSignedSecret);
-    log.info("certificate authority of this mesh", { secret: selfSignedSecret });
-    return authority;
-  }
+  const authority = parse(secret, { ...found, nowMs: options.clock.now() });
+  tell(
+    kind === "plugged-in" ? "certificate authority of the operator" : "certificate authority of this mesh",
+    place.name,
+  );
+  return authority;
+}
+
+/** The Secret that counts: where none is there yet, the one to be made. */
+export interface AuthoritySecret {
+  readonly kind: "plugged-in" | "self-signed";
+  readonly place: SecretPlace;
+  readonly secret: StoredSecret | undefined;
+}
+
+/**
+ * Which Secret holds the authority, in istiod's order: what operators plugged in, a root of the mesh in its own Secret,
+ * one in "cacerts" where that was asked for. Rejects with AuthorityStoreError where one of them may not be read.
+ */
+export async function findAuthoritySecret(
+  { client, namespace, usesCacerts = false }: Pick<AuthorityStoreOptions, "client" | "namespace" | "usesCacerts">,
+  signal?: AbortSignal,
+): Promise<AuthoritySecret> {
+  const placeOf = (name: string): SecretPlace => ({ client, namespace, name });
+  const cacerts = await readOrRefuse(placeOf(pluggedInSecret), signal);
+  const isGenerated = usesCacerts && cacerts?.texts.has(generatedKey) === true;
+  if (cacerts !== undefined && !isGenerated)
+    return { kind: "plugged-in", place: placeOf(pluggedInSecret), secret: cacerts };
+  const own = await readOrRefuse(placeOf(selfSignedSecret), signal);
+  if (own !== undefined || !usesCacerts) return { kind: "self-signed", place: placeOf(selfSignedSecret), secret: own };
+  return { kind: "self-signed", place: placeOf(pluggedInSecret), secret: cacerts };
+}
+
+/** Whether a root that the mesh makes in this Secret needs the mark that nobody plugged it in. */
+export const isGeneratedIn = ({ name }: SecretPlace): boolean => name === pluggedInSecret;
+
+/** Undefined where another was faster. */
+async function makeRoot(
+  options: AuthorityStoreOptions,
+  place: SecretPlace,
+  signal: AbortSignal | undefined,
+): Promise<Authority | undefined> {
+  const { organization, rootLifetimeMs: lifetimeMs = tenYearsMs, rsaBits, clock } = options;
+  const nowMs = clock.now();
   const made = await createRootAuthority({
-    organization: options.organization,
-    lifetimeMs: options.rootLifetimeMs ?? tenYearsMs,
-    nowMs: options.clock.now(),
+    ...{ organization, lifetimeMs, nowMs },
+    ...(rsaBits === undefined ? {} : { rsaBits }),
   });
-  if (await createSecret(options, made, signal)) {
-    log.info("made a certificate authority for this mesh", { secret: selfSignedSecret });
-    return made;
-  }
-  // Another replica was faster: its root is the one. Where it is gone again already, the caller's next round makes one.
-  const others = await readSecret(options, selfSignedSecret, signal);
-  if (others === undefined) throw new KubeConnectionError(`Secret ${selfSignedSecret} came and went`);
-  return parseSecret(others, options, selfSignedSecret);
-}
-
-type SecretData = ReadonlyMap<string, string>;
-
-/** The Secret's texts by key; undefined where there is no such Secret. */
-async function readSecret(
-  { client, namespace }: AuthorityStoreOptions,
-  name: string,
-  signal: AbortSignal | undefined,
-): Promise<SecretData | undefined> {
-  const path = `/api/v1/namespaces/${namespace}/secrets/${name}`;
+  const texts = formatSelfSignedRoots({ signing: made, retired: [], more: "" }, isGeneratedIn(place));
   try {
-    const secret = await client.request({ path, ...(signal === undefined ? {} : { signal }) });
-    return decodeData(secret);
+    return (await createSecret(place, { type: secretType, texts }, signal)) ? made : undefined;
   } catch (cause: unknown) {
-    if (cause instanceof KubeApiError && cause.status === 404) return undefined;
-    throw describeRefusal(cause, `Secret ${namespace}/${name} cannot be read`);
+    throw describeRefusal(cause, `Secret ${place.namespace}/${place.name} cannot be made`);
   }
 }
 
-/** False where there is one already. */
-async function createSecret(
-  { client, namespace }: AuthorityStoreOptions,
-  authority: Authority,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  const encode = (text: string): string => Buffer.from(text).toString("base64");
-  const body = {
-    apiVersion: "v1",
-    kind: "Secret",
-    type: "istio.io/ca-root",
-    metadata: { name: selfSignedSecret, namespace },
-    data: {
-      "ca-cert.pem": encode(authority.certificate),
-      "ca-key.pem": encode(authority.privateKey.reveal()),
-      "root-cert.pem": encode(authority.roots),
-    },
-  };
+async function readOrRefuse(place: SecretPlace, signal?: AbortSignal): Promise<StoredSecret | undefined> {
   try {
-    const path = `/api/v1/namespaces/${namespace}/secrets`;
-    await client.request({ method: "POST", path, body, ...(signal === undefined ? {} : { signal }) });
-    return true;
+    return await readSecret(place, signal);
   } catch (cause: unknown) {
-    if (cause instanceof KubeApiError && cause.status === 409) return false;
-    throw describeRefusal(cause, `Secret ${namespace}/${selfSignedSecret} cannot be made`);
+    throw describeRefusal(cause, `Secret ${place.namespace}/${place.name} cannot be read`);
   }
 }
 
-function parseSecret(data: SecretData, { clock, namespace }: AuthorityStoreOptions, name: string): Authority {
-  const text = (key: string): string => data.get(key) ?? "";
-  const needed =
-    name === pluggedInSecret ? ["ca-cert.pem", "ca-key.pem", "root-cert.pem"] : ["ca-cert.pem", "ca-key.pem"];
-  const missing = needed.filter((key) => text(key).trim() === "");
-  const where = `Secret ${namespace}/${name}`;
-  const advice =
-    name === pluggedInSecret
-      ? "it is left as it is: put a valid authority into it, or delete it"
-      : "it is left as it is: put a valid authority into it, or delete it, so that a new one is made";
-  if (missing.length > 0) throw new AuthorityStoreError(`${where} lacks ${missing.join(", ")}; ${advice}`);
+function parse(
+  { texts }: StoredSecret,
+  { kind, place, nowMs }: Pick<AuthoritySecret, "kind" | "place"> & { readonly nowMs: number },
+): Authority {
   try {
-    const texts = { certificate: text("ca-cert.pem"), privateKey: text("ca-key.pem") };
-    return parseAuthority({ ...texts, chain: text("cert-chain.pem"), roots: text("root-cert.pem") }, clock.now());
+    if (kind === "self-signed") return deriveSelfSignedAuthority(parseSelfSignedRoots(texts), nowMs);
+    const authority = readAuthorityTexts(texts, nowMs);
+    if (authority === undefined) throw new CertificateError("it holds nothing of an authority");
+    return authority;
   } catch (cause: unknown) {
     if (!(cause instanceof CertificateError)) throw cause;
-    throw new AuthorityStoreError(`${where} cannot be used: ${cause.message}; ${advice}`, { cause });
+    const advice = kind === "self-signed" ? ", so that a new one is made" : "";
+    throw new AuthorityStoreError(
+      `Secret ${place.namespace}/${place.name} cannot be used: ${cause.message}; it is left as it is: put a valid authority into it, or delete it${advice}`,
+      { cause },
+    );
   }
-}
-
-function decodeData(secret: unknown): SecretData {
-  const data = typeof secret === "object" && secret !== null && "data" in secret ? secret.data : undefined;
-  const entries = typeof data === "object" && data !== null ? Object.entries(data) : [];
-  const texts = entries.filter((entry): entry is [string, string] => typeof entry[1] === "string");
-  return new Map(texts.map(([key, value]) => [key, Buffer.from(value, "base64").toString("utf8")]));
 }
 
 /** Refusals that stay as they are until a person acts become errors of the store; others are tried again. */

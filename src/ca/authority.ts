@@ -3,15 +3,10 @@
  * workloads.
  * The instant is an argument; keys and serial numbers come from the platform's source of randomness.
  */
-import {
-  createPrivateKey,
-  createPublicKey,
-  type KeyObject,
-  randomBytes,
-  webcrypto,
-  X509Certificate,
-} from "node:crypto";
+import { createPrivateKey, generateKeyPair, webcrypto, type X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
+import { createSecureContext } from "node:tls";
+import { promisify } from "node:util";
 import {
   CertificateError,
   checkPair,
@@ -22,7 +17,10 @@ import {
 import { dateOf } from "../lib/clock.ts";
 import { SecretText } from "../lib/secret-text.ts";
 import { formatSpiffeIdentity, type SpiffeIdentity } from "../lib/spiffe.ts";
-import { loadX509, type X509Library } from "./x509-library.ts";
+import { clockSkewMs, createSerialNumber, type LeafName, signLeaf } from "./leaf.ts";
+import { deriveSigningAlgorithm } from "./signing-algorithm.ts";
+import { dropExpiredRoots, isIssuer, listCrls, listRoots } from "./trust-bundle.ts";
+import { loadX509 } from "./x509-library.ts";
 
 /** What signs certificates, and whom its clients trust. All certificates are PEM. */
 export interface Authority {
@@ -32,8 +30,10 @@ export interface Authority {
   readonly privateKey: SecretText;
   /** From the signing certificate up to the one below the root, to be sent with what it signs; "" for a root. */
   readonly chain: string;
-  /** The roots that clients are to trust. */
+  /** The roots that clients are to trust: all that are distributed, also those that sign nothing yet, or no more. */
   readonly roots: string;
+  /** Lists of revoked certificates (X509 CRL); absent where there are none. */
+  readonly crl?: string;
 }
 
 export interface RootOptions {
@@ -41,6 +41,8 @@ export interface RootOptions {
   readonly organization: string;
   readonly lifetimeMs: number;
   readonly nowMs: number;
+  /** Bits of an RSA key, 2048 at least; an ECDSA P-256 key is made where not given. */
+  readonly rsaBits?: number;
 }
 
 export interface IssueOptions {
@@ -68,29 +70,22 @@ export interface IssuedCertificate {
   readonly serialNumber: string;
 }
 
-/** Clocks of a cluster differ: certificates hold from a little before now (Istio: 2 minutes). */
-const clockSkewMs = 2 * 60_000;
 const curve = { name: "ECDSA", namedCurve: "P-256" } as const;
 
-type SigningAlgorithm =
-  | { readonly name: "ECDSA"; readonly namedCurve: string; readonly hash: string }
-  | { readonly name: "RSASSA-PKCS1-v1_5"; readonly hash: string }
-  | { readonly name: "Ed25519" };
-
-/** Makes a root that signs itself, with a new ECDSA P-256 key. */
+/** Makes a root that signs itself, with a new key. */
 export async function createRootAuthority(options: RootOptions): Promise<Authority> {
   const x509 = await loadX509();
-  const keys = await webcrypto.subtle.generateKey(curve, true, ["sign", "verify"]);
+  const { keys, signing } = await createRootKeys(options.rsaBits);
   const subject = new x509.Name([{ O: [options.organization] }]);
   const root = await x509.X509CertificateGenerator.create({
-    serialNumber: createSerialNumber(),
+    serialNumber: createSerialNumber().toString("hex"),
     subject,
     issuer: subject,
     notBefore: dateOf(options.nowMs - clockSkewMs),
     notAfter: dateOf(options.nowMs + options.lifetimeMs),
     publicKey: keys.publicKey,
     signingKey: keys.privateKey,
-    signingAlgorithm: { ...curve, hash: "SHA-256" },
+    signingAlgorithm: signing,
     extensions: [
       new x509.BasicConstraintsExtension(true, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
@@ -101,6 +96,24 @@ export async function createRootAuthority(options: RootOptions): Promise<Authori
   return { certificate, privateKey: await exportKey(keys.privateKey), chain: "", roots: certificate };
 }
 
+interface RootKeys {
+  readonly keys: webcrypto.CryptoKeyPair;
+  readonly signing:
+    | { readonly name: "ECDSA"; readonly namedCurve: string; readonly hash: string }
+    | { readonly name: "RSASSA-PKCS1-v1_5"; readonly hash: string };
+}
+
+async function createRootKeys(rsaBits: number | undefined): Promise<RootKeys> {
+  if (rsaBits === undefined) {
+    const keys = await webcrypto.subtle.generateKey(curve, true, ["sign", "verify"]);
+    return { keys, signing: { ...curve, hash: "SHA-256" } };
+  }
+  if (rsaBits < 2048 || rsaBits > 8192) throw new CertificateError("an RSA key of the CA has 2048 to 8192 bits");
+  const signing = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" } as const;
+  const algorithm = { ...signing, modulusLength: rsaBits, publicExponent: new Uint8Array([1, 0, 1]) };
+  return { keys: await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]), signing };
+}
+
 /** Texts in PEM, as they stand in a Secret or in files. */
 export interface AuthorityTexts {
   readonly certificate: string;
@@ -109,6 +122,8 @@ export interface AuthorityTexts {
   readonly chain: string;
   /** "" where the certificate is the root itself. */
   readonly roots: string;
+  /** Absent or "" where there is none. */
+  readonly crl?: string;
 }
 
 /**
@@ -120,17 +135,34 @@ export function parseAuthority(texts: AuthorityTexts, nowMs: number): Authority 
   const key = parsePrivateKey(texts.privateKey, "the CA key");
   checkPair(certificate, key, nowMs);
   if (!certificate.ca) throw new CertificateError("the CA certificate may not sign others (it lacks CA:TRUE)");
-  describeAlgorithm(key);
+  deriveSigningAlgorithm(key);
   const roots = texts.roots.trim() === "" ? [certificate] : parseCertificates(texts.roots, "the root certificate");
   const above = texts.chain.trim() === "" ? [] : parseCertificates(texts.chain, "the certificate chain");
   const path = findPath(certificate, above, roots);
+  // A root that is over proves nothing any more; what it signed is over too.
+  const { kept } = dropExpiredRoots(listRoots(roots.map(formatCertificate).join("")), nowMs);
+  const last = path.at(-1) ?? certificate;
+  if (!kept.some((root) => root.fingerprint256 === last.fingerprint256 || isIssuer(root, last)))
+    throw new CertificateError("the root certificate that the CA certificate leads to has expired");
   const privateKey = new SecretText(key.export({ type: "pkcs8", format: "pem" }).toString());
   return {
     certificate: formatCertificate(certificate),
     privateKey,
     chain: path.map(formatCertificate).join(""),
-    roots: roots.map(formatCertificate).join(""),
+    roots: kept.map(formatCertificate).join(""),
+    ...(texts.crl === undefined || texts.crl.trim() === "" ? {} : { crl: parseCrls(texts.crl) }),
   };
+}
+
+/** TLS servers take revocation lists whole or not at all: a damaged one must not get that far. */
+function parseCrls(pem: string): string {
+  const lists = listCrls(pem);
+  try {
+    createSecureContext({ crl: [...lists] });
+  } catch {
+    throw new CertificateError("the revocation list holds a CRL that cannot be read");
+  }
+  return lists.join("");
 }
 
 /** From the signing certificate up to the last one below a root; empty where it is a root itself. */
@@ -152,9 +184,6 @@ function findPath(
     current = next;
   }
 }
-
-const isIssuer = (issuer: X509Certificate, subject: X509Certificate): boolean =>
-  subject.checkIssued(issuer) && subject.verify(issuer.publicKey);
 
 /**
  * Issues a certificate for a server, with a new ECDSA P-256 key. It never holds longer than the certificate that signs it.
@@ -182,94 +211,18 @@ interface NamedIssue extends Omit<IssueOptions, "names"> {
   readonly names: readonly LeafName[];
 }
 
-interface LeafName {
-  readonly type: "dns" | "ip" | "url";
-  readonly value: string;
-}
-
 async function issue(authority: Authority, { names, lifetimeMs, nowMs }: NamedIssue): Promise<IssuedCertificate> {
-  const signer = new X509Certificate(authority.certificate);
-  const signerEndMs = signer.validToDate.getTime();
-  if (signerEndMs <= nowMs) throw new CertificateError(`the signing certificate has expired (${signer.validTo})`);
-  const [notBeforeMs, notAfterMs] = [nowMs - clockSkewMs, Math.min(nowMs + lifetimeMs, signerEndMs)];
-  const x509 = await loadX509();
-  const key = createPrivateKey(authority.privateKey.reveal());
-  const algorithm = describeAlgorithm(key);
-  const keys = await webcrypto.subtle.generateKey(curve, true, ["sign", "verify"]);
-  const serialNumber = createSerialNumber();
-  const leaf = await x509.X509CertificateGenerator.create({
-    serialNumber,
-    issuer: new x509.X509Certificate(authority.certificate).subjectName,
-    notBefore: dateOf(notBeforeMs),
-    notAfter: dateOf(notAfterMs),
-    publicKey: keys.publicKey,
-    signingKey: key.toCryptoKey(algorithm, false, ["sign"]),
-    signingAlgorithm: algorithm,
-    extensions: await listLeafExtensions(x509, { names, leafKey: keys.publicKey, signerKey: createPublicKey(key) }),
-  });
-  return {
-    chain: `${leaf.toString("pem").trimEnd()}\n${authority.chain}`,
-    privateKey: await exportKey(keys.privateKey),
-    notBeforeMs,
-    notAfterMs,
-    serialNumber,
-  };
+  const { publicKey, privateKey } = await generateKey("ec", { namedCurve: "P-256" });
+  const spki = publicKey.export({ type: "spki", format: "der" });
+  const { certificate, ...leaf } = await signLeaf(authority, { names, publicKey: spki, lifetimeMs, nowMs });
+  const pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+  return { ...leaf, chain: `${certificate}${authority.chain}`, privateKey: new SecretText(pem) };
 }
 
-interface LeafKeys {
-  readonly names: readonly LeafName[];
-  readonly leafKey: webcrypto.CryptoKey;
-  readonly signerKey: KeyObject;
-}
-
-async function listLeafExtensions(x509: X509Library, { names, leafKey, signerKey }: LeafKeys) {
-  const { KeyUsageFlags, ExtendedKeyUsage } = x509;
-  const usages = [ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth];
-  return [
-    new x509.BasicConstraintsExtension(false, undefined, true),
-    new x509.KeyUsagesExtension(KeyUsageFlags.digitalSignature | KeyUsageFlags.keyEncipherment, true),
-    new x509.ExtendedKeyUsageExtension(usages),
-    // RFC 5280, 4.2.1.6: critical, because the subject is empty.
-    new x509.SubjectAlternativeNameExtension([...names], true),
-    await x509.AuthorityKeyIdentifierExtension.create(await importPublicKey(signerKey)),
-    await x509.SubjectKeyIdentifierExtension.create(leafKey),
-  ];
-}
-
-/** How this key signs: the hash follows the size of the key. Throws CertificateError for keys that are not taken. */
-function describeAlgorithm(key: KeyObject): SigningAlgorithm {
-  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
-  if (type === "ed25519") return { name: "Ed25519" };
-  if (type === "rsa") {
-    if ((details?.modulusLength ?? 0) < 2048) throw new CertificateError("the CA key has less than 2048 bits");
-    return { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" };
-  }
-  const known = type === "ec" ? curves.get(details?.namedCurve ?? "") : undefined;
-  if (known === undefined)
-    throw new CertificateError("the CA key must be RSA, Ed25519, or ECDSA on P-256, P-384 or P-521");
-  return { name: "ECDSA", ...known };
-}
-
-const curves: ReadonlyMap<string, { readonly namedCurve: string; readonly hash: string }> = new Map([
-  ["prime256v1", { namedCurve: "P-256", hash: "SHA-256" }],
-  ["secp384r1", { namedCurve: "P-384", hash: "SHA-384" }],
-  ["secp521r1", { namedCurve: "P-521", hash: "SHA-512" }],
-]);
-
-/** 128 random bits; never zero in its first byte, so that the number has always the same length. */
-function createSerialNumber(): string {
-  for (;;) {
-    const bytes = randomBytes(16);
-    if (bytes[0] !== 0) return bytes.toString("hex");
-  }
-}
+const generateKey = promisify(generateKeyPair);
 
 async function exportKey(key: webcrypto.CryptoKey): Promise<SecretText> {
   const der = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", key));
   const pem = createPrivateKey({ key: der, format: "der", type: "pkcs8" }).export({ type: "pkcs8", format: "pem" });
   return new SecretText(pem.toString());
-}
-
-async function importPublicKey(key: KeyObject): Promise<webcrypto.CryptoKey> {
-  return key.toCryptoKey(describeAlgorithm(key), true, ["verify"]);
 }

@@ -149,7 +149,7 @@ describe("with files", () => {
   test("a damaged authority is reported and left as it is", async () => {
     const store = createFileAuthorityStore(directory, local);
     await write("ca-cert.pem", "nonsense");
-    await expect(store.load()).rejects.toThrow("needs both");
+    await expect(store.load()).rejects.toThrow("lacks ca-key.pem");
     await write("ca-key.pem", "nonsense");
     await expect(store.load()).rejects.toThrow(AuthorityStoreError);
     expect((await readdir(directory)).sort()).toEqual(["ca-cert.pem", "ca-key.pem"]);

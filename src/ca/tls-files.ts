@@ -1,11 +1,11 @@
 /** A certificate and key that somebody else renews in files, such as a mounted Secret. */
-import { type FSWatcher, watch } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { checkPair, formatCertificate, parseCertificates, parsePrivateKey } from "../lib/certificate.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { SecretText } from "../lib/secret-text.ts";
+import { watchDirectories } from "./directory-watch.ts";
 import type { ServingCertificate } from "./serving-certificate.ts";
 
 export interface TlsFiles {
@@ -43,8 +43,6 @@ export interface WatchTlsFilesOptions {
   readonly onChange: (next: ServingCertificate) => void;
 }
 
-/** Writers take a moment, and a mounted Secret is swapped in several steps. */
-const settleMs = 100;
 /** Watching can miss changes (network file systems): the files are read now and then in any case. */
 const rescanMs = 60_000;
 
@@ -79,31 +77,16 @@ export function watchTlsFiles({ files, first, clock, log, onChange }: WatchTlsFi
     // What happened meanwhile has planned the next look already.
     if (timer === undefined) plan(rescanMs);
   };
-  // Directories, not files: a renamed file or a swapped link is seen there.
-  const directories = new Set([files.certFile, files.keyFile, files.caFile].map((file) => dirname(file)));
-  const watchers = [...directories].flatMap((directory) => watchDirectory(directory, () => plan(settleMs), log));
+  const endWatch = watchDirectories(
+    [files.certFile, files.keyFile, files.caFile].map((file) => dirname(file)),
+    { clock, log, onSettled: () => plan(0) },
+  );
   plan(rescanMs);
   return () => {
     isStopped = true;
     timer?.close();
-    for (const watcher of watchers) watcher.close();
+    endWatch();
   };
-}
-
-function watchDirectory(directory: string, onEvent: () => void, log: Log): readonly FSWatcher[] {
-  const warn = (error: unknown): void =>
-    log.warn("a directory cannot be watched; it is read every minute", { directory, error });
-  try {
-    const watcher = watch(directory, { persistent: false }, onEvent);
-    watcher.on("error", (error) => {
-      warn(error);
-      watcher.close();
-    });
-    return [watcher];
-  } catch (error: unknown) {
-    warn(error);
-    return [];
-  }
 }
 
 function isSame(a: ServingCertificate, b: ServingCertificate): boolean {
