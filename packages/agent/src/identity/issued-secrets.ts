@@ -9,9 +9,9 @@ import { checkKeyKind, createCertificateRequest } from "./certificate-request.ts
 import { Changes } from "./changes.ts";
 import { type KeyPair, parseKeyPair } from "./key-pair.ts";
 import { retryDelay, rotationTime } from "./rotation-time.ts";
+import type { AuthoritySource, WorkloadSecret, WorkloadSecrets, WorkloadSecretsOptions } from "./secret-source.ts";
 import { mergeRoots } from "./trust-bundle.ts";
 import { watchFiles } from "./watched-files.ts";
-import type { AuthoritySource, WorkloadSecret, WorkloadSecrets, WorkloadSecretsOptions } from "./secret-source.ts";
 
 export type IssuedOptions = Omit<WorkloadSecretsOptions, "source"> & { readonly source: AuthoritySource };
 

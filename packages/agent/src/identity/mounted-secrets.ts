@@ -2,9 +2,9 @@
 import type { Log } from "../../../../src/lib/log.ts";
 import { Changes } from "./changes.ts";
 import { type KeyPair, parseKeyPair } from "./key-pair.ts";
+import type { FileSource, WorkloadSecret, WorkloadSecrets, WorkloadSecretsOptions } from "./secret-source.ts";
 import { mergeRoots } from "./trust-bundle.ts";
 import { type Texts, watchFiles } from "./watched-files.ts";
-import type { FileSource, WorkloadSecret, WorkloadSecrets, WorkloadSecretsOptions } from "./secret-source.ts";
 
 export type MountedOptions = Omit<WorkloadSecretsOptions, "source"> & { readonly source: FileSource };
 

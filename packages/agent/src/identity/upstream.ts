@@ -63,6 +63,7 @@ export async function connectUpstream(options: UpstreamOptions): Promise<Upstrea
     "grpc.max_receive_message_length": -1,
     "grpc.max_send_message_length": -1,
     "grpc.enable_retries": 0,
+    "grpc.service_config_disable_resolution": 1,
     // HTTP_PROXY of the application is not for the mesh.
     "grpc.enable_http_proxy": 0,
     // Finds out within 40 seconds that a control plane is gone without a word.

@@ -18,8 +18,7 @@ export function parseSecretName(name: string): SecretName | undefined {
   const files = rest.split("~");
   if (files.includes("")) return undefined;
   const [first = "", second = ""] = files;
-  if (kind === "file-cert" && files.length === 2)
-    return { kind: "file-pair", certificateFile: first, keyFile: second };
+  if (kind === "file-cert" && files.length === 2) return { kind: "file-pair", certificateFile: first, keyFile: second };
   if (kind === "file-root" && files.length === 1) return { kind: "file-roots", rootsFile: first };
   return undefined;
 }
