@@ -12,7 +12,8 @@ import { fileURLToPath } from "node:url";
 const cacheFolder = fileURLToPath(new URL("../../.cache/kubernetes/", import.meta.url));
 const kubernetesVersion = "v1.35.4";
 
-interface Module {
+/** A Go module that lists programs as tools. */
+export interface Module {
   readonly name: string;
   readonly folder: string;
   /** Name that Go gives the program, and ours where it differs. */
@@ -23,6 +24,9 @@ interface Module {
 }
 
 const versionPackage = "k8s.io/component-base/version";
+/** Without them Kubernetes' programs call themselves v0.0.0, and clients choose old ways of talking to them. */
+export const kubernetesFlags = `-s -w -X ${versionPackage}.gitVersion=${kubernetesVersion} -X ${versionPackage}.gitMajor=1 -X ${versionPackage}.gitMinor=35 -X ${versionPackage}.gitTreeState=clean`;
+
 const modules: readonly Module[] = [
   {
     name: "kubernetes",
@@ -34,8 +38,7 @@ const modules: readonly Module[] = [
       // The path of etcd's module ends in "server/v3".
       server: "etcd",
     },
-    // Without them the API server calls itself v0.0.0, and clients choose old ways of talking to it.
-    ldflags: `-s -w -X ${versionPackage}.gitVersion=${kubernetesVersion} -X ${versionPackage}.gitMajor=1 -X ${versionPackage}.gitMinor=35 -X ${versionPackage}.gitTreeState=clean`,
+    ldflags: kubernetesFlags,
     duration: "5 to 10 minutes on two processors",
   },
   {
@@ -61,17 +64,22 @@ export interface ClusterPrograms {
  */
 export async function clusterPrograms(progress: (line: string) => void = () => undefined): Promise<ClusterPrograms> {
   for (const module of modules) await ensureBuilt(module, progress);
-  const path = (name: string): string => join(cacheFolder, name);
   return {
-    apiServer: path("kube-apiserver"),
-    controllerManager: path("kube-controller-manager"),
-    etcd: path("etcd"),
-    kubectl: path("kubectl"),
-    helm: path("helm"),
+    apiServer: programPath("kube-apiserver"),
+    controllerManager: programPath("kube-controller-manager"),
+    etcd: programPath("etcd"),
+    kubectl: programPath("kubectl"),
+    helm: programPath("helm"),
   };
 }
 
-async function ensureBuilt(module: Module, progress: (line: string) => void): Promise<void> {
+/** Where ensureBuilt leaves a program. */
+export function programPath(name: string): string {
+  return join(cacheFolder, name);
+}
+
+/** Builds a module's programs unless those of these very versions are there. */
+export async function ensureBuilt(module: Module, progress: (line: string) => void): Promise<void> {
   const sums = await readFile(join(module.folder, "go.sum"), "utf8");
   const wanted = createHash("sha256").update(sums).update(module.ldflags).digest("hex");
   // Written last, so that an interrupted build is never taken for a whole one.

@@ -1,6 +1,6 @@
 /** productpage: the page that people see; asks details and reviews for its content. */
 import type { IncomingHttpHeaders } from "node:http";
-import { type CallResult, callThroughSidecar, json, type Reply, readOptions, serve } from "./web-service.ts";
+import { type CallResult, callService, json, type Reply, readOptions, serve } from "./web-service.ts";
 
 const options = readOptions("productpage");
 const book = { id: 0, title: "The Comedy of Errors" };
@@ -13,7 +13,7 @@ serve(options, async (path, headers) => {
 });
 
 function call(service: string, id: string, headers: IncomingHttpHeaders): Promise<CallResult> {
-  return callThroughSidecar(options, `http://${service}:9080/${service}/${id}`, headers);
+  return callService(options, `http://${service}:9080/${service}/${id}`, headers);
 }
 
 const passOn = ({ status, body }: CallResult): Reply => ({ status, type: "application/json", body });

@@ -1,6 +1,6 @@
 /** reviews: v1 shows texts only, v2 adds black stars and v3 red ones, which both fetch from ratings. */
 import type { IncomingHttpHeaders } from "node:http";
-import { callThroughSidecar, json, type Reply, readOptions, serve } from "./web-service.ts";
+import { callService, json, type Reply, readOptions, serve } from "./web-service.ts";
 
 const options = readOptions("reviews");
 const color = new Map([
@@ -37,7 +37,7 @@ function rate(reviewer: string, stars: Stars | undefined): object {
 /** Undefined where ratings does not answer well: reviews are worth showing without stars. */
 async function fetchStars(id: string, headers: IncomingHttpHeaders): Promise<Stars | undefined> {
   try {
-    const { status, body } = await callThroughSidecar(options, `http://ratings:9080/ratings/${id}`, headers);
+    const { status, body } = await callService(options, `http://ratings:9080/ratings/${id}`, headers);
     return status === 200 ? (JSON.parse(body) as { ratings: Stars }).ratings : undefined;
   } catch {
     return undefined;

@@ -1,5 +1,6 @@
-/** What the four services share: one small HTTP server, and calls to other services through their own sidecar. */
+/** What the four services share: one small HTTP server, and calls to the other services. */
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, request, type ServerResponse } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 
 /** Where a service listens and which proxy takes its outgoing requests. */
@@ -7,8 +8,11 @@ export interface ServiceOptions {
   readonly name: string;
   readonly version: string;
   readonly port: number;
-  /** Port of the sidecar's outbound listener on 127.0.0.1. */
-  readonly proxyPort: number;
+  /**
+   * Port of the sidecar's outbound listener on 127.0.0.1, and then the service listens there as well. Undefined in a pod,
+   * whose traffic finds its sidecar by itself.
+   */
+  readonly proxyPort: number | undefined;
 }
 
 export interface Reply {
@@ -20,7 +24,7 @@ export interface Reply {
 /** Answers one request; undefined means that there is no such page. */
 export type Handler = (path: string, headers: IncomingHttpHeaders) => Promise<Reply | undefined> | Reply | undefined;
 
-/** Reads `--port N --proxy-port N [--version v1]` from the command line. */
+/** Reads `--port N [--proxy-port N] [--version v1]` from the command line. */
 export function readOptions(name: string): ServiceOptions {
   const text = { type: "string" } as const;
   const { values } = parseArgs({ options: { port: text, "proxy-port": text, version: text } });
@@ -28,22 +32,34 @@ export function readOptions(name: string): ServiceOptions {
     name,
     version: values.version ?? "v1",
     port: Number(values.port),
-    proxyPort: Number(values["proxy-port"]),
+    proxyPort: values["proxy-port"] === undefined ? undefined : Number(values["proxy-port"]),
   };
 }
 
-/** Serves until the process ends. A handler that fails gives 500 and its message. */
+/** Longest time for requests that are under way when the process is asked to end. */
+const graceMs = 3000;
+
+/** Serves until a signal, then answers what has come in and ends. A handler that fails gives 500 and its message. */
 export function serve(options: ServiceOptions, handle: Handler): void {
   const server = createServer((incoming, outgoing) => void respond(incoming, outgoing));
-  server.listen(options.port, "127.0.0.1", () => {
-    process.stdout.write(`${options.name}-${options.version} listens on 127.0.0.1:${options.port}\n`);
+  // Every address of a pod; on a shared machine only what the sidecar beside it can reach.
+  const address = options.proxyPort === undefined ? "0.0.0.0" : "127.0.0.1";
+  server.listen(options.port, address, () => {
+    process.stdout.write(`${options.name}-${options.version} listens on ${address}:${options.port}\n`);
   });
-  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(0));
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, end);
+
+  function end(): void {
+    if (!server.listening) return;
+    server.close(() => process.exit(0));
+    void sleep(graceMs).then(() => process.exit(0));
+  }
 
   async function respond(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const path = new URL(incoming.url ?? "/", "http://service").pathname;
     const reply = await answer(path, incoming.headers);
-    outgoing.writeHead(reply.status, { "content-type": reply.type });
+    const lastOne = server.listening ? undefined : { connection: "close" };
+    outgoing.writeHead(reply.status, { "content-type": reply.type, ...lastOne });
     outgoing.end(reply.body);
   }
 
@@ -70,32 +86,34 @@ export interface CallResult {
 const handedOn = ["x-request-id", "traceparent", "tracestate", "b3", "end-user"] as const;
 
 /**
- * Calls `http://HOST/path` the way any program with HTTP_PROXY set does it: the whole URL goes to the proxy, which is
- * the sidecar. Rejects only where the sidecar itself cannot be reached or does not answer within 10 seconds.
+ * Calls `http://HOST/path`: the host itself, or with a proxy port the sidecar, the way any program with HTTP_PROXY set
+ * does it. Rejects only where that cannot be reached or does not answer within 10 seconds.
  */
-export function callThroughSidecar(
-  options: ServiceOptions,
+export function callService(
+  { proxyPort }: ServiceOptions,
   url: string,
   incoming: IncomingHttpHeaders,
 ): Promise<CallResult> {
-  const headers: Record<string, string> = { host: new URL(url).host };
+  const { hostname, port, host, pathname } = new URL(url);
+  const headers: Record<string, string> = { host };
   for (const name of handedOn) {
     const value = incoming[name];
     if (typeof value === "string") headers[name] = value;
   }
+  const target =
+    proxyPort === undefined
+      ? { host: hostname, port, path: pathname }
+      : { host: "127.0.0.1", port: proxyPort, path: url };
   return new Promise((resolve, reject) => {
-    const call = request(
-      { host: "127.0.0.1", port: options.proxyPort, path: url, headers, timeout: 10_000 },
-      (response) => {
-        let body = "";
-        response.setEncoding("utf8");
-        response.on("data", (chunk: string) => {
-          body += chunk;
-        });
-        response.on("end", () => resolve({ status: response.statusCode ?? 0, body }));
-        response.on("error", reject);
-      },
-    );
+    const call = request({ ...target, headers, timeout: 10_000 }, (response) => {
+      let body = "";
+      response.setEncoding("utf8");
+      response.on("data", (chunk: string) => {
+        body += chunk;
+      });
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, body }));
+      response.on("error", reject);
+    });
     call.on("timeout", () => call.destroy(new Error(`${url} did not answer within 10 s`)));
     call.on("error", reject);
     call.end();
