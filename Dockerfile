@@ -9,6 +9,7 @@ FROM ${NODE_IMAGE} AS packages
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY packages/protos/package.json packages/protos/
+COPY packages/agent/package.json packages/agent/
 RUN npm ci --omit=dev --ignore-scripts --no-progress
 
 # Generated code; its inputs are in packages that the running program does not have.
@@ -16,6 +17,7 @@ FROM ${NODE_IMAGE} AS protos
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY packages/protos/package.json packages/protos/
+COPY packages/agent/package.json packages/agent/
 RUN npm ci --ignore-scripts --no-progress
 COPY protos protos
 COPY packages/protos packages/protos
@@ -31,6 +33,8 @@ COPY --from=packages /app/node_modules node_modules
 COPY --from=protos /app/packages/protos/gen packages/protos/gen
 COPY packages/protos/package.json packages/protos/package.json
 COPY packages/protos/src packages/protos/src
+COPY packages/agent/package.json packages/agent/package.json
+COPY packages/agent/src packages/agent/src
 COPY package.json LICENSE ./
 COPY src src
 USER 65532:65532
