@@ -33,6 +33,7 @@ async function start(options: Partial<WebhookServerOptions> = {}, clock: Clock =
   const counted: string[] = [];
   const metrics: WebhookServerOptions["metrics"] = {
     count: (name, labels = {}) => void counted.push([name, ...Object.values(labels)].join(" ")),
+    observe: (name) => void counted.push(name),
   };
   const server = await startWebhookServer({
     address: { host: "127.0.0.1", port: 0 },

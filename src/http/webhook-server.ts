@@ -5,8 +5,8 @@
 import type { Server as HttpsServer } from "node:https";
 import { type FastifyError, type FastifyReply, type FastifyRequest, fastify } from "fastify";
 import type { Log } from "../lib/log.ts";
-import type { WebhookMetrics } from "../webhook/metrics.ts";
-import type { ReviewAnswer } from "../webhook/validate-review.ts";
+import type { ReviewAnswer } from "../webhook/admission-review.ts";
+import { type InjectionMetrics, injectionTime } from "../webhook/metrics.ts";
 
 /** What the server shows to prove itself, and news of it. */
 export interface ServedCertificates {
@@ -20,10 +20,19 @@ export interface WebhookServerOptions {
   readonly certificates: ServedCertificates;
   /** Answers the review that a body holds; the body is JSON of unknown content. */
   readonly validate: (review: unknown) => ReviewAnswer;
+  /** What answers about pods; not given where pods are not injected. */
+  readonly inject?: ServedInjection;
   /** False: everything is answered with 503, so that the API server asks another replica. */
   readonly isReady: () => boolean;
-  readonly metrics: WebhookMetrics;
+  readonly metrics: InjectionMetrics;
   readonly log: Log;
+}
+
+export interface ServedInjection {
+  /** Answers a review that came to a path below /inject; `path` is what follows that, decoded, such as "cluster/east". */
+  readonly answer: (review: unknown, path: string) => ReviewAnswer;
+  /** Why no pod is answered about now (503, so that none comes up without its sidecar); undefined where they are. */
+  readonly findObstacle: () => string | undefined;
 }
 
 export interface WebhookServer {
@@ -106,15 +115,27 @@ async function listen(host: string, start: (host: string) => Promise<unknown>): 
   }
 }
 
-type Answerer = (review: unknown) => ReviewAnswer;
+/** One webhook, below whose path everything is its own: API servers send what the configuration names. */
+interface Route {
+  readonly path: "/validate" | "/inject";
+  /** `below` is what follows the path. */
+  readonly answer: (review: unknown, below: string) => ReviewAnswer;
+  readonly findObstacle: () => string | undefined;
+}
 
-/** The webhooks and their paths, and what is below those: API servers send what the configuration names. */
-function listRoutes({
-  validate,
-}: WebhookServerOptions): readonly { readonly path: string; readonly answer: Answerer }[] {
+function listRoutes({ validate, inject, isReady }: WebhookServerOptions): readonly Route[] {
+  const findUnready = (): string | undefined => (isReady() ? undefined : "the control plane is not ready yet");
   return [
-    { path: "/validate", answer: validate },
-    { path: "/validate/*", answer: validate },
+    { path: "/validate", answer: validate, findObstacle: findUnready },
+    ...(inject === undefined
+      ? []
+      : [
+          {
+            path: "/inject" as const,
+            answer: inject.answer,
+            findObstacle: () => findUnready() ?? inject.findObstacle(),
+          },
+        ]),
   ];
 }
 
@@ -149,27 +170,38 @@ function createServer(secureContext: object, options: WebhookServerOptions) {
       .type("text/plain")
       .send(),
   );
-  for (const { path, answer } of listRoutes(options)) {
-    server.post(path, { onRequest: (request, reply) => refuseEarly(request, reply, options) }, (request, reply) =>
-      handleReview(request, reply, { answer, options }),
-    );
-    server.route({
-      method: ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"],
-      url: path,
-      handler: (_request, reply) => sendError(reply.header("allow", "POST"), 405, "only POST is served here", options),
-    });
+  server.addHook("onResponse", async (request, reply) => countInjection(request, reply, options));
+  for (const route of listRoutes(options)) {
+    const handling = { route, options };
+    for (const url of [route.path, `${route.path}/*`]) {
+      server.post(url, { onRequest: (request, reply) => refuseEarly(request, reply, handling) }, (request, reply) =>
+        handleReview(request, reply, handling),
+      );
+      server.route({
+        method: ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"],
+        url,
+        handler: (_request, reply) =>
+          sendError(reply.header("allow", "POST"), 405, "only POST is served here", options),
+      });
+    }
   }
   return server;
+}
+
+interface Handling {
+  readonly route: Route;
+  readonly options: WebhookServerOptions;
 }
 
 /** Refuses by the head alone what can be, before a byte of the body is read; undefined lets the request on. */
 async function refuseEarly(
   request: FastifyRequest,
   reply: FastifyReply,
-  options: WebhookServerOptions,
+  { route, options }: Handling,
 ): Promise<FastifyReply | undefined> {
+  const obstacle = route.findObstacle();
   // Without Retry-After: API servers would try again themselves, and let whoever writes wait until the time is over.
-  if (!options.isReady()) return sendError(reply, 503, "the control plane is not ready yet", options);
+  if (obstacle !== undefined) return sendError(reply, 503, obstacle, options);
   if (!hasBody(request) || isJson(request)) return undefined;
   return sendError(reply, 415, "invalid Content-Type, want `application/json`", options);
 }
@@ -182,12 +214,7 @@ function isJson({ headers }: FastifyRequest): boolean {
   return (headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase() === "application/json";
 }
 
-interface Handling {
-  readonly answer: Answerer;
-  readonly options: WebhookServerOptions;
-}
-
-function handleReview(request: FastifyRequest, reply: FastifyReply, { answer, options }: Handling): FastifyReply {
+function handleReview(request: FastifyRequest, reply: FastifyReply, { route, options }: Handling): FastifyReply {
   const { body } = request;
   if (!Buffer.isBuffer(body) || body.length === 0) return sendError(reply, 400, "no body found", options);
   let review: unknown;
@@ -196,16 +223,35 @@ function handleReview(request: FastifyRequest, reply: FastifyReply, { answer, op
   } catch {
     return sendError(reply, 400, "could not decode body: it is not JSON", options);
   }
-  const answered = answer(review);
-  if (answered.httpStatus !== 200)
-    options.metrics.count("galley_validation_http_error", { status: String(answered.httpStatus) });
+  const answered = route.answer(review, readWildcard(request));
+  if (answered.httpStatus !== 200) countError(reply, answered.httpStatus, options.metrics);
   if (answered.refusal !== undefined) options.log.info("refused a review", { reason: answered.refusal.slice(0, 500) });
   return reply.code(answered.httpStatus).type("application/json").send(JSON.stringify(answered.review));
 }
 
+/** What follows the path of the webhook, decoded by the router. */
+function readWildcard({ params }: FastifyRequest): string {
+  const below = (params as { readonly "*"?: unknown } | undefined)?.["*"];
+  return typeof below === "string" ? below : "";
+}
+
 function sendError(reply: FastifyReply, status: number, text: string, { metrics }: WebhookServerOptions): FastifyReply {
-  metrics.count("galley_validation_http_error", { status: String(status) });
+  countError(reply, status, metrics);
   return reply.code(status).type("text/plain").send(`${text}\n`);
+}
+
+const isInjection = ({ url }: FastifyRequest): boolean => /^\/inject(?:[/?]|$)/.test(url);
+
+function countError({ request }: FastifyReply, status: number, metrics: InjectionMetrics): void {
+  if (isInjection(request)) metrics.count("sidecar_injection_failure_total");
+  else metrics.count("galley_validation_http_error", { status: String(status) });
+}
+
+/** Counts requests about pods and the time that they took, from the head of the request to the end of the answer. */
+function countInjection(request: FastifyRequest, reply: FastifyReply, { metrics, inject }: WebhookServerOptions): void {
+  if (inject === undefined || !isInjection(request)) return;
+  metrics.count("sidecar_injection_requests_total");
+  metrics.observe(injectionTime.name, reply.elapsedTime / 1000);
 }
 
 interface Failure {

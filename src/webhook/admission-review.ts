@@ -2,6 +2,7 @@
  * The envelope in which an API server asks a webhook, and the answer to it: AdmissionReview of admission.k8s.io, v1 and
  * v1beta1, which are the same in all that is used here. Everything in a review may come from anybody.
  */
+import { Buffer } from "node:buffer";
 
 /** A field of an object of unknown content; own fields only, so that "__proto__" names nothing. */
 export function ownField(value: unknown, name: string): unknown {
@@ -92,7 +93,7 @@ export interface Cause {
 
 /** What a webhook says to a request. */
 export type Verdict =
-  | { readonly allowed: true; readonly warnings: readonly string[] }
+  | { readonly allowed: true; readonly warnings: readonly string[]; readonly patch?: readonly object[] }
   | {
       readonly allowed: false;
       readonly message: string;
@@ -109,16 +110,36 @@ export interface AdmissionReview {
     readonly allowed: boolean;
     readonly status?: object;
     readonly warnings?: readonly string[];
+    readonly patchType?: "JSONPatch";
+    /** Base64 of JSON. */
+    readonly patch?: string;
   };
+}
+
+/** An answer with what there is to count and to log. */
+export interface ReviewAnswer {
+  /** 400 where the body asks nothing that can be answered. */
+  readonly httpStatus: 200 | 400;
+  readonly review: AdmissionReview;
+  /** Why the request was refused, for the log; undefined where it was allowed. */
+  readonly refusal: string | undefined;
 }
 
 /** The answer to the request with this uid, in the version of the review that asked. */
 export function buildAnswer(apiVersion: string, uid: string, verdict: Verdict): AdmissionReview {
   const warnings = verdict.warnings.length === 0 ? {} : { warnings: verdict.warnings };
   const response = verdict.allowed
-    ? { uid, allowed: true, ...warnings }
+    ? { uid, allowed: true, ...buildChange(verdict.patch ?? []), ...warnings }
     : { uid, allowed: false, status: buildStatus(verdict.message, verdict.causes), ...warnings };
   return { apiVersion, kind: "AdmissionReview", response };
+}
+
+/** Nothing where nothing changes: an API server takes no empty patch. */
+function buildChange(
+  patch: readonly object[],
+): { readonly patchType: "JSONPatch"; readonly patch: string } | undefined {
+  if (patch.length === 0) return undefined;
+  return { patchType: "JSONPatch", patch: Buffer.from(JSON.stringify(patch)).toString("base64") };
 }
 
 /** 400 is what the API server makes of istiod's refusals, which have no code. */

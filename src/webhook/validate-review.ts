@@ -8,28 +8,19 @@ import { istioResources, type ResourceNames } from "../api/resource-names.ts";
 import { formatObjectRef, type Message } from "../lib/message.ts";
 import {
   type AdmissionRequest,
-  type AdmissionReview,
   buildAnswer,
   type Cause,
   ownField,
   ownText,
   parseReview,
   type ResourceName,
+  type ReviewAnswer,
   type Verdict,
 } from "./admission-review.ts";
 import type { WebhookMetrics } from "./metrics.ts";
 
 /** istiod's words for why something is refused. */
 type FailureReason = "unsupported_operation" | "yaml_decode_error" | "unknown_type" | "invalid_resource";
-
-/** An answer with what there is to count and to log. */
-export interface ReviewAnswer {
-  /** 400 where the body asks nothing that can be answered. */
-  readonly httpStatus: 200 | 400;
-  readonly review: AdmissionReview;
-  /** Why the request was refused, for the log; undefined where it was allowed. */
-  readonly refusal: string | undefined;
-}
 
 /** Most errors and warnings of an object that are told, and most characters of each. */
 const [mostErrors, mostWarnings] = [16, 16];

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Cluster, startCluster } from "../../tools/cluster/cluster.ts";
 import { chartFolder, findManifest, parseManifests, valueAt } from "./chart-rendering.ts";
-import { environmentOf } from "./chart-variants.ts";
+import { environmentOf } from "./chart-variant.ts";
 
 const program = fileURLToPath(new URL("../../src/cli/meltemi.mjs", import.meta.url));
 const namespace = "istio-system";

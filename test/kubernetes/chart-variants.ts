@@ -1,31 +1,16 @@
 /** Every value of the chart set to something else than its default, with what has to come out. */
 import { expect } from "vitest";
-import { findManifest, listRules, type Manifest, type Values, valueAt } from "./chart-rendering.ts";
-
-export interface ChartVariant {
-  readonly values: Values;
-  check(manifests: readonly Manifest[]): void;
-}
-
-const deployment = (manifests: readonly Manifest[]): Manifest => findManifest(manifests, "Deployment");
-const podSpec = (manifests: readonly Manifest[]): unknown => valueAt(deployment(manifests), "spec.template.spec");
-const container = (manifests: readonly Manifest[]): unknown => valueAt(podSpec(manifests), "containers.0");
-const hasKind = (manifests: readonly Manifest[], kind: string): boolean =>
-  manifests.some((object) => object.kind === kind);
-
-/** Values of the variables of the environment, by name. */
-export function environmentOf(manifests: readonly Manifest[]): Readonly<Record<string, string>> {
-  const list = valueAt(container(manifests), "env") as readonly { readonly name: string; readonly value?: string }[];
-  return Object.fromEntries(list.map(({ name, value }) => [name, value ?? "(from the pod)"]));
-}
-
-/** A value that ends up as it is at one place of one kind of object. */
-function placed(values: Values, kind: string, path: string, expected: unknown): ChartVariant {
-  return {
-    values,
-    check: (manifests) => expect(valueAt(findManifest(manifests, kind), path)).toEqual(expected),
-  };
-}
+import { injectionVariants, proxyVariants } from "./chart-injection-variants.ts";
+import { findManifest, listRules, type Values, valueAt } from "./chart-rendering.ts";
+import {
+  type ChartVariant,
+  container,
+  deployment,
+  environmentOf,
+  hasKind,
+  placed,
+  withVariable,
+} from "./chart-variant.ts";
 
 /** A value of the container or of the pod. */
 const inContainer = (values: Values, path: string, expected: unknown): ChartVariant =>
@@ -36,10 +21,6 @@ const inPod = (values: Values, path: string, expected: unknown): ChartVariant =>
 const withArgument = (values: Values, argument: string): ChartVariant => ({
   values,
   check: (manifests) => expect(valueAt(container(manifests), "args")).toContain(argument),
-});
-const withVariable = (values: Values, name: string, value: string | undefined): ChartVariant => ({
-  values,
-  check: (manifests) => expect(environmentOf(manifests)[name]).toBe(value),
 });
 const without = (values: Values, kind: string): ChartVariant => ({
   values,
@@ -211,7 +192,7 @@ const meshVariants: Readonly<Record<string, ChartVariant>> = {
       meshNetworks: { east: { endpoints: [{ fromRegistry: "Kubernetes" }], gateways: [] } },
     },
     check: (manifests) => {
-      const data = valueAt(findManifest(manifests, "ConfigMap"), "data") as Readonly<Record<string, string>>;
+      const data = valueAt(findManifest(manifests, "ConfigMap", "istio"), "data") as Readonly<Record<string, string>>;
       expect(data["mesh"]).toBe(
         [
           "accessLogFile: /dev/stdout",
@@ -227,13 +208,16 @@ const meshVariants: Readonly<Record<string, ChartVariant>> = {
       expect(data["meshNetworks"]).toContain("fromRegistry: Kubernetes");
     },
   },
-  "no ConfigMap of its own": without({ meshConfigMap: { create: false } }, "ConfigMap"),
+  "no ConfigMap of the mesh": {
+    values: { meshConfigMap: { create: false } },
+    check: (manifests) => expect(findManifest(manifests, "ConfigMap").metadata.name).toBe("istio-sidecar-injector"),
+  },
   "a shared ConfigMap, which may be read": {
     values: { sharedMeshConfig: "company" },
     check: (manifests) => {
       expect(environmentOf(manifests)["SHARED_MESH_CONFIG"]).toBe("company");
       const rule = listRules(manifests).find(({ resources }) => resources.includes("configmaps"));
-      expect(rule?.resourceNames).toEqual(["istio", "company"]);
+      expect(rule?.resourceNames).toEqual(["istio", "company", "istio-sidecar-injector"]);
     },
   },
   "annotations of the service account": placed(
@@ -342,4 +326,6 @@ export const chartVariants: Readonly<Record<string, ChartVariant>> = {
   ...meshVariants,
   ...networkVariants,
   ...validationVariants,
+  ...injectionVariants,
+  ...proxyVariants,
 };

@@ -16,7 +16,8 @@ import {
   type Values,
   valueAt,
 } from "./chart-rendering.ts";
-import { chartVariants, environmentOf } from "./chart-variants.ts";
+import { environmentOf } from "./chart-variant.ts";
+import { chartVariants } from "./chart-variants.ts";
 
 const schema = JSON.parse(readChartFile("values.schema.json")) as SchemaNode;
 
@@ -103,6 +104,11 @@ describe("values", () => {
     ["service.type", "ExternalName"],
     ["validation.failurePolicy", "Allow"],
     ["validation.timeoutSeconds", 11],
+    ["injection.timeoutSeconds", 11],
+    ["injection.reinvocationPolicy", "Always"],
+    ["injection.policy", "on"],
+    ["proxy.includeInboundPorts", "80-90"],
+    ["proxy.image.digest", "latest"],
     ["networkPolicy.plaintextXdsFrom", [{}]],
     ["resources.limits.memory", "much"],
     ["resources.limits.memory", "10Mi"],
@@ -212,7 +218,7 @@ describe("rights", () => {
     expect(rules[1]?.resourceNames).toEqual(["cacerts", "istio-ca-secret"]);
   });
 
-  it("write nothing in the whole cluster but statuses, entries of workloads, reviews and the own webhook", async () => {
+  it("write nothing in the whole cluster but statuses, entries of workloads, reviews and the own webhooks", async () => {
     const reading = new Set(["get", "list", "watch"]);
     const writing = (await rulesOfEverything())
       .filter(({ place, verbs }) => place.startsWith("ClusterRole/") && verbs.some((verb) => !reading.has(verb)))
@@ -222,8 +228,12 @@ describe("rights", () => {
       "ClusterRole/meltemi-istio-system: create of tokenreviews in authentication.k8s.io",
       "ClusterRole/meltemi-istio-system: create of subjectaccessreviews in authorization.k8s.io",
       "ClusterRole/meltemi-istio-system: patch of validatingwebhookconfigurations in admissionregistration.k8s.io",
+      "ClusterRole/meltemi-istio-system: patch of mutatingwebhookconfigurations in admissionregistration.k8s.io",
     ]);
-    expect(writing.at(-1)?.resourceNames).toEqual(["meltemi-validator-istio-system"]);
+    expect(writing.slice(-2).map(({ resourceNames }) => resourceNames)).toEqual([
+      ["meltemi-validator-istio-system"],
+      ["istio-sidecar-injector"],
+    ]);
   });
 
   it("read every kind of Istio, write the status of each, and validate each in every version", async () => {

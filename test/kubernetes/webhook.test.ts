@@ -16,7 +16,7 @@ import { buildConfig, buildOpenCrd, invalid, virtualService } from "./webhook-ob
 const namespace = "istio-system";
 const configName = "meltemi-validator";
 const patient = { timeout: 20_000, interval: 100 };
-const metrics = { count: () => undefined };
+const metrics = { count: () => undefined, observe: () => undefined };
 let cluster: Cluster;
 let client: KubeClient;
 

@@ -22,6 +22,48 @@ meltemi{{ include "meltemi.suffix" . }}
 meltemi-validator{{ include "meltemi.suffix" . }}-{{ .Release.Namespace }}
 {{- end -}}
 
+{{/* Istio's names for what injects: of two injectors of one revision in one namespace the second is not installed. */}}
+{{- define "meltemi.injectorName" -}}
+istio-sidecar-injector{{ include "meltemi.suffix" . }}{{ if ne .Release.Namespace "istio-system" }}-{{ .Release.Namespace }}{{ end }}
+{{- end -}}
+
+{{- define "meltemi.injectorConfigMapName" -}}
+istio-sidecar-injector{{ include "meltemi.suffix" . }}
+{{- end -}}
+
+{{/*
+What proxies are injected with, in the layout of the values of Istio's chart; values of `injection.values` come last. An
+image is hub, name and tag, so that pods may ask for a variant of it; one with a digest is a name with everything in it.
+*/}}
+{{- define "meltemi.injectionValues" -}}
+{{- $proxy := .Values.proxy -}}
+{{- $repository := $proxy.image.repository -}}
+{{- if not (contains "/" $repository) -}}{{- $repository = printf "docker.io/library/%s" $repository -}}{{- end -}}
+{{- $name := base $repository -}}
+{{- if $proxy.image.digest -}}{{- $name = printf "%s@%s" $repository $proxy.image.digest -}}{{- end -}}
+{{- $settings := omit $proxy "image" "imagePullSecrets" "network" "meshID" "cni" -}}
+{{- $settings = merge (dict "image" $name "clusterDomain" .Values.clusterDomain) $settings -}}
+{{- $global := dict
+  "hub" (dir $repository)
+  "tag" (toString ($proxy.image.tag | default .Chart.AppVersion))
+  "imagePullPolicy" $proxy.image.pullPolicy
+  "imagePullSecrets" $proxy.imagePullSecrets
+  "istioNamespace" .Release.Namespace
+  "caAddress" (printf "%s.%s.svc:15012" (include "meltemi.name" .) .Release.Namespace)
+  "logAsJson" .Values.logAsJson
+  "meshID" $proxy.meshID
+  "network" $proxy.network
+  "multiCluster" (dict "clusterName" .Values.clusterID)
+  "proxy" $settings
+  "proxy_init" (dict "image" $name) -}}
+{{- $values := dict
+  "revision" .Values.revision
+  "global" $global
+  "sidecarInjectorWebhook" (dict "rewriteAppHTTPProbe" .Values.injection.rewriteAppHTTPProbe)
+  "pilot" (dict "cni" $proxy.cni) -}}
+{{- mustMergeOverwrite $values (deepCopy .Values.injection.values) | toYaml -}}
+{{- end -}}
+
 {{/* Istio's name for the ConfigMap of the mesh. */}}
 {{- define "meltemi.meshConfigMapName" -}}
 istio{{ include "meltemi.suffix" . }}

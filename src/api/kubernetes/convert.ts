@@ -96,9 +96,13 @@ function convertContainerPort(port: FieldReader): PodSpec["ports"] {
 }
 
 function convertNode(root: FieldReader): KubeNode["spec"] {
-  const addresses = root.object("status").objects("addresses");
+  const status = root.object("status");
+  const kubeletVersion = status.object("nodeInfo").text("kubeletVersion");
   return {
-    addresses: addresses.map((item) => ({ type: item.text("type") ?? "", address: item.text("address") ?? "" })),
+    addresses: status
+      .objects("addresses")
+      .map((item) => ({ type: item.text("type") ?? "", address: item.text("address") ?? "" })),
+    ...(kubeletVersion === undefined ? {} : { kubeletVersion }),
   };
 }
 

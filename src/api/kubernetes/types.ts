@@ -75,10 +75,14 @@ export interface PodSpec {
 }
 export type Pod = ApiObject<"Pod", PodSpec>;
 
-/** Only the labels of a node matter (region, zone), and its addresses for node ports. */
+/** Only the labels of a node matter (region, zone), its addresses for node ports, and what its kubelet can do. */
 export type KubeNode = ApiObject<
   "Node",
-  { readonly addresses: readonly { readonly type: string; readonly address: string }[] }
+  {
+    readonly addresses: readonly { readonly type: string; readonly address: string }[];
+    /** Such as "v1.35.1+k3s1". */
+    readonly kubeletVersion?: string;
+  }
 >;
 export type Namespace = ApiObject<"Namespace", { readonly phase?: string }>;
 /** Secret data is decoded from base64. Never print it. */

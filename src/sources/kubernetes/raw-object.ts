@@ -71,8 +71,12 @@ function slimMeta({ kind, meta }: MeshObject): ObjectMeta {
 }
 
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration";
-/** Those of controllers tell the time of their last step or hold a lock; only Istio's and ours mean something here. */
-const meaningful = /(^|\.)(istio\.io|meltemi\.dev)\/|^(service|topology|networking)\.[a-z.]*kubernetes\.io\//;
+/**
+ * Those of controllers tell the time of their last step or hold a lock; only Istio's and ours mean something here, and the
+ * users that OpenShift gives a namespace.
+ */
+const meaningful =
+  /(^|\.)(istio\.io|meltemi\.dev)\/|^(service|topology|networking)\.[a-z.]*kubernetes\.io\/|^openshift\.io\/sa\.scc\./;
 const noAnnotations: Labels = {};
 
 function keepAnnotations(annotations: Labels, isOurs: boolean): Labels {
