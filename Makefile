@@ -8,7 +8,7 @@ machine_path := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-kubernetes test cluster-programs check golden features parity envoy-parity fuzz bench build chart image kind-up
+.PHONY: help run run-kubernetes test cluster-programs check golden features parity envoy-parity security-mutations fuzz bench build chart image kind-up e2e e2e-down
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,12 +41,21 @@ parity: build ## Compare with the reference's recorded resources (CASES=01,03 pi
 envoy-parity: build ## Give the reference's cases to real Envoys (CASES and PARITY_DIR as above); fails on any rejection
 	@node tools/parity/envoy-acceptance.ts
 
+security-mutations: build ## Break each security check in a copy and show that its tests turn red (ONLY=CA-7,F-10 picks some)
+	@node tools/security/run-mutations.ts
+
 fuzz: build ## Break objects at random, check what proxies would get (RUNS=100000; FUZZ_SEED=n repeats a series)
 	@FUZZ_RUNS=$(or $(RUNS),100000) vitest run test/fuzz
 
 bench: build ## Measure speed and memory with many simulated proxies, then beside a real API server
 	@node test/bench/bench.ts
 	@node test/bench/cluster-bench.ts
+
+e2e: build ## Run a one-node Kubernetes with sidecars here (root on Linux), test it (KEEP=1 leaves it; TESTS=words picks files)
+	@node tools/e2e/e2e.ts
+
+e2e-down: ## End a node that `make e2e KEEP=1` left running
+	@node tools/e2e/down.ts
 
 version := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 # $(call need,program,where to get it): ends with a sentence where the program is missing.
@@ -62,6 +71,7 @@ image: ## Build the images of the control plane and of the proxy with Docker
 	@$(need_docker)
 	docker build --tag meltemi:$(version) .
 	docker build --tag meltemi-proxy:$(version) --build-arg MELTEMI_IMAGE=meltemi:$(version) --file Dockerfile.proxy .
+	docker build --tag meltemi-bookinfo:$(version) --file manifests/samples/bookinfo-kubernetes/Dockerfile .
 
 kind-up: ## Start a cluster in Docker with kind, and install Meltemi from this checkout into it
 	@$(need_docker)
@@ -70,7 +80,7 @@ kind-up: ## Start a cluster in Docker with kind, and install Meltemi from this c
 	@$(call need,kubectl,https://kubernetes.io/docs/tasks/tools/)
 	@$(MAKE) --no-print-directory build image
 	@kind get clusters | grep -qx meltemi || kind create cluster --config kind-config.yaml
-	kind load docker-image --name meltemi meltemi:$(version) meltemi-proxy:$(version)
+	kind load docker-image --name meltemi meltemi:$(version) meltemi-proxy:$(version) meltemi-bookinfo:$(version)
 	helm upgrade --install meltemi manifests/chart --kube-context kind-meltemi --namespace istio-system --create-namespace --wait
 	@echo "Meltemi runs; docs/install.md goes on from here. 'kind delete cluster --name meltemi' ends it."
 

@@ -1,7 +1,7 @@
 /** The table of the protocol's checklist: what the tests under test/protocol say about each of its numbers. */
 
 /** How many numbers each section has; every one must be tested or said not to apply. */
-const sectionSizes: { readonly [section: string]: number } = { A: 18, B: 25, C: 22, D: 36, E: 13 };
+const sectionSizes: { readonly [section: string]: number } = { A: 18, B: 25, C: 22, D: 36, E: 13, F: 12 };
 
 export interface CaseResult {
   /** Begins with the number of the case; other tests are left out. */

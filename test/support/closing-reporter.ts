@@ -3,7 +3,8 @@ import { basename, dirname, join } from "node:path";
 import type { Reporter, TestCase, TestModule, Vitest } from "vitest/node";
 import { buildChecklist, type Checklist } from "./checklist.ts";
 
-const protocolTests = join(import.meta.dirname, "../protocol");
+/** Where the numbers of the checklist have their tests. */
+const checklistFolders = ["../protocol", "../security"].map((folder) => join(import.meta.dirname, folder));
 
 /**
  * Prints the last line of a test run, "N passed, N failed": the plain form that a person and a machine can both read.
@@ -47,12 +48,12 @@ export default class ClosingReporter implements Reporter {
   }
 
   #buildChecklist(modules: readonly TestModule[]): Checklist {
-    const protocolModules = modules.filter(({ moduleId }) => dirname(moduleId) === protocolTests);
-    const results = protocolModules.flatMap(({ children }) => {
+    const numbered = modules.filter(({ moduleId }) => checklistFolders.includes(dirname(moduleId)));
+    const results = numbered.flatMap(({ children }) => {
       return [...children.allTests()].map((test) => ({ title: test.name, state: test.result().state }));
     });
-    const ran = new Set(protocolModules.map(({ moduleId }) => basename(moduleId)));
-    const files = readdirSync(protocolTests).filter((file) => file.endsWith(".test.ts"));
+    const ran = new Set(numbered.map(({ moduleId }) => basename(moduleId)));
+    const files = checklistFolders.flatMap((folder) => readdirSync(folder)).filter((file) => file.endsWith(".test.ts"));
     return buildChecklist(results, !this.#isFiltered && files.every((file) => ran.has(file)));
   }
 }

@@ -76,7 +76,7 @@ export class XdsClient {
   /** A call with one request and one response, encoded. */
   call(fullPath: string, request: Uint8Array): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest(fullPath, asBuffer, same, request, (error, value) => {
+      this.#client.makeUnaryRequest(fullPath, asBuffer, same, request, this.#metadata, (error, value) => {
         if (error !== null) reject(error);
         else resolve(value ?? new Uint8Array());
       });
@@ -210,7 +210,9 @@ function parseSotw(bytes: Buffer): Received {
 
 function parseDelta(bytes: Buffer): Received {
   const message = decode("envoy.service.discovery.v3.DeltaDiscoveryResponse", bytes);
-  const resources = (message.resources ?? []).map(({ name, version, aliases, resource }) => {
+  const resources = (message.resources ?? []).map(({ name, version, aliases, resource, ttl }) => {
+    // No resource of ours goes away by itself (checklist F-1).
+    if (ttl !== undefined) throw new Error(`resource ${name} has a time to live`);
     return parseResource(resource ?? {}, { name: name ?? "", version: version ?? "", aliases: aliases ?? [] });
   });
   return {
@@ -224,6 +226,9 @@ function parseDelta(bytes: Buffer): Received {
   };
 }
 
+/** How resources with a time to live are packed in state of the world. */
+const wrapped = "type.googleapis.com/envoy.service.discovery.v3.Resource";
+
 function isDebugResource(typeUrl: string): boolean {
   return typeUrl === "istio.io/debug" || typeUrl.endsWith("/envoy.service.status.v3.ClientConfig");
 }
@@ -235,6 +240,7 @@ function parseResource(
   { type_url: typeUrl = "", value = new Uint8Array() }: Packed,
   { name, version, aliases }: Pick<ReceivedResource, "name" | "version" | "aliases">,
 ): ReceivedResource {
+  if (typeUrl === wrapped) throw new Error("a resource is wrapped, as those with a time to live are");
   // Debug pages are text, and what they describe has no name of its own.
   if (isDebugResource(typeUrl)) {
     return { name, version, aliases, typeUrl, bytes: value, message: {} };
