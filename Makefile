@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .PHONY: help run run-kubernetes test cluster-programs check golden features parity envoy-parity security-mutations fuzz bench build chart image kind-up e2e e2e-down
 
 help: ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## Run the Bookinfo mesh on this machine until Ctrl-C (CONFIG_DIR=dir: with another configuration)
 	@node tools/run/run.ts

@@ -12,6 +12,8 @@ export default defineConfig({
       "tools/**/*.test.ts",
       "test/**/*.test.ts",
     ],
+    // These need a whole Kubernetes node: `make e2e`.
+    exclude: ["test/e2e/**", "**/node_modules/**"],
     // A second try for what real servers and a crowded machine decide between them; the closing reporter names every test
     // that needed it, so that none gets used to it.
     retry: 1,

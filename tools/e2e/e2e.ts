@@ -6,6 +6,7 @@
 import { spawn } from "node:child_process";
 import { dirname, join, relative } from "node:path";
 import { bringUp } from "./cluster-up.ts";
+import { installMesh } from "./install-mesh.ts";
 import { kubeconfig, logFolder, root } from "./layout.ts";
 import { findNodePid, stopNode } from "./node.ts";
 import type { NodePrograms } from "./node-programs.ts";
@@ -23,6 +24,8 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => v
 try {
   say("Setting up a Kubernetes node");
   const programs = await bringUp(step);
+  say("Installing Meltemi and Bookinfo");
+  await installMesh(programs, step);
   say("Testing");
   await end(await runTests(programs), programs);
 } catch (cause) {

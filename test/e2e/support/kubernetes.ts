@@ -1,0 +1,95 @@
+/** The cluster of `make e2e`, as its administrator sees it. Tests run in the node's network. */
+import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { runProgram } from "../../../tools/e2e/run-program.ts";
+import { waitFor } from "../../../tools/e2e/wait.ts";
+
+export { sleep, waitFor };
+
+export interface Container {
+  readonly name: string;
+  readonly image: string;
+  readonly restartPolicy?: string;
+}
+
+export interface Pod {
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly uid: string;
+    readonly deletionTimestamp?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
+  readonly spec: {
+    readonly serviceAccountName: string;
+    readonly containers: readonly Container[];
+    readonly initContainers?: readonly Container[];
+  };
+  readonly status: {
+    readonly podIP?: string;
+    readonly phase?: string;
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+  };
+}
+
+/** Standard output of kubectl; rejects with its errors. */
+export function kubectl(args: readonly string[], input?: string): Promise<string> {
+  return runProgram("kubectl", args, { limitMs: 240_000, ...(input !== undefined && { input }) });
+}
+
+/** Applies YAML. */
+export async function apply(manifest: string): Promise<void> {
+  await kubectl(["apply", "--server-side", "--force-conflicts", "-f", "-"], manifest);
+}
+
+/** Pods of a namespace that are there to stay, in the order of their names. */
+export async function listPods(namespace: string, selector = ""): Promise<readonly Pod[]> {
+  const answer = await kubectl(["-n", namespace, "get", "pods", "-l", selector, "-o", "json"]);
+  const { items } = JSON.parse(answer) as { readonly items: readonly Pod[] };
+  return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+}
+
+export async function findPod(namespace: string, selector: string): Promise<Pod> {
+  const [pod] = await listPods(namespace, selector);
+  if (pod === undefined) throw new Error(`no pod ${selector} in ${namespace}`);
+  return pod;
+}
+
+export function waitForReady(namespace: string, selector: string): Promise<string> {
+  return kubectl(["-n", namespace, "wait", "--for=condition=Ready", "pod", "-l", selector, "--timeout=180s"]);
+}
+
+export async function readServiceIp(namespace: string, name: string): Promise<string> {
+  return await kubectl(["-n", namespace, "get", "service", name, "-o", "jsonpath={.spec.clusterIP}"]);
+}
+
+/** Output of a command in a container; rejects where it fails. */
+export function runInPod(
+  namespace: string,
+  pod: string,
+  { container, command }: { readonly container: string; readonly command: readonly string[] },
+): Promise<string> {
+  return kubectl(["-n", namespace, "exec", pod, "-c", container, "--", ...command]);
+}
+
+/** The packet filter's rules in a pod's network, from both of the kernel's tables. */
+export async function readRedirection(pod: Pod): Promise<string> {
+  const pid = findProcessOf(pod.metadata.uid);
+  const read = (program: string): Promise<string> =>
+    runProgram("nsenter", ["-t", String(pid), "--net", "--", program, "-t", "nat"]).catch(String);
+  return `${await read("iptables-nft-save")}\n${await read("iptables-legacy-save")}`;
+}
+
+/** Any process of a pod, by its cgroup: the kubelet writes the pod's uid into the name. */
+function findProcessOf(uid: string): number {
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      if (readFileSync(`/proc/${name}/cgroup`, "utf8").includes(uid)) return Number(name);
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  throw new Error(`no process of pod ${uid}`);
+}
