@@ -13,7 +13,7 @@ const layers = {
   translate: ["lib", "api", "model", "snapshot"],
   push: ["lib", "model", "snapshot", "translate"],
   xds: ["lib", "model", "snapshot", "push", "translate"],
-  http: ["lib", "api", "model", "snapshot", "translate", "push", "xds", "webhook"],
+  http: ["lib", "api", "model", "snapshot", "translate", "push", "xds", "ca", "webhook"],
   inject: ["lib", "api"],
   webhook: ["lib", "api", "kube", "ca", "inject"],
   status: ["lib", "api", "kube"],

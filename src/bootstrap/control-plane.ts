@@ -12,6 +12,7 @@ import { createMetrics, type MeshMetrics } from "../http/metrics.ts";
 import type { DebugPort } from "../http/ports.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
+import { formatTrustDomain } from "../lib/spiffe.ts";
 import { createSnapshotBuilder, type SnapshotBuilder } from "../snapshot/build.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
 import { createFileSource } from "../sources/file/file-source.ts";
@@ -23,6 +24,7 @@ import { createDiscoveryServer, type DiscoveryServer } from "../xds/discovery-se
 import { createGrpcTransport } from "../xds/grpc-server.ts";
 import type { XdsLimits } from "../xds/limits.ts";
 import { type ChangePath, createChangePath } from "./apply-changes.ts";
+import { createCertificateMethods } from "./certificate-service.ts";
 import { watchClock } from "./clock-watch.ts";
 import { type Cluster, createCluster, describeWatches, meshConfigName } from "./cluster.ts";
 import { deriveFeatures } from "./features.ts";
@@ -219,9 +221,17 @@ function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined)
     countsPatches: flags.envoyFilterStats,
   });
   const xdsLog = log.child({ component: "xds" });
-  const transport = { limits: deriveGrpcLimits(flags), clock, log: xdsLog };
   const authority = createMeshAuthority({ flags, client: cluster?.client, clock, log });
   const security = createXdsSecurity({ flags, client: cluster?.client, mesh: () => builder.current.mesh, clock, log });
+  const transport = {
+    limits: deriveGrpcLimits(flags),
+    methods: createCertificateMethods({
+      ...{ flags, client: cluster?.client, authority, authenticate: security.authenticate, metrics, clock, log },
+      trustDomain: () => formatTrustDomain(builder.current.mesh.trustDomain),
+    }),
+    clock,
+    log: xdsLog,
+  };
   const everything = options.source ?? cluster?.source ?? createDirectorySource(flags, clock, log);
   const registrations = createRegistrations({
     ...{ flags, client: cluster?.client, source: everything, clock, log },

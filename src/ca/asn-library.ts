@@ -1,7 +1,6 @@
 /** The packages that read and write ASN.1, loaded when the first request comes: it takes some 0.1 s. */
 export interface AsnLibrary {
   readonly AsnConvert: typeof import("@peculiar/asn1-schema").AsnConvert;
-  readonly csr: typeof import("@peculiar/asn1-csr");
   readonly x509: typeof import("@peculiar/asn1-x509");
 }
 
@@ -13,10 +12,6 @@ export function loadAsn(): Promise<AsnLibrary> {
 }
 
 async function load(): Promise<AsnLibrary> {
-  const [{ AsnConvert }, csr, x509] = await Promise.all([
-    import("@peculiar/asn1-schema"),
-    import("@peculiar/asn1-csr"),
-    import("@peculiar/asn1-x509"),
-  ]);
-  return { AsnConvert, csr, x509 };
+  const [{ AsnConvert }, x509] = await Promise.all([import("@peculiar/asn1-schema"), import("@peculiar/asn1-x509")]);
+  return { AsnConvert, x509 };
 }

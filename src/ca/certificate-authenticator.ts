@@ -1,6 +1,6 @@
 /** Client certificates as proof of identity (Istio: security/pkg/server/ca/authenticate/cert_authenticator.go). */
 import type { Authenticator } from "../lib/caller.ts";
-import { parseSpiffeIdentity } from "../lib/spiffe.ts";
+import { parseSpiffeIdentity, type SpiffeIdentity } from "../lib/spiffe.ts";
 
 export interface CertificateAuthenticatorOptions {
   /** The trust domain of the mesh and its aliases, as they are now. */
@@ -22,14 +22,21 @@ export function createCertificateAuthenticator({ trustDomains }: CertificateAuth
       if (uris === undefined || uri === undefined || uris.length > 1) {
         return refuse("the certificate must name exactly one URI");
       }
-      const identity = parseSpiffeIdentity(uri);
-      if (identity === undefined) return refuse("the URI of the certificate is no identity of a workload");
-      if (!trustDomains().includes(identity.trustDomain)) {
-        return refuse(`the certificate is of the trust domain ${identity.trustDomain}`);
-      }
+      const identity = readIdentity(uri, trustDomains());
+      if (typeof identity === "string") return refuse(identity);
       return { kind: "authenticated", caller: { identity, source: "certificate" } };
     },
   };
+}
+
+/** The identity that the URI of a certificate names, of one of our trust domains; a text says why it is none. */
+export function readIdentity(uri: string, trustDomains: readonly string[]): SpiffeIdentity | string {
+  const identity = parseSpiffeIdentity(uri);
+  if (identity === undefined) return "the URI of the certificate is no identity of a workload";
+  if (!trustDomains.includes(identity.trustDomain)) {
+    return `the certificate is of the trust domain ${identity.trustDomain}`;
+  }
+  return identity;
 }
 
 const refuse = (reason: string) => ({ kind: "refused", reason }) as const;

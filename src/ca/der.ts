@@ -62,6 +62,7 @@ export const derTags = {
   utcTime: 0x17,
   generalizedTime: 0x18,
   sequence: 0x30,
+  set: 0x31,
 } as const;
 
 /** One element around finished content. */

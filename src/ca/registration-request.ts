@@ -2,11 +2,17 @@
  * What a request must be to be passed on to a signer outside: that one copies names out of it, so nothing may stand in it
  * that the caller has not proven (Istio: security/pkg/pki/ra/common.go).
  */
-import type { CertificationRequest } from "@peculiar/asn1-csr";
+import { Buffer } from "node:buffer";
 import type { GeneralName } from "@peculiar/asn1-x509";
 import { formatSpiffeIdentity, type SpiffeIdentity } from "../lib/spiffe.ts";
 import { type AsnLibrary, loadAsn } from "./asn-library.ts";
-import { decodeRequest, listRequestedExtensions, SigningRequestError } from "./signing-request.ts";
+import {
+  decodePem,
+  listRequestedExtensions,
+  type RequestParts,
+  SigningRequestError,
+  splitRequest,
+} from "./signing-request.ts";
 
 /**
  * Checks a request (PEM, already found good by parseSigningRequest): its subject is empty or an empty organization, as
@@ -15,8 +21,8 @@ import { decodeRequest, listRequestedExtensions, SigningRequestError } from "./s
  */
 export async function checkRequestForRegistration(pem: string, identity: SpiffeIdentity): Promise<void> {
   const asn = await loadAsn();
-  const request = decodeRequest(asn, pem);
-  if (!hasBareSubject(asn, request)) throw new SigningRequestError("the subject of the request is not empty");
+  const request = splitRequest(decodePem(pem));
+  if (!hasBareSubject(request)) throw new SigningRequestError("the subject of the request is not empty");
   const extensions = listRequestedExtensions(asn, request);
   const others = extensions.filter(({ extnID }) => extnID !== asn.x509.id_ce_subjectAltName);
   if (others.length > 0 || extensions.length > 1) {
@@ -33,17 +39,12 @@ export async function checkRequestForRegistration(pem: string, identity: SpiffeI
   }
 }
 
-const organization = "2.5.4.10";
+// SET { SEQUENCE { 2.5.4.10, text } }; the two bytes of the text are its kind and its length.
+const bareSubject = /^(?:31093007060355040a..00)?$/;
 
-function hasBareSubject({ AsnConvert }: AsnLibrary, { certificationRequestInfo }: CertificationRequest): boolean {
-  const attributes = [...certificationRequestInfo.subject].flatMap((part) => [...part]);
-  return (
-    attributes.length <= 1 &&
-    attributes.every(({ type, value }) => {
-      // An element of any kind of text with nothing in it has no more than a tag and a length.
-      return type === organization && AsnConvert.serialize(value).byteLength === 2;
-    })
-  );
+/** Empty, or one organization that is an empty text of any kind. */
+function hasBareSubject({ subject }: RequestParts): boolean {
+  return bareSubject.test(Buffer.from(subject.content).toString("hex"));
 }
 
 function readNames({ AsnConvert, x509 }: AsnLibrary, value: ArrayBuffer): readonly GeneralName[] {

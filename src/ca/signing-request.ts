@@ -3,13 +3,13 @@
  * certificate names is what the caller has proven, so subject, names and extensions in it are passed over; but a request
  * for an authority is refused, since whoever asks for one misunderstands us or means harm.
  */
+import { Buffer } from "node:buffer";
 import { type KeyObject, verify } from "node:crypto";
-import type { CertificationRequest } from "@peculiar/asn1-csr";
 import type { Extension } from "@peculiar/asn1-x509";
 import { CertificateError } from "../lib/certificate.ts";
 import { type AsnLibrary, loadAsn } from "./asn-library.ts";
 import type { CheckedRequest } from "./certificate-signer.ts";
-import { isOneElement } from "./der.ts";
+import { type DerElement, derTags, isOneElement, listElements } from "./der.ts";
 import { parseWorkloadKey } from "./key-policy.ts";
 
 /** A request that is refused for what it is; the text is for the caller too. */
@@ -28,19 +28,31 @@ export const maxRequestBytes = 16 * 1024;
  * with that key, not for an authority. Rejects with SigningRequestError.
  */
 export async function parseSigningRequest(pem: string): Promise<CheckedRequest> {
-  const asn = await loadAsn();
-  const request = decodeRequest(asn, pem);
-  const key = readKey(asn, request);
-  await checkSignature(request, key);
-  refuseAuthority(asn, listRequestedExtensions(asn, request));
+  const parts = splitRequest(decodePem(pem));
+  const key = readKey(parts);
+  await checkSignature(parts, key);
+  await refuseAuthority(parts);
   return { pem, publicKey: key.export({ type: "spki", format: "der" }) };
+}
+
+/** The parts of a request as they stand in its bytes. */
+export interface RequestParts {
+  /** What the signature is over. */
+  readonly signed: Uint8Array;
+  readonly subject: DerElement;
+  /** SubjectPublicKeyInfo. */
+  readonly publicKeyInfo: Uint8Array;
+  readonly attributes: readonly DerElement[];
+  /** AlgorithmIdentifier. */
+  readonly algorithm: Uint8Array;
+  readonly signature: Uint8Array;
 }
 
 const pemForm =
   /^\s*-----BEGIN CERTIFICATE REQUEST-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END CERTIFICATE REQUEST-----\s*$/;
 
-/** The request in one block of PEM, unchecked beyond its form. Throws SigningRequestError. */
-export function decodeRequest({ AsnConvert, csr }: AsnLibrary, pem: string): CertificationRequest {
+/** The bytes of a request in one block of PEM. Throws SigningRequestError. */
+export function decodePem(pem: string): Buffer {
   if (Buffer.byteLength(pem) > maxRequestBytes) {
     throw new SigningRequestError(`the request is longer than ${maxRequestBytes} bytes`);
   }
@@ -49,68 +61,108 @@ export function decodeRequest({ AsnConvert, csr }: AsnLibrary, pem: string): Cer
   const text = body.replaceAll(/[\r\n]/g, "");
   const der = Buffer.from(text, "base64");
   if (der.toString("base64") !== text) throw new SigningRequestError("the request is not in base64");
+  return der;
+}
+
+/** [0] IMPLICIT. */
+const attributesTag = 0xa0;
+
+/** Throws SigningRequestError for what is no request in DER. */
+export function splitRequest(der: Uint8Array): RequestParts {
   if (!isOneElement(der)) throw new SigningRequestError("the request is not in DER");
+  const [request] = listElements(der) ?? [];
+  const [info, algorithm, signature, ...moreParts] = listInside(request, derTags.sequence);
+  const [version, subject, publicKeyInfo, attributes, ...moreInfo] = listInside(info, derTags.sequence);
+  const isRequest =
+    isTagged(version, derTags.integer) &&
+    isTagged(subject, derTags.sequence) &&
+    isTagged(publicKeyInfo, derTags.sequence) &&
+    (attributes === undefined || isTagged(attributes, attributesTag)) &&
+    isTagged(algorithm, derTags.sequence) &&
+    isTagged(signature, derTags.bitString);
+  if (!isRequest || info === undefined || moreParts.length > 0 || moreInfo.length > 0) {
+    throw new SigningRequestError("the request is no PKCS #10");
+  }
+  return {
+    signed: info.bytes,
+    subject,
+    publicKeyInfo: publicKeyInfo.bytes,
+    attributes: listInside(attributes, attributesTag),
+    algorithm: algorithm.bytes,
+    // The first byte counts unused bits, of which a signature has none.
+    signature: signature.content.subarray(1),
+  };
+}
+
+const isTagged = (element: DerElement | undefined, tag: number): element is DerElement => element?.tag === tag;
+
+function listInside(element: DerElement | undefined, tag: number): readonly DerElement[] {
+  return isTagged(element, tag) ? (listElements(element.content) ?? []) : [];
+}
+
+function readKey({ publicKeyInfo }: RequestParts): KeyObject {
   try {
-    return AsnConvert.parse(der, csr.CertificationRequest);
+    return parseWorkloadKey(publicKeyInfo);
   } catch (cause: unknown) {
-    throw new SigningRequestError("the request is no PKCS #10", { cause });
+    if (!(cause instanceof CertificateError)) throw cause;
+    throw new SigningRequestError(cause.message, { cause });
   }
 }
 
-function readKey({ AsnConvert }: AsnLibrary, { certificationRequestInfo }: CertificationRequest): KeyObject {
-  try {
-    return parseWorkloadKey(new Uint8Array(AsnConvert.serialize(certificationRequestInfo.subjectPKInfo)));
-  } catch (cause: unknown) {
-    const reason = cause instanceof CertificateError ? cause.message : "the public key cannot be read";
-    throw new SigningRequestError(reason, { cause });
-  }
-}
-
-/** Signature algorithms that are taken, and whose keys they are for: none with SHA-1 or weaker. */
+/** AlgorithmIdentifiers that are taken, in hexadecimal, and whose keys they are for: none with SHA-1 or weaker. */
 const signatureAlgorithms: ReadonlyMap<string, readonly [keyType: string, hash: string | null]> = new Map([
-  ["1.2.840.10045.4.3.2", ["ec", "sha256"]],
-  ["1.2.840.10045.4.3.3", ["ec", "sha384"]],
-  ["1.2.840.10045.4.3.4", ["ec", "sha512"]],
-  ["1.2.840.113549.1.1.11", ["rsa", "sha256"]],
-  ["1.2.840.113549.1.1.12", ["rsa", "sha384"]],
-  ["1.2.840.113549.1.1.13", ["rsa", "sha512"]],
-  ["1.3.101.112", ["ed25519", null]],
+  ["300a06082a8648ce3d040302", ["ec", "sha256"]],
+  ["300a06082a8648ce3d040303", ["ec", "sha384"]],
+  ["300a06082a8648ce3d040304", ["ec", "sha512"]],
+  ["300d06092a864886f70d01010b0500", ["rsa", "sha256"]],
+  ["300d06092a864886f70d01010c0500", ["rsa", "sha384"]],
+  ["300d06092a864886f70d01010d0500", ["rsa", "sha512"]],
+  ["300506032b6570", ["ed25519", null]],
 ]);
 
+async function checkSignature({ signed, algorithm, signature }: RequestParts, key: KeyObject): Promise<void> {
+  const [keyType, hash = null] = signatureAlgorithms.get(Buffer.from(algorithm).toString("hex")) ?? [];
+  if (keyType === undefined || keyType !== key.asymmetricKeyType) {
+    throw new SigningRequestError("the signature of the request is of a kind that is not taken");
+  }
+  const isGood = await verifyAside(hash, signed, { key, signature });
+  if (!isGood) throw new SigningRequestError("the request is not signed with its key");
+}
+
 /** On a thread of its own: the event loop goes on meanwhile. */
-function verifyAside(hash: string | null, data: Uint8Array, by: { key: KeyObject; signature: Uint8Array }) {
-  return new Promise<boolean>((resolve, reject) => {
+function verifyAside(
+  hash: string | null,
+  data: Uint8Array,
+  by: { readonly key: KeyObject; readonly signature: Uint8Array },
+): Promise<boolean> {
+  return new Promise((resolve, reject) => {
     verify(hash, data, by.key, by.signature, (error, isGood) => (error === null ? resolve(isGood) : reject(error)));
   });
 }
 
-async function checkSignature(request: CertificationRequest, key: KeyObject): Promise<void> {
-  const [keyType, hash = null] = signatureAlgorithms.get(request.signatureAlgorithm.algorithm) ?? [];
-  if (keyType === undefined || keyType !== key.asymmetricKeyType) {
-    throw new SigningRequestError("the signature of the request is of a kind that is not taken");
-  }
-  const signed = new Uint8Array(request.certificationRequestInfoRaw ?? new ArrayBuffer(0));
-  const isGood = await verifyAside(hash, signed, { key, signature: new Uint8Array(request.signature) });
-  if (!isGood) throw new SigningRequestError("the request is not signed with its key");
-}
-
-const extensionRequest = "1.2.840.113549.1.9.14";
+/** PKCS #9 extensionRequest, 1.2.840.113549.1.9.14, with tag and length. */
+const extensionRequest = Buffer.from("06092a864886f70d01090e", "hex");
 
 /** The extensions that a request asks for. Throws SigningRequestError where they cannot be read. */
-export function listRequestedExtensions(asn: AsnLibrary, request: CertificationRequest): readonly Extension[] {
-  const { AsnConvert, x509 } = asn;
-  const attributes = [...(request.certificationRequestInfo.attributes ?? [])];
+export function listRequestedExtensions(
+  { AsnConvert, x509 }: AsnLibrary,
+  { attributes }: RequestParts,
+): readonly Extension[] {
+  const values = attributes.flatMap((attribute) => {
+    const [id, set] = listInside(attribute, derTags.sequence);
+    return id !== undefined && extensionRequest.equals(id.bytes) ? listInside(set, derTags.set) : [];
+  });
   try {
-    return attributes
-      .filter(({ type }) => type === extensionRequest)
-      .flatMap(({ values }) => values.flatMap((value) => [...AsnConvert.parse(value, x509.Extensions)]));
+    return values.flatMap(({ bytes }) => [...AsnConvert.parse(bytes, x509.Extensions)]);
   } catch (cause: unknown) {
     throw new SigningRequestError("the extensions in the request cannot be read", { cause });
   }
 }
 
-function refuseAuthority(asn: AsnLibrary, extensions: readonly Extension[]): void {
-  if (extensions.some((extension) => asksForAuthority(asn, extension))) {
+async function refuseAuthority(parts: RequestParts): Promise<void> {
+  if (parts.attributes.length === 0) return;
+  const asn = await loadAsn();
+  if (listRequestedExtensions(asn, parts).some((extension) => asksForAuthority(asn, extension))) {
     throw new SigningRequestError("the request is for a certificate authority");
   }
 }

@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import type { KubeClient } from "../kube/kube-client.ts";
-import type { Authentication, Authenticator, PeerCredentials } from "../lib/caller.ts";
+import type { Authentication, Authenticator, CallerPod, PeerCredentials } from "../lib/caller.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import type { SecretText } from "../lib/secret-text.ts";
@@ -46,8 +46,9 @@ export function createTokenAuthenticator(options: TokenAuthenticatorOptions): Au
         return refuse("the token is none of a service account");
       const account = await reviews.review(token);
       if ("refusal" in account) return refuse(account.refusal);
-      const identity: SpiffeIdentity = { trustDomain: options.trustDomain(), ...account };
-      return { kind: "authenticated", caller: { identity, source: "token" } };
+      const { pod, ...names } = account;
+      const identity: SpiffeIdentity = { trustDomain: options.trustDomain(), ...names };
+      return { kind: "authenticated", caller: { identity, source: "token", ...(pod === undefined ? {} : { pod }) } };
     },
   };
 }
@@ -61,7 +62,9 @@ function findCluster({ clusterIds }: PeerCredentials): string {
   return clusterIds.length === 1 ? (clusterIds[0] ?? "") : "";
 }
 
-type Account = Pick<SpiffeIdentity, "namespace" | "serviceAccount">;
+interface Account extends Pick<SpiffeIdentity, "namespace" | "serviceAccount"> {
+  readonly pod?: CallerPod;
+}
 type Verdict = Account | { readonly refusal: string };
 
 /** Verdicts of the API server by the hash of the token, for a while. */
@@ -99,9 +102,10 @@ class Reviews {
         },
         timeoutMs: reviewTimeoutMs,
       });
-      const verdict = readReview(answer, audiences);
       const now = clock.now();
-      const untilMs = "refusal" in verdict ? now + badForMs : Math.min(now + goodForMs, readExpiry(token) ?? now);
+      const expiryMs = readExpiry(token);
+      const verdict = judge(readReview(answer, audiences), expiryMs, now);
+      const untilMs = "refusal" in verdict ? now + badForMs : Math.min(now + goodForMs, expiryMs ?? now);
       this.#remember(key, { verdict, untilMs });
       return verdict;
     } catch (error: unknown) {
@@ -121,11 +125,21 @@ class Reviews {
   }
 }
 
+/**
+ * The token's own word on its end, after the API server has found it good: one that never ends is one of those that lie in
+ * Secrets (kubernetes.io/service-account-token), bound to no pod and no audience.
+ */
+function judge(verdict: Verdict, expiryMs: number | undefined, nowMs: number): Verdict {
+  if ("refusal" in verdict) return verdict;
+  if (expiryMs === undefined) return { refusal: "the token never expires: it is none that a pod is given" };
+  return expiryMs <= nowMs ? { refusal: "the token has expired" } : verdict;
+}
+
 interface ReviewStatus {
   readonly authenticated?: unknown;
   readonly error?: unknown;
   readonly audiences?: unknown;
-  readonly user?: { readonly username?: unknown; readonly groups?: unknown };
+  readonly user?: { readonly username?: unknown; readonly groups?: unknown; readonly extra?: unknown };
 }
 
 /** Only an answer that says everything that it must say is a good one. */
@@ -141,7 +155,18 @@ function readReview(answer: unknown, audiences: readonly string[]): Verdict {
   if (!listTexts(status.user?.groups).includes("system:serviceaccounts")) {
     return { refusal: "the token is none of a service account" };
   }
-  return readUserName(status.user?.username) ?? { refusal: "the token names no service account and namespace" };
+  const account = readUserName(status.user?.username);
+  if (account === undefined) return { refusal: "the token names no service account and namespace" };
+  const pod = readPod(status.user?.extra);
+  return pod === undefined ? account : { ...account, pod };
+}
+
+/** The pod that a token is bound to, as the API server adds it to the user; undefined where it is bound to none. */
+function readPod(extra: unknown): CallerPod | undefined {
+  const values = (typeof extra === "object" && extra !== null ? extra : {}) as Readonly<Record<string, unknown>>;
+  const [name] = listTexts(values["authentication.kubernetes.io/pod-name"]);
+  const [uid] = listTexts(values["authentication.kubernetes.io/pod-uid"]);
+  return name === undefined || uid === undefined ? undefined : { name, uid };
 }
 
 /** "system:serviceaccount:NAMESPACE:NAME" */

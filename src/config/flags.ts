@@ -2,6 +2,8 @@
  * Every option and environment variable of `meltemi serve`, in one table: the command line, --help and the documentation
  * are made from it. Names and defaults are istiod's where it has the same thing (pilot/cmd/pilot-discovery, pilot/pkg/features).
  */
+import { authorityFlags } from "./authority-flags.ts";
+import { certificateFlags } from "./certificate-flags.ts";
 import type { Environment } from "./env.ts";
 import { featureFlags } from "./feature-flags.ts";
 import { type AnyFlag, defineFlag, type FlagType, parseFlag, type ValueOf } from "./flag.ts";
@@ -122,12 +124,7 @@ export const flagTable = {
     default: ":15012",
     doc: "Address for proxies that prove who they are: xDS over gRPC with TLS, and secrets; with an empty text nothing is served there.",
   }),
-  rootCaDir: defineFlag({
-    env: "ROOT_CA_DIR",
-    type: "string",
-    default: "./etc/cacerts",
-    doc: "Directory with the certificate authority of the mesh (ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem, or tls.crt, tls.key, ca.crt); where it holds none, that of the cluster counts, or one is made that ends with this process.",
-  }),
+  ...authorityFlags,
   xdsAuth: defineFlag({
     env: "XDS_AUTH",
     type: "boolean",
@@ -336,6 +333,7 @@ export const flagTable = {
     default: "4194304",
     doc: "Largest request, in bytes, that a proxy may send.",
   }),
+  ...certificateFlags,
   ...featureFlags,
 } as const satisfies { readonly [key: string]: AnyFlag };
 

@@ -3,6 +3,7 @@
  * pilot/pkg/model/push_context.go). Gauges are read when somebody asks; what happens is counted when it happens.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { certificateCounters } from "../ca/metrics.ts";
 import type { XdsMetrics } from "../push/metrics.ts";
 import { injectionTime, webhookCounters } from "../webhook/metrics.ts";
 import { type FindingName, findingHelp, listFindings } from "./debug/push-status.ts";
@@ -56,6 +57,7 @@ const counterTable = {
   auto_registration_deletes_total: { help: "Total number of auto registration cleaned up by periodic timer." },
   auto_registration_errors_total: { help: "Total number of auto registration errors." },
   ...webhookCounters,
+  ...certificateCounters,
 } as const satisfies { readonly [name: string]: Labelled };
 
 const histogramTable = {

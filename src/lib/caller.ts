@@ -9,6 +9,10 @@ export interface PeerCredentials {
   readonly bearerTokens: readonly SecretText[];
   /** Values of the header "clusterid". */
   readonly clusterIds: readonly string[];
+  /** Remote address with port; absent where it is not known. */
+  readonly peer?: string;
+  /** Values of the header "x-forwarded-client-cert", in which a gateway that ends TLS says what it was shown. */
+  readonly forwardedCertificates?: readonly string[];
 }
 
 export type PeerCertificate =
@@ -21,7 +25,14 @@ export type PeerCertificate =
 /** Somebody who has proven who they are. */
 export interface Caller {
   readonly identity: SpiffeIdentity;
-  readonly source: "certificate" | "token";
+  readonly source: "certificate" | "token" | "forwarded certificate";
+  /** The pod that a token is bound to. */
+  readonly pod?: CallerPod;
+}
+
+export interface CallerPod {
+  readonly name: string;
+  readonly uid: string;
 }
 
 /** What an authenticator says of credentials; "absent": there is nothing in them that it reads. */

@@ -21,6 +21,11 @@ export function formatSpiffeIdentity({ trustDomain, namespace, serviceAccount }:
   return `spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`;
 }
 
+/** A trust domain as it stands in identities: "@", which stands in those of some clouds, becomes "." (Istio: pkg/spiffe). */
+export function formatTrustDomain(trustDomain: string): string {
+  return trustDomain.replaceAll("@", ".");
+}
+
 /** True for what Kubernetes takes as the name of a namespace: a DNS label (RFC 1123). */
 export function isNamespaceName(text: string): boolean {
   return /^[a-z0-9-]{1,63}$/.test(text) && hasSolidEnds(text);

@@ -24,7 +24,7 @@ import { answerDebugRequest, type DebugPages, isDebugType } from "./debug-reques
 import { createDebugView, type XdsDebug } from "./debug-view.ts";
 import { DistributionCounter, type DistributionView } from "./distribution.ts";
 import type { XdsLimits } from "./limits.ts";
-import { RateLimit } from "./rate-limit.ts";
+import { RateLimit } from "../lib/rate-limit.ts";
 import { healthTypeUrl, parseRequest, type ReceivedRequest, readHealth } from "./request.ts";
 import type {
   Admission,

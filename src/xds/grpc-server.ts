@@ -17,7 +17,16 @@ import type { Caller } from "../lib/caller.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { readPeerCredentials, TlsServerCredentials } from "./grpc-tls.ts";
-import type { Status, StreamHandler, StreamPort, StreamService, TlsSource, Transport, Variant } from "./transport.ts";
+import type {
+  Status,
+  StreamHandler,
+  StreamPort,
+  StreamService,
+  TlsSource,
+  Transport,
+  UnaryMethod,
+  Variant,
+} from "./transport.ts";
 
 export interface GrpcLimits {
   /** Largest request in bytes (ISTIO_GPRC_MAXRECVMSGSIZE). */
@@ -43,6 +52,8 @@ export const defaultGrpcLimits: GrpcLimits = {
 
 export interface GrpcTransportOptions {
   readonly limits: GrpcLimits;
+  /** Served where there is TLS: in plain text nobody can say who calls, and everybody can read what is answered. */
+  readonly methods?: readonly UnaryMethod[];
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -53,6 +64,7 @@ export function createGrpcTransport(options: GrpcTransportOptions, service: Stre
 }
 
 type Call = ServerDuplexStream<Uint8Array, Uint8Array>;
+type Unary = ServerUnaryCall<Uint8Array, Uint8Array>;
 type HealthWatch = ServerWritableStream<Uint8Array, Uint8Array>;
 
 const adsPath = "/envoy.service.discovery.v3.AggregatedDiscoveryService";
@@ -88,8 +100,14 @@ class GrpcTransport implements Transport {
       StreamAggregatedResources: (call: Call) => this.#handleCall(call, "sotw"),
       DeltaAggregatedResources: (call: Call) => this.#handleCall(call, "delta"),
     });
+    for (const method of tls === undefined ? [] : (options.methods ?? [])) {
+      this.#server.addService(
+        { call: { path: method.path, requestStream: false, responseStream: false, ...codec } },
+        { call: (call: Unary, answer: sendUnaryData<Uint8Array>) => void this.#handleUnary(method, call, answer) },
+      );
+    }
     this.#server.addService(healthDefinition, {
-      Check: (call: ServerUnaryCall<Uint8Array, Uint8Array>, answer: sendUnaryData<Uint8Array>) => {
+      Check: (call: Unary, answer: sendUnaryData<Uint8Array>) => {
         this.#checkHealth(call.request, answer);
       },
       Watch: (call: HealthWatch) => this.#watchHealth(call),
@@ -144,6 +162,22 @@ class GrpcTransport implements Transport {
     waiting = this.#options.clock.after(admission.waitMs, () => {
       if (!call.cancelled) this.#identify(call, variant);
     });
+  }
+
+  /** A fault of ours ends that call and nothing else. */
+  async #handleUnary(method: UnaryMethod, call: Unary, answer: sendUnaryData<Uint8Array>): Promise<void> {
+    const abort = new AbortController();
+    call.once("cancelled", () => abort.abort());
+    const { request } = call;
+    const asked = { credentials: readPeerCredentials(call), peer: call.getPeer(), signal: abort.signal };
+    try {
+      const response = await method.handle(request, asked);
+      if (!("code" in response)) return answer(null, response);
+      answer({ code: statusCodes[response.code], details: response.details });
+    } catch (cause) {
+      this.#options.log.error("a request could not be handled", { cause });
+      answer({ code: statusCodes.INTERNAL, details: "internal error" });
+    }
   }
 
   /** Over TLS nothing of a stream is read before it is known whose it is. */

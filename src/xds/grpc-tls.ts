@@ -5,7 +5,7 @@
  */
 import { constants } from "node:crypto";
 import type { TLSSocket } from "node:tls";
-import { ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
+import { ServerCredentials, type ServerDuplexStream, type ServerUnaryCall } from "@grpc/grpc-js";
 import type { PeerCertificate, PeerCredentials } from "../lib/caller.ts";
 import { SecretText } from "../lib/secret-text.ts";
 import type { TlsMaterial, TlsSource } from "./transport.ts";
@@ -40,11 +40,12 @@ export class TlsServerCredentials extends ServerCredentials {
 
 type SecureContext = NonNullable<Parameters<ServerCredentials["updateSecureContextOptions"]>[0]>;
 
-function buildContext({ chain, privateKey, clientRoots }: TlsMaterial): SecureContext {
+function buildContext({ chain, privateKey, clientRoots, clientCrls = [] }: TlsMaterial): SecureContext {
   return {
     cert: chain,
     key: privateKey.reveal(),
     ca: clientRoots,
+    ...(clientCrls.length === 0 ? {} : { crl: [...clientCrls] }),
     minVersion: "TLSv1.2",
     ciphers: [tls13Suites, cipherSuites].join(":"),
     // Every connection shows its certificate anew: a resumed one would bring along what was found good long ago.
@@ -54,20 +55,24 @@ function buildContext({ chain, privateKey, clientRoots }: TlsMaterial): SecureCo
 
 const tls13Suites = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
 
+type Call = ServerDuplexStream<Uint8Array, Uint8Array> | ServerUnaryCall<Uint8Array, Uint8Array>;
+
 /** What the client of a call over TLS brought to say who it is. */
-export function readPeerCredentials(call: ServerDuplexStream<Uint8Array, Uint8Array>): PeerCredentials {
+export function readPeerCredentials(call: Call): PeerCredentials {
   return {
+    peer: call.getPeer(),
     certificate: readCertificate(findSocket(call)),
     bearerTokens: listTexts(call, "authorization").flatMap((value) =>
       value.startsWith(bearerPrefix) ? [new SecretText(value.slice(bearerPrefix.length))] : [],
     ),
     clusterIds: listTexts(call, "clusterid"),
+    forwardedCertificates: listTexts(call, "x-forwarded-client-cert"),
   };
 }
 
 const bearerPrefix = "Bearer ";
 
-function listTexts(call: ServerDuplexStream<Uint8Array, Uint8Array>, name: string): readonly string[] {
+function listTexts(call: Call, name: string): readonly string[] {
   return call.metadata.get(name).filter((value) => typeof value === "string");
 }
 
@@ -76,7 +81,7 @@ function listTexts(call: ServerDuplexStream<Uint8Array, Uint8Array>, name: strin
  * good, so this reaches for the private member `call` and its HTTP/2 stream; grpc-tls.test.ts fails where an upgrade
  * moves them.
  */
-function findSocket(call: ServerDuplexStream<Uint8Array, Uint8Array>): TLSSocket | undefined {
+function findSocket(call: Call): TLSSocket | undefined {
   const { call: inner } = call as unknown as {
     readonly call?: { readonly stream?: { readonly session?: { readonly socket?: TLSSocket } } };
   };

@@ -58,6 +58,22 @@ export interface StreamService {
   isServing(): boolean;
 }
 
+/** A method with one request and one response that is served beside the streams, over TLS alone. */
+export interface UnaryMethod {
+  /** "/package.Service/Method" */
+  readonly path: string;
+  /** Answers an encoded request with an encoded response, or says why not. Never rejects but for a fault of ours. */
+  handle(request: Uint8Array, call: UnaryCall): Promise<Uint8Array | Status>;
+}
+
+export interface UnaryCall {
+  readonly credentials: PeerCredentials;
+  /** Remote address with port. */
+  readonly peer: string;
+  /** Aborted when the client no longer waits. */
+  readonly signal: AbortSignal;
+}
+
 /** Certificates and key of a server, PEM. */
 export interface TlsMaterial {
   /** The certificate and what stands between it and the root, the certificate first. */
@@ -65,6 +81,8 @@ export interface TlsMaterial {
   readonly privateKey: { reveal(): string };
   /** Whose certificates of clients count. */
   readonly clientRoots: string;
+  /** Which of them are revoked (X509 CRL, one each). Where there are any, every authority on the way needs one that holds now. */
+  readonly clientCrls?: readonly string[];
 }
 
 /** What a transport serves TLS with; it may change while it serves. */
