@@ -1,0 +1,63 @@
+/** Gathers the data of templates from a pod and what the mesh says. */
+import type { MeshConfig, ProxyConfig } from "../api/mesh-config/schema.ts";
+import type { Labels } from "../api/object.ts";
+import type { PlainObject } from "../api/plain-value.ts";
+import { annotation, container } from "./annotation-names.ts";
+import { parseFlag } from "./annotation-rules.ts";
+import type { InjectionConfig } from "./injection-config.ts";
+import type { InjectionRecord } from "./injection-record.ts";
+import { findProxy, type PodDraft } from "./pod-draft.ts";
+import { nameOf, objectField, textField } from "./pod-fields.ts";
+import { deriveProxyIds } from "./proxy-ids.ts";
+import { buildInitImage, buildProxyImage } from "./proxy-image.ts";
+import type { TemplateData } from "./templates/template-data.ts";
+import type { WorkloadOwner } from "./workload-owner.ts";
+
+export interface TemplateSources {
+  readonly podNamespace: string;
+  readonly owner: WorkloadOwner;
+  readonly proxyConfig: ProxyConfig;
+  readonly record: InjectionRecord;
+  readonly config: InjectionConfig;
+  readonly mesh: MeshConfig;
+  readonly revision: string;
+  readonly hasNativeSidecars: boolean;
+  readonly openShiftNamespace?: { readonly annotations: Labels };
+  readonly compliancePolicy?: string;
+}
+
+export function deriveTemplateData(draft: PodDraft, sources: TemplateSources): TemplateData {
+  const { labels, annotations, pod } = draft;
+  const { values } = sources.config;
+  const spec = objectField(pod, "spec");
+  return {
+    owner: sources.owner,
+    podName: textField(objectField(pod, "metadata"), "name"),
+    namespace: sources.podNamespace,
+    labels,
+    annotations,
+    serviceAccount: textField(spec, "serviceAccountName"),
+    containers: ownContainers(draft, sources.record),
+    proxyConfig: sources.proxyConfig,
+    mesh: sources.mesh,
+    values,
+    revision: sources.revision,
+    isNative: parseFlag(annotations[annotation.nativeSidecar] ?? "") ?? sources.hasNativeSidecars,
+    proxyImage: buildProxyImage({ values, annotations }, sources.proxyConfig),
+    initImage: buildInitImage({ values, annotations }),
+    ids: deriveProxyIds(sources.openShiftNamespace?.annotations),
+    isInboundLocal: sources.mesh.inboundTrafficPolicy.mode === "LOCALHOST",
+    compliancePolicy: sources.compliancePolicy ?? "",
+  };
+}
+
+/**
+ * The containers that the pod brought along, as templates saw them at the first injection: what was put in then is left
+ * out, and the proxy's own container is last, wherever it stands by now.
+ */
+function ownContainers(draft: PodDraft, { injected, overrides }: InjectionRecord): readonly PlainObject[] {
+  const isOwn = (name: string) => injected === undefined || !injected.has(name) || overrides.has(name);
+  const applications = draft.containers.filter((item) => nameOf(item) !== container.proxy && isOwn(nameOf(item)));
+  const proxy = injected === undefined ? findProxy(draft) : overrides.get(container.proxy);
+  return proxy === undefined ? applications : [...applications, proxy];
+}
