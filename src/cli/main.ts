@@ -1,6 +1,7 @@
 /** The command line: one file a command in commands/. */
 import { Command, CommanderError } from "commander";
 import { readVersion } from "../config/version.ts";
+import { createAgentCommand } from "./commands/agent.ts";
 import { createBootstrapCommand } from "./commands/bootstrap.ts";
 import { createCertificateCommand } from "./commands/certificate.ts";
 import { createIptablesCommand } from "./commands/iptables.ts";
@@ -8,8 +9,8 @@ import { createServeCommand } from "./commands/serve.ts";
 import { createVersionCommand } from "./commands/version.ts";
 import { CommandFailure, UsageError } from "./failures.ts";
 
-/** What the shell sees: 0 done, 1 it was tried and failed, 2 the command line itself was wrong, 126 see CommandFailure. */
-type ExitCode = 0 | 1 | 2 | 126;
+/** What the shell sees: 0 done, 1 it was tried and failed, 2 the command line itself was wrong, others see CommandFailure. */
+type ExitCode = number;
 
 /** Runs one command line (without node and program name) and resolves to its exit code; prints errors to stderr. */
 export async function runCommandLine(args: readonly string[]): Promise<ExitCode> {
@@ -32,6 +33,7 @@ function createProgram(): Command {
     createServeCommand(),
     createBootstrapCommand(),
     createCertificateCommand(),
+    createAgentCommand(),
     createIptablesCommand("iptables"),
     createVersionCommand(),
   ];

@@ -1,2 +1,5 @@
 /** The sidecar's companion process; `meltemi agent` is its command line. */
-export {};
+export { type Agent, type AgentEnd, type AgentOptions, startAgent } from "./agent.ts";
+export type { ProxyType } from "./config/node.ts";
+export { ConfigError } from "./config/proxy-config.ts";
+export { type AgentFlags, defaultFlags } from "./config/settings.ts";

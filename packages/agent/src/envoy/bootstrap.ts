@@ -21,6 +21,8 @@ export interface BootstrapSources {
   readonly families: AddressFamilies;
   /** Listens on both families where the pod has both. */
   readonly isDualStack: boolean;
+  /** Where Envoy's own listeners answer; all addresses where "". */
+  readonly listenAddress: string;
   readonly hostIp: string;
   readonly statusPort: number;
   readonly prometheusPort: number;
@@ -102,7 +104,13 @@ const ipv4 = { localhost: "127.0.0.1", wildcard: "0.0.0.0" } as const;
 const ipv6 = { localhost: "::1", wildcard: "::" } as const;
 
 /** With both families the first address says which of them goes first. */
-function findAddresses({ families, isDualStack, addresses }: BootstrapSources): Addresses {
+function findAddresses(sources: BootstrapSources): Addresses {
+  const { listenAddress } = sources;
+  const found = findFamilyAddresses(sources);
+  return listenAddress === "" ? found : { ...found, wildcard: listenAddress, otherFamily: undefined };
+}
+
+function findFamilyAddresses({ families, isDualStack, addresses }: BootstrapSources): Addresses {
   if (families === "ipv6") return { ...ipv6, otherFamily: undefined, dnsLookupFamily: "V6_ONLY" };
   if (families === "ipv4" || !isDualStack) return { ...ipv4, otherFamily: undefined, dnsLookupFamily: "V4_ONLY" };
   const [first, second] = addresses[0]?.includes(":") === true ? [ipv6, ipv4] : [ipv4, ipv6];

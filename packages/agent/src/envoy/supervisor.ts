@@ -30,6 +30,7 @@ export interface Supervisor {
   /** True from the moment at which a drain or the end began. */
   isEnding(): boolean;
   drain(): Promise<void>;
+  /** Lets terminate() end Envoy at once, also where it is waiting already. */
   skipDrain(): void;
   /** Resolves when Envoy is gone. */
   terminate(): Promise<EnvoyEnd>;
@@ -45,6 +46,7 @@ export function superviseEnvoy(options: SupervisorOptions): Supervisor {
   let isEnding = false;
   let skipsDrain = false;
   const gone = new AbortController();
+  const skipped = new AbortController();
   const ended = envoy.ended.finally(() => gone.abort());
 
   const drainListeners = async (keepsListening: boolean): Promise<void> => {
@@ -67,6 +69,7 @@ export function superviseEnvoy(options: SupervisorOptions): Supervisor {
     skipDrain() {
       isEnding = true;
       skipsDrain = true;
+      skipped.abort();
     },
     async terminate() {
       isEnding = true;
@@ -74,7 +77,7 @@ export function superviseEnvoy(options: SupervisorOptions): Supervisor {
         log.info("ending Envoy at once: it has been drained, or need not be");
       } else {
         await drainListeners(false);
-        await awaitDrain(options, gone.signal);
+        await awaitDrain(options, AbortSignal.any([gone.signal, skipped.signal]));
       }
       envoy.kill();
       return ended;

@@ -9,6 +9,22 @@ export interface AgentGauges {
   certificateEndMs(): number | undefined;
   /** True while the control plane answers. */
   isConnected(): boolean;
+  /** Streams to the control plane since the start. */
+  streams(): StreamCounts;
+  /** Questions for names since the start; undefined where the agent answers none. */
+  names(): NameCounts | undefined;
+}
+
+interface StreamCounts {
+  readonly requests: number;
+  readonly responses: number;
+  readonly failures: number;
+}
+
+interface NameCounts {
+  readonly requests: number;
+  readonly forwarded: number;
+  readonly failed: number;
 }
 
 export interface AgentMetrics {
@@ -61,10 +77,46 @@ export function createAgentMetrics({ gauges, now }: AgentMetricsOptions): AgentM
       this.set(gauges.isConnected() ? 1 : 0);
     },
   });
+  addReadCounters(registry, gauges);
   return {
     countScrape: () => scrapes.inc(),
     countFailure: (type) => failures.inc({ type }),
     setStartupSeconds: (seconds) => startup.set(seconds),
     render: () => registry.metrics(),
   };
+}
+
+type ReadCounter = readonly [name: string, help: string, read: (gauges: AgentGauges) => number | undefined];
+
+/** What others count; names and texts are pilot-agent's (pkg/istio-agent/metrics, pkg/dns/client). */
+const readCounters: readonly ReadCounter[] = [
+  ["num_outgoing_requests", "Number of total outgoing requests.", ({ streams }) => streams().requests],
+  ["num_incoming_responses", "Number of messages from the control plane.", ({ streams }) => streams().responses],
+  [
+    "istiod_connection_failures",
+    "The total number of connection failures to Istiod.",
+    ({ streams }) => streams().failures,
+  ],
+  ["dns_requests_total", "Total number of DNS requests.", ({ names }) => names()?.requests],
+  [
+    "dns_upstream_requests_total",
+    "Total number of DNS requests forwarded to upstream.",
+    ({ names }) => names()?.forwarded,
+  ],
+  ["dns_upstream_failures_total", "Total number of DNS failures from upstream.", ({ names }) => names()?.failed],
+];
+
+function addReadCounters(registry: Registry, gauges: AgentGauges): void {
+  for (const [name, help, read] of readCounters) {
+    if (read(gauges) === undefined) continue;
+    new Counter({
+      name: `${prefix}${name}`,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset();
+        this.inc(read(gauges) ?? 0);
+      },
+    });
+  }
 }

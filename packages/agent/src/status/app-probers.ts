@@ -42,7 +42,8 @@ function parseProber(path: string, value: unknown): AppProber {
   const tcp = readObject(prober, "tcpSocket");
   const grpc = readObject(prober, "grpc");
   const given = [http, tcp, grpc].filter((action) => action !== undefined);
-  if (given.length !== 1) throw new ConfigError(`ISTIO_KUBE_APP_PROBERS: ${path} needs one of httpGet, tcpSocket, grpc`);
+  if (given.length !== 1)
+    throw new ConfigError(`ISTIO_KUBE_APP_PROBERS: ${path} needs one of httpGet, tcpSocket, grpc`);
   const timeoutMs = findTimeout(path, Number(prober["timeoutSeconds"] ?? 0));
   if (http !== undefined) return { ...parseHttp(path, http), timeoutMs };
   if (tcp !== undefined) return { kind: "tcp", port: readPort(path, tcp), timeoutMs };

@@ -61,7 +61,8 @@ export function probeGrpc(target: ProbeTarget, probe: GrpcProbe, clock: Clock): 
 
 function judge(status: string | undefined, answer: Buffer): ProbeOutcome {
   if (status !== undefined && status !== "0") {
-    const problem = status === "12" ? "the server has no health service" : `the health service answered status ${status}`;
+    const problem =
+      status === "12" ? "the server has no health service" : `the health service answered status ${status}`;
     return failed(problem);
   }
   return decodeStatus(answer.subarray(5)) === serving ? { status: 200 } : failed("the service is not serving");

@@ -23,7 +23,15 @@ const maxRedirects = 10;
 /** As much of the body as the kubelet shows in its events. */
 const maxBodyBytes = 10 * 1024;
 /** Headers of one connection, which end at the agent (RFC 9110, 7.6.1). */
-const hopHeaders = new Set(["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"]);
+const hopHeaders = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
 
 export async function probeHttp(target: ProbeTarget, probe: HttpProbe, clock: Clock): Promise<ProbeOutcome> {
   const limit = new AbortController();
@@ -67,11 +75,11 @@ interface Answer {
 function ask(target: ProbeTarget, step: Step, signal: AbortSignal): Promise<Answer> {
   const { url } = step;
   const isTls = url.protocol === "https:";
-  const port = url.port === "" ? (isTls ? 443 : 80) : Number(url.port);
+  const usualPort = isTls ? 443 : 80;
   const options = {
     method: "GET",
     host: target.host,
-    port,
+    port: url.port === "" ? usualPort : Number(url.port),
     path: `${url.pathname}${url.search}`,
     headers: buildHeaders(step),
     localAddress: target.localAddress,
@@ -82,8 +90,7 @@ function ask(target: ProbeTarget, step: Step, signal: AbortSignal): Promise<Answ
   return new Promise((resolve, reject) => {
     const receive = (response: IncomingMessage): void => {
       readAtMost(response).then(
-        (body) =>
-          resolve({ status: response.statusCode ?? 500, location: response.headers.location, body }),
+        (body) => resolve({ status: response.statusCode ?? 500, location: response.headers.location, body }),
         reject,
       );
     };
@@ -112,4 +119,3 @@ async function readAtMost(response: IncomingMessage): Promise<Buffer> {
   }
   return Buffer.concat(parts).subarray(0, maxBodyBytes);
 }
-

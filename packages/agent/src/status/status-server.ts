@@ -140,16 +140,9 @@ function addCommands(server: FastifyInstance, { drain, quit, readNameTable, log 
 }
 
 /** Nothing proves who asks; a caller of this pod is the application's or the kubelet's hook. */
-function onlyFromThisMachine(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  next: (error?: Error) => void,
-): FastifyReply | undefined {
-  if (isLoopback(request.socket.remoteAddress)) {
-    next();
-    return undefined;
-  }
-  return reply.code(403).type("text/plain").send("Only requests from localhost are allowed\n");
+function onlyFromThisMachine(request: FastifyRequest, reply: FastifyReply, next: () => void): void {
+  if (isLoopback(request.socket.remoteAddress)) next();
+  else void reply.code(403).type("text/plain").send("Only requests from localhost are allowed\n");
 }
 
 function isLoopback(address: string | undefined): boolean {
