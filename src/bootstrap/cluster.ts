@@ -26,6 +26,11 @@ export function meshConfigName(revision: string): string {
   return revision === "" || revision === "default" ? "istio" : `istio-${revision}`;
 }
 
+/** Name of the ConfigMap with the settings of injection (Istio: pilot/pkg/bootstrap/sidecarinjector.go). */
+export function injectorConfigName(revision: string): string {
+  return revision === "" || revision === "default" ? "istio-sidecar-injector" : `istio-sidecar-injector-${revision}`;
+}
+
 /** Reads the credentials; whether the API server can be reached shows when the source starts. */
 export async function createCluster({ flags, clock, log, limits = {} }: ClusterOptions): Promise<Cluster> {
   const client = await createKubeClient({
@@ -38,7 +43,7 @@ export async function createCluster({ flags, clock, log, limits = {} }: ClusterO
   const source = createKubernetesSource({
     client,
     systemNamespace: flags.namespace,
-    configMapNames: [meshConfigName(flags.revision), flags.sharedMeshConfig].filter((name) => name !== ""),
+    configMapNames: listConfigMaps(flags),
     secretNamespaces: parseNames(flags.secretNamespaces),
     ...(flags.watchNamespace === "" ? {} : { watchNamespace: flags.watchNamespace }),
     clock,
@@ -59,7 +64,13 @@ export function describeWatches(watches: readonly WatchStatus[]): readonly strin
     });
 }
 
-function parseNames(list: string): readonly string[] {
+function listConfigMaps(flags: Flags): readonly string[] {
+  const injector = flags.injectEnabled ? [injectorConfigName(flags.revision)] : [];
+  return [meshConfigName(flags.revision), flags.sharedMeshConfig, ...injector].filter((name) => name !== "");
+}
+
+/** Names between commas, each once. */
+export function parseNames(list: string): readonly string[] {
   const names = list.split(",").map((name) => name.trim());
   return [...new Set(names.filter((name) => name !== ""))];
 }

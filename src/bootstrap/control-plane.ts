@@ -82,8 +82,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const isReady = (): boolean => isSynced && isServing;
   const describe = (): string => describeReadiness({ isSynced, isServing }, cluster);
   const { authority } = parts;
-  const webhook =
-    cluster && createWebhook({ flags, client: cluster.client, authority, isReady, metrics: parts.metrics, clock, log });
+  const webhook = cluster && createWebhook({ ...parts, flags, client: cluster.client, isReady, clock, log });
   const secureXds = createSecureXds({ flags, authority, discovery: parts.discovery, clock, log });
   const leader = cluster && createLeader({ flags, client: cluster.client, clock, log });
   if (webhook !== undefined) leader?.onChange((isLeader) => webhook.setLeading(isLeader));
@@ -112,6 +111,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           apply(changeSet) {
             parts.changes.apply(changeSet, parts.source.name);
             parts.registrations.notify();
+            webhook?.notify();
             for (const writer of writers) writer.notify();
           },
         });

@@ -1,16 +1,18 @@
 /** The webhooks that the API server calls: their certificate, their server, and by leaders alone their configuration. */
-import { AuthorityStoreError } from "../ca/authority-store.ts";
 import type { LiveAuthority } from "../ca/live-authority.ts";
 import type { ServingCertificates } from "../ca/serving-certificates.ts";
 import type { Flags } from "../config/flags.ts";
+import type { MeshMetrics } from "../http/metrics.ts";
 import { startWebhookServer, type WebhookServer } from "../http/webhook-server.ts";
 import type { KubeClient } from "../kube/kube-client.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
-import { pause } from "../lib/pause.ts";
-import type { WebhookMetrics } from "../webhook/metrics.ts";
+import type { SnapshotBuilder } from "../snapshot/build.ts";
 import { validateReview } from "../webhook/validate-review.ts";
 import { createWebhookReconciler, type WebhookReconciler } from "../webhook/webhook-reconciler.ts";
+import { type PatientStart, startPatiently, waitForCertificate } from "./certificate-wait.ts";
+import { parseNames } from "./cluster.ts";
+import { createInjection, type Injection } from "./injection.ts";
 import { createOwnCertificates } from "./mesh-authority.ts";
 
 export interface WebhookOptions {
@@ -19,7 +21,9 @@ export interface WebhookOptions {
   readonly authority: LiveAuthority;
   /** Whether reviews are answered; until then the API server is sent to another replica. */
   readonly isReady: () => boolean;
-  readonly metrics: WebhookMetrics;
+  readonly metrics: MeshMetrics;
+  /** The mesh as it is now, for the injection of pods. */
+  readonly builder: SnapshotBuilder;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -33,59 +37,63 @@ export interface Webhook {
   stop(): Promise<void>;
   /** Leaders keep the configurations of the webhooks right. */
   setLeading(isLeader: boolean): void;
+  /** To be called when the mesh has changed. */
+  notify(): void;
   /** 0 as long as nothing listens. */
   port(): number;
 }
 
-const patienceMs = 10_000;
-const retryMs = 30_000;
-
 export function createWebhook(options: WebhookOptions): Webhook {
-  return new ValidationWebhook(options);
+  return new LiveWebhook(options);
 }
 
-class ValidationWebhook implements Webhook {
+class LiveWebhook implements Webhook {
   readonly #options: WebhookOptions;
+  /** Answers about pods; undefined where they are not injected. */
+  readonly #injection: Injection | undefined;
   readonly #stopping = new AbortController();
   #certificates: ServingCertificates | undefined;
   #server: WebhookServer | undefined;
-  #reconciler: WebhookReconciler | undefined;
+  #reconcilers: readonly WebhookReconciler[] = [];
   #isLeader = false;
-  #begun: Promise<void> = Promise.resolve();
+  #start: PatientStart | undefined;
   #stopped: Promise<void> = Promise.resolve();
 
   constructor(options: WebhookOptions) {
     this.#options = options;
+    this.#injection = options.flags.injectEnabled
+      ? createInjection({ ...options, snapshot: () => options.builder.current })
+      : undefined;
   }
 
   async start(): Promise<void> {
-    let isWaiting = true;
-    this.#begun = this.#begin().catch((cause: unknown) => {
-      if (isWaiting) throw cause;
-      this.#options.log.error("webhooks are not served", { error: cause });
-    });
-    await Promise.race([this.#begun, pause(this.#options.clock, patienceMs, this.#stopping.signal)]);
-    isWaiting = false;
+    this.#start = startPatiently(() => this.#begin(), this.#waiting());
+    await this.#start.started;
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await this.#begun.catch(() => undefined);
+    await this.#start?.ended;
     this.setLeading(false);
     await this.#stopped;
     await this.#server?.stop();
+    await this.#injection?.stop();
     this.#certificates?.stop();
   }
 
   setLeading(isLeader: boolean): void {
     this.#isLeader = isLeader;
-    const reconciler = this.#reconciler;
-    if (reconciler === undefined) return;
+    const reconcilers = this.#reconcilers;
     // One after the other: a leader that loses and wins again must not have two of them at work.
     this.#stopped = this.#stopped.then(async () => {
-      await reconciler.stop();
-      if (this.#isLeader && !this.#stopping.signal.aborted) reconciler.start();
+      await Promise.all(reconcilers.map((reconciler) => reconciler.stop()));
+      if (!this.#isLeader || this.#stopping.signal.aborted) return;
+      for (const reconciler of reconcilers) reconciler.start();
     });
+  }
+
+  notify(): void {
+    this.#injection?.notify();
   }
 
   port(): number {
@@ -93,50 +101,47 @@ class ValidationWebhook implements Webhook {
   }
 
   async #begin(): Promise<void> {
-    const { flags, client, metrics, clock, log, isReady } = this.#options;
-    const certificates = await this.#loadCertificates();
-    if (certificates === undefined) return;
+    const { flags, metrics, log, isReady } = this.#options;
+    const { signal } = this.#stopping;
+    const attempt = () => createOwnCertificates({ ...this.#options, signal });
+    const certificates = await waitForCertificate(attempt, this.#waiting());
+    if (certificates === undefined) {
+      if (!signal.aborted) log.warn("webhooks are not served: this control plane has no certificate");
+      return;
+    }
     this.#certificates = certificates;
+    await this.#injection?.start();
     this.#server = await startWebhookServer({
       address: flags.httpsAddr,
       certificates,
       validate: (review) => validateReview(review, metrics),
+      ...(this.#injection === undefined ? {} : { inject: this.#injection }),
       isReady,
       metrics,
       log,
     });
-    if (flags.validationWebhookConfigName === "none") return;
-    this.#reconciler = createWebhookReconciler({
-      client,
-      selection: { names: [flags.validationWebhookConfigName], revision: flags.revision },
-      namespace: flags.namespace,
-      certificates,
-      metrics,
-      clock,
-      log,
-    });
+    this.#reconcilers = this.#createReconcilers(certificates);
     this.setLeading(this.#isLeader);
   }
 
-  /** Undefined only where it was stopped meanwhile. */
-  async #loadCertificates(): Promise<ServingCertificates | undefined> {
-    const { log, clock } = this.#options;
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      try {
-        return await this.#tryCertificates(signal);
-      } catch (cause) {
-        if (signal.aborted) return undefined;
-        // Somebody has to look at a Secret that cannot be used; nothing else waits for that.
-        if (!(cause instanceof AuthorityStoreError)) throw cause;
-        log.error("webhooks have no certificate, it is tried again", { error: cause, retryMs });
-        await pause(clock, retryMs, signal);
-      }
-    }
-    return undefined;
+  #createReconcilers(certificates: ServingCertificates): readonly WebhookReconciler[] {
+    const { flags } = this.#options;
+    const { namespace, revision } = flags;
+    const configured = [
+      { kind: "validating", names: namesOf(flags.validationWebhookConfigName) },
+      { kind: "mutating", names: this.#injection === undefined ? [] : namesOf(flags.injectionWebhookConfigName) },
+    ] as const;
+    return configured.flatMap(({ kind, names }) => {
+      if (names.length === 0) return [];
+      const selection = { names, revision };
+      return [createWebhookReconciler({ ...this.#options, kind, selection, namespace, certificates })];
+    });
   }
 
-  async #tryCertificates(signal: AbortSignal): Promise<ServingCertificates> {
-    return createOwnCertificates({ ...this.#options, signal });
+  #waiting(): Parameters<typeof waitForCertificate>[1] {
+    const { clock, log } = this.#options;
+    return { clock, log, signal: this.#stopping.signal, name: "webhooks" };
   }
 }
+
+const namesOf = (list: string): readonly string[] => (list === "none" ? [] : parseNames(list));

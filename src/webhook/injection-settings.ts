@@ -34,6 +34,7 @@ export function createInjectionSettings({ log, onRejected }: InjectionSettingsOp
   let current: InjectionConfig | undefined;
   let obstacle = "the settings of injection are not read yet";
   let last: InjectionSettingsText | undefined;
+  let isMissing = false;
   const tell = (messages: readonly Message[]): void => {
     for (const message of messages.slice(0, mostLogged))
       log[message.level === "error" ? "error" : "warn"]("about the settings of injection", {
@@ -48,6 +49,7 @@ export function createInjectionSettings({ log, onRejected }: InjectionSettingsOp
       return obstacle;
     },
     update(text) {
+      isMissing = false;
       if (last !== undefined && last.config === text.config && last.values === text.values) return;
       last = text;
       const { config, messages } = parseInjectionConfig(text, text.origin);
@@ -64,9 +66,11 @@ export function createInjectionSettings({ log, onRejected }: InjectionSettingsOp
       log.info("read the settings of injection", { origin: name, policy: config.policy });
     },
     noteMissing(origin) {
-      if (last === undefined) obstacle = `the settings of injection are missing: ${formatObjectRef(origin)}`;
-      else if (current !== undefined)
-        log.warn("the settings of injection are gone; the last ones stay", { origin: formatObjectRef(origin) });
+      if (isMissing) return;
+      isMissing = true;
+      const name = formatObjectRef(origin);
+      if (current === undefined) obstacle = `the settings of injection are missing: ${name}`;
+      else log.warn("the settings of injection are gone; the last ones stay", { origin: name });
     },
   };
 }

@@ -1,7 +1,7 @@
 /**
  * `make run-kubernetes`: the Bookinfo mesh with its configuration in a real API server (etcd and kube-apiserver as plain
  * processes, no containers), so that kubectl changes it. The control plane has the rights that the chart gives it, and
- * its webhook validates what is applied.
+ * its webhooks validate what is applied and inject the pods that are created.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -51,7 +51,7 @@ await runProgram(async () => {
   printInvitation(cluster.kubeconfig, programs.kubectl);
 });
 
-/** Namespaces, CRDs, and from the chart what belongs to the API: account, roles, mesh settings, webhook. */
+/** Namespaces, CRDs, and from the chart what belongs to the API: account, roles, settings, webhooks. */
 async function installMesh(cluster: Cluster): Promise<void> {
   await apply(cluster, "manifests/crds");
   await cluster.kubectl(["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]);
@@ -85,10 +85,14 @@ function namespacesOfSample(): string {
 
 interface Manifest {
   readonly kind: string;
-  readonly webhooks?: readonly object[];
+  readonly webhooks?: readonly Webhook[];
 }
 
-/** The control plane is a process of this machine here: nothing of the chart that needs a node, and a webhook by address. */
+interface Webhook {
+  readonly clientConfig: { readonly service?: { readonly path?: string } };
+}
+
+/** The control plane is a process of this machine here: nothing of the chart that needs a node, and webhooks by address. */
 function adaptToLocalProcess(rendered: string): string {
   const needsNode = ["Deployment", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler", "NetworkPolicy"];
   return parseAllDocuments(rendered)
@@ -99,8 +103,12 @@ function adaptToLocalProcess(rendered: string): string {
 }
 
 function withAddress(manifest: Manifest): object {
-  const url = `https://127.0.0.1:${controlPlanePorts.webhook}/validate`;
-  return { ...manifest, webhooks: manifest.webhooks?.map((webhook) => ({ ...webhook, clientConfig: { url } })) };
+  const server = `https://127.0.0.1:${controlPlanePorts.webhook}`;
+  const webhooks = manifest.webhooks?.map((webhook) => {
+    const url = `${server}${webhook.clientConfig.service?.path ?? ""}`;
+    return { ...webhook, clientConfig: { url } };
+  });
+  return { ...manifest, webhooks };
 }
 
 function printInvitation(kubeconfig: string, kubectl: string): void {
@@ -112,13 +120,15 @@ Take the API server's credentials in another terminal:
   export KUBECONFIG=${join(process.cwd(), kubeconfig)}
 Any kubectl will do; if you have none: alias kubectl=${kubectl}
 
-Three things to try:
+Four things to try:
   1. kubectl get vs,dr,gw -A
   2. kubectl edit vs reviews-route -n bookinfo, give v1 the weight 0 and v3 the weight 100, and reload the page: the
      stars turn red. kubectl get vs reviews-route -n bookinfo -o yaml says on how many proxies that is live. Mistakes
      are refused with the field and the reason.
   3. Look at the services that the mesh knows: curl '${debug}/debug/registryz?pretty'
      (http://${debug}/debug lists all such pages)
+  4. See what a pod becomes in the mesh, though nothing runs it here: kubectl label namespace default
+     istio-injection=enabled, then kubectl run web --image=web --dry-run=server -o yaml
 
 Ctrl-C ends everything that was started. Logs are in ${runFolder}/logs.
 `);
