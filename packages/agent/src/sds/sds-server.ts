@@ -14,8 +14,6 @@ import { asBuffer, asBytes } from "../identity/upstream.ts";
 import { SecretShelf, type SecretShelfOptions } from "./secret-shelf.ts";
 import { SecretRequestError, SecretStream, type Variant } from "./secret-stream.ts";
 
-export { isSocketServed };
-
 export interface SdsServerOptions extends SecretShelfOptions {
   /** Where the workload's secrets are served (workload-spiffe-uds/socket). */
   readonly socketPath: string;
