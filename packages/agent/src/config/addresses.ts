@@ -43,3 +43,30 @@ export function findFamilies(addresses: readonly string[]): AddressFamilies {
   if (addresses.every((address) => isIPv6(address))) return "ipv6";
   return addresses.every((address) => isIPv4(address)) ? "ipv4" : "both";
 }
+
+/** What "here" and "everywhere" are for the agent and Envoy. */
+export interface LocalAddresses {
+  readonly localhost: string;
+  readonly wildcard: string;
+  /** Of the other family, where the pod has both and both are listened on. */
+  readonly otherFamily: { readonly localhost: string; readonly wildcard: string } | undefined;
+  readonly dnsLookupFamily: "V4_ONLY" | "V6_ONLY" | "ALL";
+}
+
+const ipv4 = { localhost: "127.0.0.1", wildcard: "0.0.0.0" } as const;
+const ipv6 = { localhost: "::1", wildcard: "::" } as const;
+
+/** Both families count only where `isDualStack`; then the first address says which of them goes first. */
+export function findLocalAddresses({ addresses, isDualStack }: LocalAddressesOptions): LocalAddresses {
+  const families = findFamilies(addresses);
+  if (families === "ipv6") return { ...ipv6, otherFamily: undefined, dnsLookupFamily: "V6_ONLY" };
+  if (families === "ipv4" || !isDualStack) return { ...ipv4, otherFamily: undefined, dnsLookupFamily: "V4_ONLY" };
+  const [first, second] = isIPv6(addresses[0] ?? "") ? [ipv6, ipv4] : [ipv4, ipv6];
+  return { ...first, otherFamily: second, dnsLookupFamily: "ALL" };
+}
+
+export interface LocalAddressesOptions {
+  readonly addresses: readonly string[];
+  /** ISTIO_DUAL_STACK */
+  readonly isDualStack: boolean;
+}

@@ -3,7 +3,7 @@
  * are, and what does not come over xDS. Names and values are those of Istio's bootstrap, which control planes, dashboards
  * and people rely on (tools/packaging/common/envoy_bootstrap.json, pkg/bootstrap).
  */
-import type { AddressFamilies } from "../config/addresses.ts";
+import { findLocalAddresses } from "../config/addresses.ts";
 import { type JsonObject, readObject, readText } from "../config/json.ts";
 import type { ProxyNode } from "../config/node.ts";
 import type { ProxyConfig } from "../config/proxy-config.ts";
@@ -18,7 +18,6 @@ export interface BootstrapSources {
   readonly node: ProxyNode;
   readonly config: ProxyConfig;
   readonly addresses: readonly string[];
-  readonly families: AddressFamilies;
   /** Listens on both families where the pod has both. */
   readonly isDualStack: boolean;
   /** Where Envoy's own listeners answer; all addresses where "". */
@@ -43,7 +42,8 @@ export interface BootstrapSources {
 /** Throws ConfigError for an address that cannot be understood. */
 export function buildBootstrap(sources: BootstrapSources): JsonObject {
   const { node, config } = sources;
-  const { localhost, wildcard, otherFamily, dnsLookupFamily } = findAddresses(sources);
+  const { localhost, otherFamily, ...local } = findLocalAddresses(sources);
+  const hasListenAddress = sources.listenAddress !== "";
   const collectors = buildCollectors({
     config: config.fields,
     metadata: node.metadata,
@@ -72,15 +72,15 @@ export function buildBootstrap(sources: BootstrapSources): JsonObject {
         xdsSocket: sources.xdsSocket,
         secretsSocket: sources.secretsSocket,
         filesSocket: sources.filesSocket,
-        dnsLookupFamily,
+        dnsLookupFamily: local.dnsLookupFamily,
         collectors: collectors.clusters,
         hasLocalCluster,
       }),
       listeners: buildStaticListeners({
         ...sources,
-        wildcard,
         localhost,
-        otherFamily,
+        wildcard: hasListenAddress ? sources.listenAddress : local.wildcard,
+        otherFamily: hasListenAddress ? undefined : otherFamily,
         isLocalMetrics: config.proxyMetadata["METRICS_LOCALHOST_ACCESS_ONLY"] === "true",
         compressesMetrics: config.fields["statsCompression"] !== false,
       }),
@@ -91,30 +91,6 @@ export function buildBootstrap(sources: BootstrapSources): JsonObject {
     ...buildClusterManager(sources, hasLocalCluster),
     deferred_stat_options: { enable_deferred_creation_stats: true },
   };
-}
-
-interface Addresses {
-  readonly localhost: string;
-  readonly wildcard: string;
-  readonly otherFamily: { readonly localhost: string; readonly wildcard: string } | undefined;
-  readonly dnsLookupFamily: "V4_ONLY" | "V6_ONLY" | "ALL";
-}
-
-const ipv4 = { localhost: "127.0.0.1", wildcard: "0.0.0.0" } as const;
-const ipv6 = { localhost: "::1", wildcard: "::" } as const;
-
-/** With both families the first address says which of them goes first. */
-function findAddresses(sources: BootstrapSources): Addresses {
-  const { listenAddress } = sources;
-  const found = findFamilyAddresses(sources);
-  return listenAddress === "" ? found : { ...found, wildcard: listenAddress, otherFamily: undefined };
-}
-
-function findFamilyAddresses({ families, isDualStack, addresses }: BootstrapSources): Addresses {
-  if (families === "ipv6") return { ...ipv6, otherFamily: undefined, dnsLookupFamily: "V6_ONLY" };
-  if (families === "ipv4" || !isDualStack) return { ...ipv4, otherFamily: undefined, dnsLookupFamily: "V4_ONLY" };
-  const [first, second] = addresses[0]?.includes(":") === true ? [ipv6, ipv4] : [ipv4, ipv6];
-  return { ...first, otherFamily: second, dnsLookupFamily: "ALL" };
 }
 
 function buildLogFormat(logAsJson: boolean): JsonObject {

@@ -1,6 +1,7 @@
 /** From the settings to a running Envoy. */
 import type { Clock } from "../../../../src/lib/clock.ts";
 import type { Log } from "../../../../src/lib/log.ts";
+import { findLocalAddresses } from "../config/addresses.ts";
 import { buildNode, type ProxyNode } from "../config/node.ts";
 import { ConfigError } from "../config/proxy-config.ts";
 import { readFileIfThere, type Settings } from "../config/settings.ts";
@@ -33,8 +34,8 @@ export function createAdmin(settings: Settings, clock: Clock): AdminClient {
 }
 
 /** The loopback address on which the agent and Envoy meet. */
-export function findLocalhost({ families }: Settings): string {
-  return families === "ipv6" ? "::1" : "127.0.0.1";
+export function findLocalhost({ addresses, variables }: Settings): string {
+  return findLocalAddresses({ addresses, isDualStack: variables.dualStack }).localhost;
 }
 
 /** Writes the bootstrap and starts Envoy. Throws ConfigError where the settings do not make one. */
@@ -82,12 +83,11 @@ function prepareBootstrap(options: LaunchOptions): string {
 
 /** The bootstrap that the settings make. */
 export function buildAgentBootstrap({ settings, sockets, logAsJson }: Omit<LaunchOptions, "clock" | "log">) {
-  const { config, variables, flags, addresses, families } = settings;
+  const { config, variables, flags, addresses } = settings;
   return buildBootstrap({
     node: describeNode(settings, sockets),
     config,
     addresses,
-    families,
     isDualStack: variables.dualStack,
     listenAddress: flags.listenAddress,
     hostIp: variables.hostIp,

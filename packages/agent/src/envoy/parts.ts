@@ -29,9 +29,18 @@ export function loadAssignment(cluster: string, address: JsonObject): JsonObject
 const protocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 /** Speaks HTTP/2 to the cluster. */
-export const http2Options: JsonObject = {
-  [protocolOptions]: typed(protocolOptions, { explicit_http_config: { http2_protocol_options: {} } }),
-};
+export const http2Options: JsonObject = buildHttp2Options({});
+
+/** Each stream gets a connection of its own. */
+export const singleUseOptions: JsonObject = buildHttp2Options({
+  common_http_protocol_options: { max_requests_per_connection: 1 },
+});
+
+function buildHttp2Options(more: JsonObject): JsonObject {
+  return {
+    [protocolOptions]: typed(protocolOptions, { ...more, explicit_http_config: { http2_protocol_options: {} } }),
+  };
+}
 
 /** A secret that the agent serves. */
 export function sdsSecret(name: string): JsonObject {

@@ -1,7 +1,7 @@
 /** Clusters that stand from the first moment: the agent's own servers, and those to which traces and records go. */
 import type { JsonObject } from "../config/json.ts";
 import type { Collector } from "./collectors.ts";
-import { http2Options, loadAssignment, pipeAddress, socketAddress } from "./parts.ts";
+import { http2Options, loadAssignment, pipeAddress, singleUseOptions, socketAddress } from "./parts.ts";
 
 export interface StaticClustersOptions {
   readonly localhost: string;
@@ -66,8 +66,7 @@ function buildDiscovery(socket: string): JsonObject {
       ],
     },
     upstream_connection_options: { tcp_keepalive: { keepalive_time: 300 } },
-    // A stream that begins anew gets a new connection.
-    max_requests_per_connection: 1,
+    typed_extension_protocol_options: singleUseOptions,
   };
 }
 
