@@ -5,6 +5,7 @@ import { createAgentCommand } from "./commands/agent.ts";
 import { createBootstrapCommand } from "./commands/bootstrap.ts";
 import { createCertificateCommand } from "./commands/certificate.ts";
 import { createIptablesCommand } from "./commands/iptables.ts";
+import { createKubeInjectCommand } from "./commands/kube-inject.ts";
 import { createServeCommand } from "./commands/serve.ts";
 import { createVersionCommand } from "./commands/version.ts";
 import { CommandFailure, UsageError } from "./failures.ts";
@@ -35,6 +36,7 @@ function createProgram(): Command {
     createCertificateCommand(),
     createAgentCommand(),
     createIptablesCommand("iptables"),
+    createKubeInjectCommand(),
     createVersionCommand(),
   ];
   for (const command of commands) {
