@@ -168,10 +168,9 @@ class GrpcTransport implements Transport {
   async #handleUnary(method: UnaryMethod, call: Unary, answer: sendUnaryData<Uint8Array>): Promise<void> {
     const abort = new AbortController();
     call.once("cancelled", () => abort.abort());
-    const { request } = call;
-    const asked = { credentials: readPeerCredentials(call), peer: call.getPeer(), signal: abort.signal };
     try {
-      const response = await method.handle(request, asked);
+      const asked = { credentials: readPeerCredentials(call), peer: call.getPeer(), signal: abort.signal };
+      const response = await method.handle(call.request, asked);
       if (!("code" in response)) return answer(null, response);
       answer({ code: statusCodes[response.code], details: response.details });
     } catch (cause) {
