@@ -5,6 +5,8 @@ import { runInNode } from "./node.ts";
 import type { NodePrograms } from "./node-programs.ts";
 
 const sample = join(root, "manifests/samples/bookinfo-kubernetes");
+/** Two processors are enough for the whole mesh: what pods reserve is less than on a node that serves people. */
+const settings = ["--set=resources.requests.cpu=100m", "--set=proxy.resources.requests.cpu=10m"];
 /** Also on a machine that does other work besides. */
 const limit = "300s";
 
@@ -12,7 +14,15 @@ const limit = "300s";
 export async function installMesh(programs: NodePrograms, progress: (line: string) => void): Promise<void> {
   const kubectl = (...args: readonly string[]): Promise<string> =>
     runInNode(programs.kubectl, args, { limitMs: 330_000 });
-  const install = ["upgrade", "--install", "meltemi", join(root, "manifests/chart"), "--namespace", "istio-system"];
+  const install = [
+    "upgrade",
+    "--install",
+    "meltemi",
+    join(root, "manifests/chart"),
+    "--namespace",
+    "istio-system",
+    ...settings,
+  ];
   try {
     progress("installing the chart");
     await runInNode(programs.helm, [...install, "--create-namespace", "--wait", "--timeout", limit], {

@@ -19,8 +19,9 @@ export function createIptablesCommand(name: string): Command {
   const command = new Command(name)
     .description("Redirect the traffic of this network namespace to the proxy, as istio-iptables does.")
     .addHelpText("after", afterHelp)
-    // Injection gives every container a level of logs; here there is one.
-    .addOption(new Option("--log_output_level <levels>").hideHelp());
+    // Injection tells every container how to log; here there is one way.
+    .addOption(new Option("--log_output_level <levels>").hideHelp())
+    .addOption(new Option("--log_as_json [boolean]").hideHelp());
   const options = listKeys().map((key) => [key, createOption(key)] as const);
   for (const [, option] of options) command.addOption(option);
   return command.action((values: Readonly<Record<string, string | undefined>>) =>
