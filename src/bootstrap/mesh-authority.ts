@@ -1,8 +1,11 @@
 /** The certificate authority of this process, and the certificates of its servers. */
-import { createMemoryAuthorityStore, readAuthority } from "../ca/authority-files.ts";
+import { access } from "node:fs/promises";
+import { createMemoryAuthorityStore, holdsGeneratedAuthority, readAuthority } from "../ca/authority-files.ts";
 import { type AuthorityStore, createAuthorityStore } from "../ca/authority-store.ts";
+import { watchDirectories } from "../ca/directory-watch.ts";
 import { createLiveAuthority, type LiveAuthority } from "../ca/live-authority.ts";
 import { createServingCertificates, listServiceNames, type ServingCertificates } from "../ca/serving-certificates.ts";
+import type { TlsFiles } from "../ca/tls-files.ts";
 import type { Flags } from "../config/flags.ts";
 import type { KubeClient } from "../kube/kube-client.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -16,22 +19,37 @@ export interface MeshAuthorityOptions {
   readonly log: Log;
 }
 
-const tenYearsMs = 3650 * 24 * 3_600_000;
-
 /** What an operator put into ROOT_CA_DIR comes first, then what the cluster keeps; without one it lives in memory. */
 export function createMeshAuthority({ flags, client, clock, log }: MeshAuthorityOptions): LiveAuthority {
-  const { namespace, domain: organization } = flags;
-  const below: AuthorityStore =
+  const { namespace, domain: organization, rootCaDir, usesCacerts } = flags;
+  const made = { ...deriveRootOptions(flags), organization, clock };
+  const below =
     client === undefined
-      ? createMemoryAuthorityStore({ organization, clock, rootLifetimeMs: tenYearsMs })
-      : createAuthorityStore({ client, namespace, organization, clock, log });
+      ? createMemoryAuthorityStore(made)
+      : createAuthorityStore({ ...made, client, namespace, usesCacerts, log });
   const store: AuthorityStore = {
     async load(signal) {
-      return (await readAuthority(flags.rootCaDir, clock.now())) ?? below.load(signal);
+      const isOurs = usesCacerts && client !== undefined && (await holdsGeneratedAuthority(rootCaDir));
+      const pluggedIn = isOurs ? undefined : await readAuthority(rootCaDir, clock.now());
+      const found = pluggedIn ?? (await below.load(signal));
+      if (flags.caCrl || found.crl === undefined) return found;
+      const { crl: _, ...rest } = found;
+      return rest;
     },
+    watch: (run) => watchDirectories([rootCaDir], { clock, log: log.child({ component: "ca" }), onSettled: run }),
   };
-  return createLiveAuthority({ store, clock, log });
+  return createLiveAuthority({ store, clock, log, overlapMs: flags.rootOverlap, leafLifetimeMs: longestLifeMs(flags) });
 }
+
+/** What a root is like that the mesh makes for itself. */
+export function deriveRootOptions(flags: Flags): { readonly rootLifetimeMs: number; readonly rsaBits?: number } {
+  const { rootLifetime: rootLifetimeMs, rootRsaBits: rsaBits } = flags;
+  return { rootLifetimeMs, ...(rsaBits === 0 ? {} : { rsaBits }) };
+}
+
+/** Certificates of our own servers are renewed at every change; those of workloads hold as long as the flags let them. */
+export const longestLifeMs = ({ maxWorkloadCertTtl, defaultWorkloadCertTtl }: Flags): number =>
+  Math.max(maxWorkloadCertTtl, defaultWorkloadCertTtl);
 
 export interface OwnCertificatesOptions {
   readonly flags: Flags;
@@ -42,18 +60,40 @@ export interface OwnCertificatesOptions {
 }
 
 /**
- * The certificate that servers of this process show: from the files of the flags, else from the authority, for the names
- * of the Service and those of this machine. Rejects where there is none to be had.
+ * The certificate that servers of this process show: from the files of the flags or those in istiod's place for them, else
+ * from the authority, for the names of the Service and those of this machine. Undefined where PILOT_CERT_PROVIDER says that
+ * there is none. Rejects where there is none to be had.
  */
-export async function createOwnCertificates(options: OwnCertificatesOptions): Promise<ServingCertificates> {
+export async function createOwnCertificates(options: OwnCertificatesOptions): Promise<ServingCertificates | undefined> {
   const { flags, authority, clock, log, signal } = options;
-  const { tlsCertFile, tlsKeyFile, caCertFile, namespace, revision, customHosts } = flags;
-  if (tlsCertFile !== "") {
-    const files = { certFile: tlsCertFile, keyFile: tlsKeyFile, caFile: caCertFile };
-    return createServingCertificates({ source: { kind: "files", files }, clock, log });
+  const { namespace, revision, customHosts, certProvider } = flags;
+  const files = await findTlsFiles(flags);
+  if (files !== undefined) return createServingCertificates({ source: { kind: "files", files }, clock, log });
+  if (certProvider !== "istiod") {
+    if (certProvider !== "none") log.error("nobody can sign the certificate of this control plane", { certProvider });
+    return undefined;
   }
   await authority.load(signal);
   const more = customHosts.split(",").flatMap((host) => host.trim() || []);
   const names = listServiceNames(namespace, revision, ["localhost", "127.0.0.1", "::1", ...more]);
   return createServingCertificates({ source: { kind: "authority", authority, names }, clock, log });
+}
+
+const tlsPlace = "./var/run/secrets/istiod";
+/** Where istiod looks for a certificate that somebody mounted (pkg/config/constants). */
+const mounted = { certFile: `${tlsPlace}/tls/tls.crt`, keyFile: `${tlsPlace}/tls/tls.key` };
+const mountedRoots = [`${tlsPlace}/tls/ca.crt`, `${tlsPlace}/ca/root-cert.pem`];
+
+async function findTlsFiles({ tlsCertFile, tlsKeyFile, caCertFile }: Flags): Promise<TlsFiles | undefined> {
+  if (tlsCertFile !== "") return { certFile: tlsCertFile, keyFile: tlsKeyFile, caFile: caCertFile };
+  for (const caFile of mountedRoots) {
+    const files = { ...mounted, caFile };
+    if (await canReadAll(Object.values(files))) return files;
+  }
+  return undefined;
+}
+
+async function canReadAll(paths: readonly string[]): Promise<boolean> {
+  const found = await Promise.allSettled(paths.map((path) => access(path)));
+  return found.every(({ status }) => status === "fulfilled");
 }

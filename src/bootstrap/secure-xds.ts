@@ -1,14 +1,15 @@
 /** xDS over TLS: needs a certificate, which may take its time; proxies in plain text never wait for it. */
-import { AuthorityStoreError } from "../ca/authority-store.ts";
+import type { Authority } from "../ca/authority.ts";
 import type { LiveAuthority } from "../ca/live-authority.ts";
 import type { ServingCertificates } from "../ca/serving-certificates.ts";
+import { listCrls, mergeRoots } from "../ca/trust-bundle.ts";
 import { formatListenAddress } from "../config/flag.ts";
 import type { Flags } from "../config/flags.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
-import { pause } from "../lib/pause.ts";
 import type { DiscoveryServer } from "../xds/discovery-server.ts";
-import type { TlsSource } from "../xds/transport.ts";
+import type { TlsMaterial, TlsSource } from "../xds/transport.ts";
+import { type PatientStart, startPatiently, waitForCertificate } from "./certificate-wait.ts";
 import { createOwnCertificates } from "./mesh-authority.ts";
 import type { Runner } from "./runners.ts";
 
@@ -25,9 +26,6 @@ export interface SecureXds extends Runner {
   address(): string;
 }
 
-const patienceMs = 10_000;
-const retryMs = 30_000;
-
 /** Undefined where the flags switch it off. */
 export function createSecureXds(options: SecureXdsOptions): SecureXds | undefined {
   const { secureGrpcAddr } = options.flags;
@@ -40,7 +38,7 @@ class Serving implements SecureXds {
   readonly #wanted: string;
   readonly #stopping = new AbortController();
   readonly #ends: (() => void)[] = [];
-  #begun: Promise<void> = Promise.resolve();
+  #start: PatientStart | undefined;
   #address = "";
 
   constructor(options: SecureXdsOptions, wanted: string) {
@@ -54,65 +52,50 @@ class Serving implements SecureXds {
 
   /** Resolves when it is served, or after a while without; it goes on trying then. Rejects where the port is taken. */
   async start(): Promise<void> {
-    let isWaiting = true;
-    this.#begun = this.#begin().catch((cause: unknown) => {
-      if (isWaiting) throw cause;
-      this.#options.log.error("xDS over TLS is not served", { error: cause });
-    });
-    await Promise.race([this.#begun, pause(this.#options.clock, patienceMs, this.#stopping.signal)]);
-    isWaiting = false;
+    this.#start = startPatiently(() => this.#begin(), this.#waiting());
+    await this.#start.started;
   }
 
   /** The discovery server itself ends the streams. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await this.#begun.catch(() => undefined);
+    await this.#start?.ended;
     for (const end of this.#ends) end();
   }
 
   async #begin(): Promise<void> {
     const { signal } = this.#stopping;
-    const tls = await this.#loadTls();
+    const tls = await waitForCertificate(() => this.#tryTls(), this.#waiting());
     if (tls === undefined || signal.aborted) return;
     this.#address = await this.#options.discovery.start(this.#wanted, tls);
   }
 
-  /** Undefined only where it was stopped meanwhile. */
-  async #loadTls(): Promise<TlsSource | undefined> {
+  #waiting(): Parameters<typeof waitForCertificate>[1] {
     const { flags, clock, log } = this.#options;
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      try {
-        return await this.#tryTls();
-      } catch (cause) {
-        if (signal.aborted) return undefined;
-        // Of a directory somebody waits for the answer; a Secret that cannot be used is for somebody to put right.
-        if (!(cause instanceof AuthorityStoreError) || flags.configDir !== "") throw cause;
-        log.error("xDS over TLS has no certificate, it is tried again", { error: cause, retryMs });
-        await pause(clock, retryMs, signal);
-      }
-    }
-    return undefined;
+    // Of a directory somebody waits for the answer; a Secret that cannot be used is for somebody to put right.
+    return { clock, log, signal: this.#stopping.signal, name: this.name, isStrict: flags.configDir !== "" };
   }
 
-  async #tryTls(): Promise<TlsSource> {
-    const { authority } = this.#options;
+  /** Undefined where this control plane shows no certificate. */
+  async #tryTls(): Promise<TlsSource | undefined> {
+    const { authority, log } = this.#options;
     const { signal } = this.#stopping;
-    const [first, certificates] = [
-      await authority.load(signal),
-      await createOwnCertificates({ ...this.#options, signal }),
-    ];
-    let { roots } = first;
+    let current = await authority.load(signal);
+    const certificates = await createOwnCertificates({ ...this.#options, signal });
+    if (certificates === undefined) {
+      log.warn("xDS over TLS is not served: this control plane has no certificate");
+      return undefined;
+    }
     const listeners = new Set<() => void>();
     this.#ends.push(
       authority.onChange((next) => {
-        roots = next.roots;
+        current = next;
         for (const run of listeners) run();
       }),
       () => certificates.stop(),
     );
     return {
-      current: () => readMaterial(certificates, roots),
+      current: () => readMaterial(certificates, current),
       onChange(run) {
         listeners.add(run);
         const end = certificates.onChange(run);
@@ -126,7 +109,8 @@ class Serving implements SecureXds {
 }
 
 /** Clients may be certified by our authority, and by the one behind certificate files. */
-function readMaterial(certificates: ServingCertificates, roots: string): ReturnType<TlsSource["current"]> {
+function readMaterial(certificates: ServingCertificates, { roots, crl }: Authority): TlsMaterial {
   const { chain, privateKey, roots: own } = certificates.current();
-  return { chain, privateKey, clientRoots: own === roots ? roots : `${roots}${own}` };
+  const clientRoots = mergeRoots(roots, own);
+  return { chain, privateKey, clientRoots, ...(crl === undefined ? {} : { clientCrls: listCrls(crl) }) };
 }
