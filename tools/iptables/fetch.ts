@@ -1,0 +1,54 @@
+/**
+ * iptables for tests with a real kernel: the machine's own, or Debian's packages unpacked into .cache/iptables, which
+ * installs nothing. Both kinds are needed, legacy and nf_tables.
+ */
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const cacheFolder = fileURLToPath(new URL("../../.cache/iptables/", import.meta.url));
+const programs = ["iptables-nft", "iptables-legacy", "ip6tables-nft", "ip6tables-legacy"];
+
+/** The environment in which iptables is found; rejects with a message that says what to install. */
+export async function iptablesEnvironment(): Promise<Readonly<Record<string, string>>> {
+  const path = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`;
+  const isInstalled = programs.every((name) => path.split(delimiter).some((folder) => existsSync(join(folder, name))));
+  if (isInstalled) return { PATH: path };
+  const root = join(cacheFolder, "root");
+  if (!existsSync(root)) await unpackPackages(root);
+  const [triplet = ""] = await readdir(join(root, "usr/lib")).then((names) =>
+    names.filter((name) => name.includes("-")),
+  );
+  const libraries = join(root, "usr/lib", triplet);
+  return {
+    PATH: `${join(root, "usr/sbin")}:${join(root, "sbin")}:${path}`,
+    LD_LIBRARY_PATH: libraries,
+    XTABLES_LIBDIR: join(libraries, "xtables"),
+  };
+}
+
+async function unpackPackages(root: string): Promise<void> {
+  // A folder of its own for each process: two runs at once do not disturb each other.
+  const work = join(cacheFolder, `download-${process.pid}`);
+  await mkdir(join(work, "archives", "partial"), { recursive: true });
+  try {
+    // What the machine lacks of the package and its libraries, downloaded by its own package manager.
+    const options = [`Dir::Cache::archives=${join(work, "archives")}`, "Debug::NoLocking=1"].flatMap((text) => [
+      "-o",
+      text,
+    ]);
+    await run("apt-get", ["install", "--yes", "--download-only", "--no-install-recommends", ...options, "iptables"]);
+    const archives = (await readdir(join(work, "archives"))).filter((name) => name.endsWith(".deb"));
+    for (const name of archives) await run("dpkg-deb", ["-x", join(work, "archives", name), join(work, "root")]);
+    await rename(join(work, "root"), root);
+  } catch (cause) {
+    const detail = cause instanceof Error && "stderr" in cause ? String(cause.stderr).trim() : String(cause);
+    throw new Error(`tests of redirection need iptables (legacy and nft): install the package iptables.\n${detail}`);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
