@@ -103,7 +103,7 @@ async function becomesReady(agent: AgentProcess): Promise<void> {
   });
 }
 
-describe("the agent", () => {
+describe("the agent's start", () => {
   it("brings Envoy up with a certificate of the CA, and serves", async () => {
     const { agent, inbound } = await startServer({}, "# TYPE shop_orders counter\nshop_orders 7\n");
     expect(await call(inbound, "/now")).toBe(200);
@@ -125,6 +125,15 @@ describe("the agent", () => {
     expect(text).toContain("istio_agent_xds_connected 1");
   });
 
+  it("says what is wrong with its settings", async () => {
+    const mesh = await startSecureMesh(sidecarOf(1, 2));
+    const agent = await startAgentProcess(mesh, { name: "server", proxyConfig: { drainDuration: "soon" } });
+    expect(await agent.exitCode).toBe(1);
+    expect(agent.log()).toContain("ProxyConfig: drainDuration must be a duration");
+  });
+});
+
+describe("the agent's end", () => {
   it("loses no request in flight when it is asked to end, and says at once that it is not ready", async () => {
     const { agent, application, inbound } = await startServer({ proxyConfig: { terminationDrainDuration: "30s" } });
     const envoy = agent.envoyPid();
@@ -189,12 +198,5 @@ describe("the agent", () => {
     const agent = await startAgentProcess(mesh, { name: "server", binary: "/bin/false" });
     expect(await agent.exitCode).toBe(1);
     expect(agent.log()).toContain("Envoy ended with code 1");
-  });
-
-  it("says what is wrong with its settings", async () => {
-    const mesh = await startSecureMesh(sidecarOf(1, 2));
-    const agent = await startAgentProcess(mesh, { name: "server", proxyConfig: { drainDuration: "soon" } });
-    expect(await agent.exitCode).toBe(1);
-    expect(agent.log()).toContain("ProxyConfig: drainDuration must be a duration");
   });
 });

@@ -1,6 +1,16 @@
 /** The Dockerfiles, without Docker: what they copy is there, and with no more than that the programs run. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -88,7 +98,8 @@ function layOutImage(image: string): void {
       const depth = path.split("/").length - 1;
       cpSync(join(root, path, ".."), join(image, path, ".."), {
         recursive: true,
-        filter: (file) => !file.endsWith(path),
+        // Links to workspaces are made below, each for itself.
+        filter: (file) => !lstatSync(file).isSymbolicLink(),
       });
       symlinkSync(join("../".repeat(depth), resolved), join(image, path));
     }
@@ -124,7 +135,11 @@ async function answers(child: ChildProcess, url: string): Promise<boolean> {
   return false;
 }
 
-describe.each(["Dockerfile", "Dockerfile.proxy"])("%s", (file) => {
+describe.each([
+  ["Dockerfile", "65532:65532"],
+  // The user whose traffic is not redirected.
+  ["Dockerfile.proxy", "1337:1337"],
+])("%s", (file, user) => {
   const instructions = parseDockerfile(readText(file));
 
   it("copies what is there and what .dockerignore lets through", () => {
@@ -139,7 +154,7 @@ describe.each(["Dockerfile", "Dockerfile.proxy"])("%s", (file) => {
     const last = Math.max(...instructions.map(({ stage }) => stage));
     const ofImage = instructions.filter(({ stage }) => stage === last);
     expect(ofImage.filter(({ name }) => name === "RUN")).toEqual([]);
-    expect(ofImage.find(({ name }) => name === "USER")?.words).toEqual(["65532:65532"]);
+    expect(ofImage.find(({ name }) => name === "USER")?.words).toEqual([user]);
     const start = JSON.parse(
       ofImage.find(({ name }) => name === "ENTRYPOINT")?.words.join(" ") ?? "",
     ) as readonly string[];
