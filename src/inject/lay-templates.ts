@@ -39,7 +39,19 @@ export function layTemplates(draft: PodDraft, task: LayingTask): LaidPod | undef
   let pod = closePod(placed);
   const spec = objectField(pod, "spec");
   for (const overlay of overlays) pod = mergeOverlay(pod, yieldToPod(overlay, spec, overrides));
+  if (task.record.injected !== undefined) pod = keepVariableOrder(pod, placed, task.record.injected);
   return { draft: openPod(pod), templateSpec, overrides };
+}
+
+/** What was put in before has its variables in their order already: some were moved when that was finished. */
+function keepVariableOrder(pod: PlainObject, before: PodDraft, injected: ReadonlySet<string>): PlainObject {
+  return changeContainers(pod, (item) => {
+    const known = findNamed([...before.containers, ...before.initContainers], nameOf(item));
+    if (known === undefined || !injected.has(nameOf(item)) || !Array.isArray(field(item, "env"))) return item;
+    const env = listField(item, "env");
+    const kept = listField(known, "env").flatMap((entry) => findNamed(env, nameOf(entry)) ?? []);
+    return { ...item, env: [...kept, ...env.filter((entry) => !kept.includes(entry))] };
+  });
 }
 
 function renderTemplates({ data, config, findings }: LayingTask): readonly PlainObject[] | undefined {

@@ -27,9 +27,9 @@ export function openPod(pod: PlainObject): PodDraft {
 export function closePod({ pod, labels, annotations, containers, initContainers }: PodDraft): PlainObject {
   const metadata = objectField(pod, "metadata");
   const spec = objectField(pod, "spec");
-  // Lists and maps that were absent and are still empty stay absent.
+  // What was absent and is still empty stays absent.
   const keep = <Value extends PlainObject | readonly PlainValue[]>(parent: PlainObject, name: string, value: Value) =>
-    Object.hasOwn(parent, name) && unlessEmpty(value) === undefined ? parent[name] : unlessEmpty(value);
+    Object.hasOwn(parent, name) ? value : unlessEmpty(value);
   return withFields(pod, {
     metadata: withFields(metadata, {
       labels: keep(metadata, "labels", { ...labels }),

@@ -99,11 +99,15 @@ function mergeItems(
     const existing = touched.get(id)?.item ?? base[at];
     touched.set(id, { item: existing ? mergeOverlay(existing, item, place) : withoutDirectives(item), at });
   }
-  const used = new Set([...touched.values()].map(({ at }) => at));
+  const placed = [...touched.values()];
+  const used = new Set(placed.map(({ at }) => at));
   const rest = base
     .map((item, at) => ({ item, at }))
     .filter(({ item, at }) => !used.has(at) && !gone.has(item[key] ?? null));
-  return interleave([...touched.values()], rest).map(({ item }) => item);
+  // Nothing new: what was sorted after an earlier merge is not sorted back.
+  const isKnown = placed.every(({ at }) => at >= 0);
+  const result = isKnown ? [...placed, ...rest].sort((a, b) => a.at - b.at) : interleave(placed, rest);
+  return result.map(({ item }) => item);
 }
 
 interface Placed {

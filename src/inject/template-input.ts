@@ -30,6 +30,7 @@ export function deriveTemplateData(draft: PodDraft, sources: TemplateSources): T
   const { labels, annotations, pod } = draft;
   const { values } = sources.config;
   const spec = objectField(pod, "spec");
+  const containers = ownContainers(draft, sources.record);
   return {
     owner: sources.owner,
     podName: textField(objectField(pod, "metadata"), "name"),
@@ -37,18 +38,25 @@ export function deriveTemplateData(draft: PodDraft, sources: TemplateSources): T
     labels,
     annotations,
     serviceAccount: textField(spec, "serviceAccountName"),
-    containers: ownContainers(draft, sources.record),
+    containers,
     proxyConfig: sources.proxyConfig,
     mesh: sources.mesh,
     values,
     revision: sources.revision,
-    isNative: parseFlag(annotations[annotation.nativeSidecar] ?? "") ?? sources.hasNativeSidecars,
+    isNative: isNative(draft, sources),
     proxyImage: buildProxyImage({ values, annotations }, sources.proxyConfig),
     initImage: buildInitImage({ values, annotations }),
     ids: deriveProxyIds(sources.openShiftNamespace?.annotations),
     isInboundLocal: sources.mesh.inboundTrafficPolicy.mode === "LOCALHOST",
     compliancePolicy: sources.compliancePolicy ?? "",
   };
+}
+
+/** Said by the pod, else by the cluster. A pod of nothing but a proxy keeps it as the one container that a pod must have. */
+function isNative({ annotations, containers }: PodDraft, { hasNativeSidecars, record }: TemplateSources): boolean {
+  const hasApplication = containers.some((item) => nameOf(item) !== container.proxy);
+  if (!hasApplication && (record.overrides.has(container.proxy) || record.injected === undefined)) return false;
+  return parseFlag(annotations[annotation.nativeSidecar] ?? "") ?? hasNativeSidecars;
 }
 
 /**
