@@ -24,6 +24,8 @@ export type EnvoyOptions = Pick<BootstrapOptions, "name" | "namespace" | "labels
     readonly dnsPort?: number;
     /** A port on the loopback address on which every worker thread answers 200 whatever the control plane says. */
     readonly probePort?: number;
+    /** Unix socket on which an agent passes configuration on, in place of `discovery`. */
+    readonly xdsSocket?: string;
   };
 
 /** Starts an Envoy and waits until it is configured (its /ready answers 200). */
@@ -95,13 +97,28 @@ export async function eventually(what: string, ask: () => Promise<boolean>): Pro
   throw new Error(`not within 20 s: ${what} (${String(last)})`);
 }
 
-function withTestParts(bootstrap: object, { dnsPort, probePort }: EnvoyOptions): object {
-  const { static_resources: fixed } = bootstrap as { readonly static_resources: object };
+function withTestParts(bootstrap: object, { dnsPort, probePort, xdsSocket }: EnvoyOptions): object {
+  const { static_resources: fixed } = bootstrap as {
+    readonly static_resources: { readonly clusters: readonly Named[] };
+  };
+  const clusters = fixed.clusters.map((cluster) =>
+    xdsSocket === undefined || cluster.name !== "xds-grpc" ? cluster : moveToSocket(cluster, xdsSocket),
+  );
+  const listeners = probePort === undefined ? {} : { listeners: [buildProbe(probePort)] };
   return {
     ...bootstrap,
     ...(dnsPort === undefined ? {} : { typed_dns_resolver_config: buildResolver(dnsPort) }),
-    ...(probePort === undefined ? {} : { static_resources: { ...fixed, listeners: [buildProbe(probePort)] } }),
+    static_resources: { ...fixed, clusters, ...listeners },
   };
+}
+
+interface Named {
+  readonly name: string;
+}
+
+function moveToSocket({ name, ...cluster }: Named, path: string): Named {
+  const endpoints = [{ lb_endpoints: [{ endpoint: { address: { pipe: { path } } } }] }];
+  return Object.assign({ ...cluster, name }, { type: "STATIC", load_assignment: { cluster_name: name, endpoints } });
 }
 
 function buildProbe(port: number): object {
