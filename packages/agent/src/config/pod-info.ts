@@ -10,7 +10,7 @@ const escapes: Readonly<Record<string, string>> = {
   v: "\v",
 };
 
-const escapePattern = /\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|([0-7]{3})|(.))/gi;
+const escapePattern = /\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|([0-7]{3})|(.))/g;
 
 /** Parses such a file. A line that is none is left out; the kubelet quotes values as Go does (strconv.Quote). */
 export function parsePodInfo(text: string): Readonly<Record<string, string>> {

@@ -65,7 +65,7 @@ export function resolveProxyConfig(sources: ProxyConfigSources): ProxyConfig {
   const { annotations } = sources;
   const mesh = parseLayer("the mesh configuration", sources.meshConfig);
   const layers = [
-    readObject(mesh, "defaultConfig") ?? {},
+    nameFields(readObject(mesh, "defaultConfig") ?? {}),
     parseLayer("PROXY_CONFIG", sources.environment),
     parseLayer("annotation proxy.istio.io/config", annotations["proxy.istio.io/config"]),
   ];
@@ -85,12 +85,15 @@ function parseLayer(what: string, text: string | undefined): JsonObject {
   }
   if (value === null) return {};
   if (!isJsonObject(value)) throw new ConfigError(`${what} is no object`);
-  return Object.fromEntries(Object.entries(value).map(([name, field]) => [toCamelCase(name), field]));
+  return nameFields(value);
 }
 
 /** Protobuf takes a field's own name (snake_case) as well as the one of its JSON form. */
-const toCamelCase = (name: string): string =>
-  name.replaceAll(/_([a-z0-9])/g, (_whole, letter: string) => letter.toUpperCase());
+function nameFields(fields: JsonObject): JsonObject {
+  const toJsonName = (name: string): string =>
+    name.replaceAll(/_([a-z0-9])/g, (_whole, letter: string) => letter.toUpperCase());
+  return Object.fromEntries(Object.entries(fields).map(([name, field]) => [toJsonName(name), field]));
+}
 
 function mergeLayer(below: JsonObject, above: JsonObject): JsonObject {
   const metadata = { ...readTextMap(below, "proxyMetadata"), ...readTextMap(above, "proxyMetadata") };

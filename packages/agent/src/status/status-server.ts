@@ -38,6 +38,8 @@ export interface StatusServerOptions {
   readonly log: Log;
 }
 
+type PageOptions = Omit<StatusServerOptions, "host">;
+
 export interface StatusServer {
   /** The port that is listened on. */
   readonly port: number;
@@ -50,6 +52,17 @@ const minCompressedBytes = 1024;
 
 /** Rejects where the port cannot be listened on. */
 export async function startStatusServer(options: StatusServerOptions): Promise<StatusServer> {
+  const server = createStatusPages(options);
+  await listen(server, options);
+  const address = server.server.address();
+  return {
+    port: typeof address === "object" && address !== null ? address.port : options.port,
+    stop: () => server.close(),
+  };
+}
+
+/** The pages of the port, listening nowhere yet. */
+export function createStatusPages(options: PageOptions): FastifyInstance {
   const server = fastify({ bodyLimit: 1024, requestTimeout: 10_000, forceCloseConnections: true });
   server.setErrorHandler((error, request, reply) => {
     options.log.error("a page failed", { path: request.url, error });
@@ -63,12 +76,7 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
   addMetrics(server, options);
   addCommands(server, options);
   addProbes(server, options);
-  await listen(server, options);
-  const address = server.server.address();
-  return {
-    port: typeof address === "object" && address !== null ? address.port : options.port,
-    stop: () => server.close(),
-  };
+  return server;
 }
 
 /** "::" means both families; a machine without IPv6 has one. */
@@ -82,7 +90,7 @@ async function listen(server: FastifyInstance, { host, port }: StatusServerOptio
   }
 }
 
-function addReadiness(server: FastifyInstance, { checkReadiness, log }: StatusServerOptions): void {
+function addReadiness(server: FastifyInstance, { checkReadiness, log }: PageOptions): void {
   let wasReady = false;
   server.get("/healthz/ready", async (_request, reply) => {
     const missing = await checkReadiness();
@@ -96,7 +104,7 @@ function addReadiness(server: FastifyInstance, { checkReadiness, log }: StatusSe
   });
 }
 
-function addMetrics(server: FastifyInstance, options: StatusServerOptions): void {
+function addMetrics(server: FastifyInstance, options: PageOptions): void {
   const onRequest = options.hasLocalMetrics ? [onlyFromThisMachine] : [];
   const handle = async (request: FastifyRequest, reply: FastifyReply) => {
     const query = request.url.split("?").slice(1).join("?");
@@ -116,7 +124,7 @@ function takesGzip(accepted: string | string[] | undefined): boolean {
     .some((part) => /^\s*(gzip|\*)\s*(;\s*q=(?!0(\.0*)?\s*$).*)?$/i.test(part));
 }
 
-function addCommands(server: FastifyInstance, { drain, quit, readNameTable, log }: StatusServerOptions): void {
+function addCommands(server: FastifyInstance, { drain, quit, readNameTable, log }: PageOptions): void {
   const onRequest = [onlyFromThisMachine];
   for (const [path, run] of [
     ["/drain", drain],
@@ -150,7 +158,7 @@ function isLoopback(address: string | undefined): boolean {
   return isIPv4(plain) ? plain.startsWith("127.") : plain === "::1";
 }
 
-function addProbes(server: FastifyInstance, options: StatusServerOptions): void {
+function addProbes(server: FastifyInstance, options: PageOptions): void {
   const { probers, log } = options;
   const handle = async (request: FastifyRequest, reply: FastifyReply) => {
     const path = request.url.split("?")[0] ?? "";
@@ -170,7 +178,7 @@ function addProbes(server: FastifyInstance, options: StatusServerOptions): void 
   server.get("/app-lifecycle/*", handle);
 }
 
-function probe(options: StatusServerOptions, prober: AppProber, request: FastifyRequest): Promise<ProbeOutcome> {
+function probe(options: PageOptions, prober: AppProber, request: FastifyRequest): Promise<ProbeOutcome> {
   const { probeTarget, clock } = options;
   switch (prober.kind) {
     case "http":
