@@ -189,3 +189,26 @@ test("CA-18 a token counts for the cluster that the caller names; several names 
   expect(await callWith(token, ["Kubernetes"])).toBe("issued");
   expect(await callWith(token, ["elsewhere", "Kubernetes"])).toBe("issued");
 });
+
+test.each(["", ".", "..", "a.b", "a.b.c.d", "a.b.", "null", "[]", "é.b.c", "a b.c.d", "[".repeat(10_000)])(
+  "CVE-2022-23635 text that is no token (%.20j) proves nothing, and nobody is asked about it",
+  async (text) => {
+    const { callWith, asked } = await createTokenRig(() => good);
+    expect(await callWith(text)).toBe(unauthenticated);
+    expect(asked).toEqual([]);
+  },
+);
+
+test("CVE-2022-23635 a token of a megabyte is none", async () => {
+  const { callWith, asked } = await createTokenRig(() => good);
+  expect(await callWith(`${"a".repeat(1_000_000)}.b.c`)).toBe(unauthenticated);
+  expect(asked).toEqual([]);
+});
+
+test.each(["null", "[]", '{"exp":{}}', '{"exp":"x"}', `${"[".repeat(5000)}${"]".repeat(5000)}`, "no JSON"])(
+  "CVE-2022-23635 claims of %.20j prove nothing, whatever the API server says of them",
+  async (claims) => {
+    const { callWith } = await createTokenRig(() => good);
+    expect(await callWith(`e30.${Buffer.from(claims).toString("base64url")}.x`)).toBe(unauthenticated);
+  },
+);
