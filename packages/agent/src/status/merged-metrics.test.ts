@@ -172,9 +172,9 @@ describe("targets", () => {
   ])("%s", (text, expected) => {
     expect(parseScrapeTargets(text, 15020)).toEqual(expected);
   });
+});
 
-  it.each(["15020", "015020", "15090", "15000", "0", "70000", "http"])("AGENT-3 port %s is refused", (port) => {
-    expect(() => parseScrapeTargets(JSON.stringify({ port }), 15020)).toThrow(/^ISTIO_PROMETHEUS_ANNOTATIONS/);
-    expect(() => parseScrapeTargets(JSON.stringify({ targets: [{ port }] }), 15020)).toThrow(/^ISTIO_PROM/);
-  });
+it.each(["15020", "015020", "15090", "15000", "0", "70000", "http"])("AGENT-3 port %s is refused", (port) => {
+  expect(() => parseScrapeTargets(JSON.stringify({ port }), 15020)).toThrow(/^ISTIO_PROMETHEUS_ANNOTATIONS/);
+  expect(() => parseScrapeTargets(JSON.stringify({ targets: [{ port }] }), 15020)).toThrow(/^ISTIO_PROM/);
 });

@@ -234,38 +234,36 @@ describe("the agent's port", () => {
   });
 });
 
-describe("callers", () => {
-  const called: string[] = [];
-  const pages = (hasLocalMetrics: boolean) =>
-    createStatusPages({ ...defaults, hasLocalMetrics, drain: () => called.push("drain") });
+const called: string[] = [];
+const pages = (hasLocalMetrics: boolean) =>
+  createStatusPages({ ...defaults, hasLocalMetrics, drain: () => called.push("drain") });
 
-  it.each([
-    ["127.0.0.1", 200],
-    ["127.0.0.6", 200],
-    ["::1", 200],
-    ["::ffff:127.0.0.1", 200],
-    ["10.1.0.9", 403],
-    ["::ffff:10.1.0.9", 403],
-    ["fd00::9", 403],
-  ])("AGENT-1 commands and names are for callers of this machine: %s", async (remoteAddress, expected) => {
-    const server = pages(false);
-    for (const [method, url] of [
-      ["POST", "/drain"],
-      ["POST", "/quitquitquit"],
-    ] as const) {
-      expect((await server.inject({ method, url, remoteAddress })).statusCode).toBe(expected);
-    }
-    const names = await server.inject({ url: "/debug/ndsz", remoteAddress });
-    expect(names.statusCode).toBe(expected === 200 ? 404 : 403);
-    expect(called.splice(0).length).toBe(expected === 200 ? 1 : 0);
-  });
+it.each([
+  ["127.0.0.1", 200],
+  ["127.0.0.6", 200],
+  ["::1", 200],
+  ["::ffff:127.0.0.1", 200],
+  ["10.1.0.9", 403],
+  ["::ffff:10.1.0.9", 403],
+  ["fd00::9", 403],
+])("AGENT-1 commands and names are for callers of this machine: %s", async (remoteAddress, expected) => {
+  const server = pages(false);
+  for (const [method, url] of [
+    ["POST", "/drain"],
+    ["POST", "/quitquitquit"],
+  ] as const) {
+    expect((await server.inject({ method, url, remoteAddress })).statusCode).toBe(expected);
+  }
+  const names = await server.inject({ url: "/debug/ndsz", remoteAddress });
+  expect(names.statusCode).toBe(expected === 200 ? 404 : 403);
+  expect(called.splice(0).length).toBe(expected === 200 ? 1 : 0);
+});
 
-  it("AGENT-2 metrics are for callers of this machine where the mesh wants it so", async () => {
-    for (const url of ["/metrics", "/stats/prometheus"]) {
-      const remoteAddress = "10.1.0.9";
-      expect((await pages(true).inject({ url, remoteAddress })).statusCode).toBe(403);
-      expect((await pages(true).inject({ url, remoteAddress: "127.0.0.1" })).statusCode).toBe(200);
-      expect((await pages(false).inject({ url, remoteAddress })).statusCode).toBe(200);
-    }
-  });
+it("AGENT-2 metrics are for callers of this machine where the mesh wants it so", async () => {
+  for (const url of ["/metrics", "/stats/prometheus"]) {
+    const remoteAddress = "10.1.0.9";
+    expect((await pages(true).inject({ url, remoteAddress })).statusCode).toBe(403);
+    expect((await pages(true).inject({ url, remoteAddress: "127.0.0.1" })).statusCode).toBe(200);
+    expect((await pages(false).inject({ url, remoteAddress })).statusCode).toBe(200);
+  }
 });
