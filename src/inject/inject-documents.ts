@@ -1,7 +1,7 @@
 /** Injection of a file of YAML documents. What is not injected stays as it is written, comments and all. */
 
 import { applyPatch } from "rfc6902";
-import { type Document, isAlias, isMap, isSeq, type Node, parseAllDocuments, visit } from "yaml";
+import { type Document, isAlias, isMap, isSeq, type Node, parseAllDocuments, type Tags, visit } from "yaml";
 import { formatMessage } from "../lib/message.ts";
 import { formatSkipped, injectObject, type ObjectSettings } from "./inject-object.ts";
 import type { JsonPatch, PatchOperation } from "./json-patch.ts";
@@ -15,12 +15,25 @@ export interface InjectedDocuments {
   readonly remarks: readonly string[];
 }
 
+/**
+ * Kubernetes reads YAML 1.1: 0644 is octal, yes is true, "<<" merges, and a string "yes" needs quotes. Dates and the like
+ * are no values there.
+ */
+const kubernetesYaml = {
+  logLevel: "error",
+  uniqueKeys: true,
+  schema: "yaml-1.1",
+  merge: true,
+  customTags: (tags: Tags): Tags =>
+    tags.filter((tag) => typeof tag === "string" || !/:(timestamp|binary|omap|pairs|set)$/.test(tag.tag)),
+} as const;
+
 /** An alias costs nothing to write; a file that unfolds to more than this is a trap. */
 const mostAliases = 100;
 
 /** Injects every object of the text that makes pods. Documents of JSON are documents of YAML. Never throws. */
 export function injectDocuments(text: string, settings: ObjectSettings): InjectedDocuments {
-  const documents = parseAllDocuments(text, { logLevel: "error", uniqueKeys: true });
+  const documents = parseAllDocuments(text, kubernetesYaml);
   const [errors, remarks, parts]: [string[], string[], string[]] = [[], [], []];
   if (!Array.isArray(documents)) return { text, errors, remarks };
   for (const [index, document] of documents.entries()) {
@@ -86,23 +99,24 @@ function applyOperation(document: Document, operation: PatchOperation): void {
     .slice(1)
     .map((step) => step.replaceAll("~1", "/").replaceAll("~0", "~"));
   const last = path.at(-1) ?? "";
-  const parent = path.slice(0, -1).reduce<unknown>((node, step) => childOf(node, step), document.contents);
+  const parent = path.slice(0, -1).reduce<unknown>((node, step) => openChild(node, step), open(document.contents));
   if (isSeq(parent)) {
-    const index = last === "-" ? parent.items.length : Number(last);
     const added: Node[] = operation.op === "remove" ? [] : [document.createNode(operation.value)];
-    parent.items.splice(index, operation.op === "add" ? 0 : 1, ...added);
-    // What is written in one line would become a very long one.
-    if (operation.op === "add") parent.flow = false;
+    parent.items.splice(Number(last), operation.op === "add" ? 0 : 1, ...added);
   } else if (isMap(parent)) {
     if (operation.op === "remove") parent.delete(last);
     else parent.set(last, document.createNode(operation.value));
-    if (operation.op === "add") parent.flow = false;
   }
 }
 
-function childOf(node: unknown, step: string): unknown {
-  return isMap(node) || isSeq(node) ? node.get(isSeq(node) ? Number(step) : step, true) : undefined;
+/** What is written in one line, in brackets, would become a very long one. */
+function open(node: unknown): unknown {
+  if (isMap(node) || isSeq(node)) node.flow = false;
+  return node;
 }
+
+const openChild = (node: unknown, step: string): unknown =>
+  isMap(node) || isSeq(node) ? open(node.get(isSeq(node) ? Number(step) : step, true)) : undefined;
 
 /** The line that starts a document, below comments. */
 const startLine = /^((?:[ \t]*(?:#.*)?\r?\n)*)---[ \t]*\r?\n/;

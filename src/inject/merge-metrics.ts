@@ -126,7 +126,7 @@ function checkPorts({ port, targets }: ScrapeSettings, agentPort: number, findin
     if (number < 1 || number > 65_535)
       findings.error(path, `${JSON.stringify(text.slice(0, 20))} is not a port`, "annotation");
     else if (reserved !== undefined)
-      findings.error(path, `port ${number} is that of ${reserved} and has no metrics of the application`, "annotation");
+      findings.error(path, `port ${number} (${reserved}) has no metrics of the application`, "annotation");
   }
 }
 

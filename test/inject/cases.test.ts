@@ -15,7 +15,7 @@ describe("pods of all shapes", () => {
   it.each(names)("%s", async (name) => {
     const { input } = readCase(name);
     const result = injectPod(input);
-    await expect(stringify(describeResult(result), { lineWidth: 0 })).toMatchFileSnapshot(
+    await expect(stringify(describeResult(result), { lineWidth: 0, compat: "yaml-1.1" })).toMatchFileSnapshot(
       join(casesDirectory, name, "out.yaml"),
     );
     if (result.kind !== "injected") return;
