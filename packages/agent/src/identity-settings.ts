@@ -133,8 +133,10 @@ function createRootsReader(given: string, file: string): () => string {
 }
 
 function readKeyKind({ variables }: Settings): KeyKind {
-  if (variables.eccAlgorithm === "") return { kind: "rsa", bits: variables.rsaKeySize };
-  if (variables.eccAlgorithm !== "ECDSA") throw new ConfigError("ECC_SIGNATURE_ALGORITHM must be ECDSA");
+  const isEcdsa = variables.eccAlgorithm !== "" || variables.rsaKeySize === 0;
+  if (!isEcdsa) return { kind: "rsa", bits: variables.rsaKeySize };
+  if (variables.eccAlgorithm !== "" && variables.eccAlgorithm !== "ECDSA")
+    throw new ConfigError("ECC_SIGNATURE_ALGORITHM must be ECDSA");
   switch (variables.eccCurve) {
     case "P256":
     case "P-256":

@@ -68,7 +68,7 @@ export const variableTable = {
   secretTtlMs: duration("SECRET_TTL", "lifetime to ask the CA for", 86_400_000),
   graceRatio: number("SECRET_GRACE_PERIOD_RATIO", "share of the lifetime before its end at which to rotate", 0.5),
   graceRatioJitter: number("SECRET_GRACE_PERIOD_RATIO_JITTER", "by how much that share varies", 0.01),
-  rsaKeySize: number("WORKLOAD_RSA_KEY_SIZE", "bits of RSA keys", 2048),
+  rsaKeySize: number("WORKLOAD_RSA_KEY_SIZE", "bits of RSA keys; ECDSA keys where not given", 0),
   eccAlgorithm: text("ECC_SIGNATURE_ALGORITHM", "ECDSA for elliptic keys"),
   eccCurve: text("ECC_CURVE", "curve of elliptic keys", "P256"),
   pkcs8Keys: flag("PKCS8_KEY", "write keys as PKCS #8"),
