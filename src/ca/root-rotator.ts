@@ -23,7 +23,7 @@ export interface RootRotatorOptions
   /** Time between two looks while nothing is to be done. */
   readonly checkIntervalMs: number;
   /** False where the mesh signs with another certificate (PEM) than the one of the Secret. */
-  readonly isInUse: (certificate: string) => Promise<boolean>;
+  readonly isInUse: (certificate: string, signal: AbortSignal) => Promise<boolean>;
   /** The Secret was changed; the next look waits for it. */
   readonly onStored: () => Promise<void>;
 }
@@ -81,7 +81,7 @@ async function rotateOnce(options: RootRotatorOptions, log: Log, signal: AbortSi
   const idleMs = Math.min(options.checkIntervalMs, longestMs);
   if (found.kind !== "self-signed" || secret === undefined) return idleMs;
   const roots = parseSelfSignedRoots(secret.texts);
-  if (!(await options.isInUse(roots.signing.certificate))) return idleMs;
+  if (!(await options.isInUse(roots.signing.certificate, signal))) return idleMs;
   const nowMs = options.clock.now();
   const isRequested = secret.annotations.has(rotationAnnotation);
   const step = decideRotation(roots, { ...options, nowMs, isRequested });
@@ -96,9 +96,15 @@ async function rotateOnce(options: RootRotatorOptions, log: Log, signal: AbortSi
     log.info("the next root signs after it was distributed", {
       overlapUntil: formatInstant(nowMs + options.overlapMs),
     });
-  await options.onStored();
+  await Promise.race([options.onStored(), whenAborted(signal)]);
   return soonMs;
 }
+
+const whenAborted = (signal: AbortSignal): Promise<unknown> =>
+  new Promise((resolve) => {
+    if (signal.aborted) return resolve(undefined);
+    signal.addEventListener("abort", resolve, { once: true });
+  });
 
 const sayings = {
   staged: "made the next root of the mesh; it is trusted from now on",

@@ -25,6 +25,8 @@ export interface TargetOptions {
   readonly systemNamespace: string;
   /** Names of the ConfigMaps; all of the namespace where not given. */
   readonly configMapNames?: readonly string[];
+  /** Names of ConfigMaps that are watched in every namespace, too. */
+  readonly configMapsEverywhere?: readonly string[];
   /** Where Secrets are watched; nowhere else. */
   readonly secretNamespaces: readonly string[];
   /** The only namespace whose other objects are watched; all of them where not given. */
@@ -59,7 +61,12 @@ function narrow(kind: string, names: ResourceNames, options: TargetOptions): rea
     const isRead = (namespace: string): boolean =>
       options.configMapNames === undefined && namespace === options.systemNamespace;
     const more = [...new Set(options.secretNamespaces)].filter((namespace) => !isRead(namespace));
-    return [...own, ...more.map((namespace) => within(target, namespace))];
+    const everywhere = (options.configMapsEverywhere ?? []).map((name) => ({
+      ...target,
+      id: `${target.id} ${name}`,
+      fieldSelector: `metadata.name=${name}`,
+    }));
+    return [...own, ...more.map((namespace) => within(target, namespace)), ...everywhere];
   }
   return names.isNamespaced && options.watchNamespace !== undefined
     ? [within(target, options.watchNamespace)]
