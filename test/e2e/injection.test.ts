@@ -1,7 +1,16 @@
 /** What the webhook and the agent make of pods, seen in a cluster that runs them. */
 import { afterAll, expect, it } from "vitest";
 import { proxyImage, toolboxImage } from "../../tools/e2e/image-names.ts";
-import { apply, findPod, kubectl, listPods, type Pod, readRedirection, waitForReady } from "./support/kubernetes.ts";
+import {
+  apply,
+  askFor,
+  findPod,
+  kubectl,
+  listPods,
+  type Pod,
+  readRedirection,
+  waitForReady,
+} from "./support/kubernetes.ts";
 
 afterAll(() => kubectl(["-n", "bookinfo", "delete", "pod/alone", "job/errand", "--ignore-not-found", "--now"]));
 
@@ -68,7 +77,7 @@ spec:
         - name: toolbox
           image: ${toolboxImage}
           imagePullPolicy: Never
-          command: [wget, -q, -O, "-", "http://ratings:9080/ratings/0"]
+          command: ${JSON.stringify(askFor("http://ratings:9080/ratings/0"))}
 `);
   await kubectl(["-n", "bookinfo", "wait", "--for=condition=Complete", "job/errand", "--timeout=180s"]);
   expect(await kubectl(["-n", "bookinfo", "logs", "job/errand", "-c", "toolbox"])).toContain('"Reviewer1":5');

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { root } from "../../tools/e2e/layout.ts";
 import { call, findReviewer, productPageUrl, waitForReviewer } from "./support/calls.ts";
-import { apply, findPod, kubectl, type Pod } from "./support/kubernetes.ts";
+import { apply, findPod, kubectl, type Pod, runInPod } from "./support/kubernetes.ts";
 
 let page = "";
 beforeAll(async () => {
@@ -56,11 +56,11 @@ it("spreads requests by weight", async () => {
   await expect.poll(seen, { timeout: 60_000 }).toBe("reviews-v1,reviews-v3");
 });
 
-/** Requests that a pod's proxy has handed to its application, from the agent's merged metrics. */
-async function countInbound({ status }: Pod): Promise<number> {
-  const { body } = await call(`http://${status.podIP}:15020/stats/prometheus`);
-  const line = /^envoy_cluster_upstream_rq_total\{cluster_name="inbound\|9080\|\|[^}]*\} (\d+)/m.exec(body);
-  return Number(line?.[1] ?? 0);
+/** Requests that a pod's proxy has handed to its application. */
+async function countInbound({ metadata }: Pod): Promise<number> {
+  const command = ["pilot-agent", "request", "GET", "clusters"];
+  const clusters = await runInPod("bookinfo", metadata.name, { container: "istio-proxy", command });
+  return Number(/^inbound\|9080\|\|::.*::rq_total::(\d+)$/m.exec(clusters)?.[1] ?? 0);
 }
 
 it("goes through the sidecar of the pod that answers", async () => {

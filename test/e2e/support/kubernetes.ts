@@ -73,6 +73,17 @@ export function runInPod(
   return kubectl(["-n", namespace, "exec", pod, "-c", container, "--", ...command]);
 }
 
+const client = `
+  const print = (text) => process.stdout.write(text + "\\n");
+  const request = require("node:http").get(process.argv[1], { timeout: 5000 }, (response) => {
+    response.setEncoding("utf8").on("data", print).on("error", (error) => print(error.code));
+  });
+  request.on("timeout", () => request.destroy(new Error("timeout"))).on("error", (error) => print(error.code));
+`;
+
+/** A command for the toolbox that prints what a URL answers, or the code of the error where nothing does. */
+export const askFor = (url: string): readonly string[] => ["node", "-e", client, url];
+
 /** The packet filter's rules in a pod's network, from both of the kernel's tables. */
 export async function readRedirection(pod: Pod): Promise<string> {
   const pid = findProcessOf(pod.metadata.uid);
