@@ -11,6 +11,11 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 const cacheFolder = fileURLToPath(new URL("../../.cache/iptables/", import.meta.url));
+/** Debian's and Ubuntu's names: the programs, and the libraries that a small machine lacks. */
+const packages = [
+  ...["iptables", "libxtables12", "libip4tc2", "libip6tc2"],
+  ...["libmnl0", "libnftnl11", "libnfnetlink0", "libnetfilter-conntrack3"],
+];
 const programs = ["iptables-nft", "iptables-legacy", "ip6tables-nft", "ip6tables-legacy"];
 
 /** The environment in which iptables is found; rejects with a message that says what to install. */
@@ -34,16 +39,11 @@ export async function iptablesEnvironment(): Promise<Readonly<Record<string, str
 async function unpackPackages(root: string): Promise<void> {
   // A folder of its own for each process: two runs at once do not disturb each other.
   const work = join(cacheFolder, `download-${process.pid}`);
-  await mkdir(join(work, "archives", "partial"), { recursive: true });
+  await mkdir(work, { recursive: true });
   try {
-    // What the machine lacks of the package and its libraries, downloaded by its own package manager.
-    const options = [`Dir::Cache::archives=${join(work, "archives")}`, "Debug::NoLocking=1"].flatMap((text) => [
-      "-o",
-      text,
-    ]);
-    await run("apt-get", ["install", "--yes", "--download-only", "--no-install-recommends", ...options, "iptables"]);
-    const archives = (await readdir(join(work, "archives"))).filter((name) => name.endsWith(".deb"));
-    for (const name of archives) await run("dpkg-deb", ["-x", join(work, "archives", name), join(work, "root")]);
+    await run("apt-get", ["download", ...packages], { cwd: work });
+    const archives = (await readdir(work)).filter((name) => name.endsWith(".deb"));
+    for (const name of archives) await run("dpkg-deb", ["-x", join(work, name), join(work, "root")]);
     await rename(join(work, "root"), root);
   } catch (cause) {
     const detail = cause instanceof Error && "stderr" in cause ? String(cause.stderr).trim() : String(cause);
