@@ -60,7 +60,7 @@ const edges = [
 ];
 
 /** Pure layers: no file, network, process or timer of the platform. */
-const pure = "^src/(lib|api|model|registry|snapshot|translate)/";
+const pure = "^src/(lib|api|model|registry|snapshot|translate|inject)/";
 
 module.exports = {
   forbidden: [
