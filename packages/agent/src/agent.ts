@@ -26,6 +26,7 @@ import { buildDiscoveryUpstream, findSecretSource } from "./identity-settings.ts
 import { startSdsServer } from "./sds/sds-server.ts";
 import { createAgentMetrics } from "./status/agent-metrics.ts";
 import { type AppProbers, parseAppProbers } from "./status/app-probers.ts";
+import { type HealthCheckPlan, parseHealthChecks, runHealthChecks } from "./status/health-checks.ts";
 import { mergeMetrics } from "./status/merged-metrics.ts";
 import { findProbeTarget } from "./status/probe-target.ts";
 import { createReadinessCheck } from "./status/readiness.ts";
@@ -123,6 +124,7 @@ async function start(run: Run, closers: Closer[]): Promise<Agent> {
   };
   const status = await startStatus(run, { ...parts, ...sidecar, supervisor, admin, quit });
   closers.push(() => status.stop());
+  closers.push(startHealthChecks(run, { ...parts, ...sidecar, supervisor, admin, quit }));
   const ended = supervisor.ended.then(async (end) => {
     await close(closers, log);
     return isAsked ? { exitCode: 0, reason: "asked to end" } : describeEnd(end);
@@ -132,14 +134,17 @@ async function start(run: Run, closers: Closer[]): Promise<Agent> {
 
 interface SidecarParts {
   readonly probers: AppProbers;
+  /** Undefined in Kubernetes, where the kubelet asks the application. */
+  readonly health: HealthCheckPlan | undefined;
   readonly targets: readonly ScrapeTarget[];
 }
 
 /** A gateway's port 15020 may be open to the world: it tells nothing of other ports. */
 function readSidecarParts({ type, variables, config }: Settings): SidecarParts {
   const probers = parseAppProbers(variables.appProbers);
-  if (type !== "sidecar") return { probers, targets: [] };
-  return { probers, targets: parseScrapeTargets(variables.prometheusAnnotations, config.statusPort) };
+  const health = parseHealthChecks(config.fields);
+  if (type !== "sidecar") return { probers, health, targets: [] };
+  return { probers, health, targets: parseScrapeTargets(variables.prometheusAnnotations, config.statusPort) };
 }
 
 /** What Envoy asks for. */
@@ -269,6 +274,32 @@ function startStatus(run: Run, parts: StatusParts): Promise<StatusServer> {
     clock,
     log,
   });
+}
+
+/** Tells the control plane of the application's health, where nobody else asks; the answer ends that. */
+function startHealthChecks({ settings, clock, log: allLog }: Run, parts: StatusParts): () => void {
+  const end = new AbortController();
+  const { health: plan, supervisor, dns, xds } = parts;
+  if (plan === undefined) return () => undefined;
+  const { variables } = settings;
+  const log = allLog.child({ component: "health" });
+  const checking = runHealthChecks({
+    plan,
+    target: findProbeTarget(variables.instanceIp, variables.localhostProbes),
+    checkReadiness: createReadinessCheck({
+      admin: parts.admin,
+      isEnding: supervisor.isEnding,
+      hasNames: () => dns?.isReady() ?? true,
+      onReady: () => undefined,
+    }),
+    report: (problem) =>
+      xds.reportHealth(problem === undefined ? { isHealthy: true } : { isHealthy: false, message: problem }),
+    signal: end.signal,
+    clock,
+    log,
+  });
+  checking.catch((error: unknown) => log.error("the application's health is no longer looked at", { error }));
+  return () => end.abort();
 }
 
 /** Envoy ended by itself: Kubernetes learns of it by the agent's code and starts the container again. */

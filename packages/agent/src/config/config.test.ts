@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { findFamilies, findLocalAddresses, listAddresses } from "./addresses.ts";
 import { parsePodInfo } from "./pod-info.ts";
@@ -90,6 +91,16 @@ describe("variables", () => {
       exitOnZeroConnections: false,
     });
     expect(invalid).toEqual(["ENVOY_STATUS_PORT", "EXIT_ON_ZERO_ACTIVE_CONNECTIONS"]);
+  });
+
+  it("are all in the docs, and nothing else is", () => {
+    const page = readFileSync(new URL("../../../../docs/agent.md", import.meta.url), "utf8");
+    const documented = [...page.matchAll(/^\| `([A-Z][A-Z0-9_]+)` \|/gm)].map(([, name]) => name);
+    expect(documented).toEqual(
+      Object.values(variableTable)
+        .map(({ name }) => name)
+        .sort(),
+    );
   });
 
   it("have names of their own", () => {
