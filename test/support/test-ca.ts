@@ -1,10 +1,17 @@
 /** A certificate authority behind gRPC, alone: what it answers is the test's to say. The signing core is the mesh's own. */
+import { createPrivateKey, KeyObject, webcrypto } from "node:crypto";
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
 import { decode, encode } from "@meltemi/protos";
-import { type Authority, createRootAuthority, issueServingCertificate } from "../../src/ca/authority.ts";
+import {
+  type Authority,
+  createRootAuthority,
+  issueServingCertificate,
+  parseAuthority,
+} from "../../src/ca/authority.ts";
 import { createAuthoritySigner } from "../../src/ca/authority-signer.ts";
 import { parseSigningRequest } from "../../src/ca/signing-request.ts";
-import { type Clock, systemClock } from "../../src/lib/clock.ts";
+import { loadX509 } from "../../src/ca/x509-library.ts";
+import { type Clock, dateOf, systemClock } from "../../src/lib/clock.ts";
 import type { SpiffeIdentity } from "../../src/lib/spiffe.ts";
 
 export interface SeenRequest {
@@ -101,6 +108,27 @@ export async function startTestCa({ identity, clock }: TestCaOptions): Promise<T
 /** A root that holds for two days by the real clock. */
 export function createTestRoot(): Promise<Authority> {
   return createRootAuthority({ organization: "cluster.local", lifetimeMs: 2 * dayMs, nowMs: systemClock.now() });
+}
+
+/** An authority between a root and what it issues. */
+export async function createTestIntermediate(root: Authority): Promise<Authority> {
+  const x509 = await loadX509();
+  const curve = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const keys = await webcrypto.subtle.generateKey(curve, true, ["sign", "verify"]);
+  const made = await x509.X509CertificateGenerator.create({
+    subject: "O=between",
+    issuer: new x509.X509Certificate(root.certificate).subjectName,
+    notBefore: dateOf(systemClock.now() - dayMs),
+    notAfter: dateOf(systemClock.now() + 2 * dayMs),
+    publicKey: keys.publicKey,
+    signingKey: createPrivateKey(root.privateKey.reveal()).toCryptoKey(curve, false, ["sign"]),
+    signingAlgorithm: curve,
+    extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
+  });
+  const certificate = `${made.toString("pem").trimEnd()}\n`;
+  const privateKey = KeyObject.from(keys.privateKey).export({ type: "pkcs8", format: "pem" }).toString();
+  const texts = { certificate, privateKey, chain: "", roots: root.certificate };
+  return parseAuthority(texts, systemClock.now());
 }
 
 function readRequest(call: ServerUnaryCall<Uint8Array, Uint8Array>): SeenRequest {

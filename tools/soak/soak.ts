@@ -11,8 +11,8 @@ import { startTraffic, type Traffic } from "./traffic.ts";
 
 const minutes = readNumber("MINUTES", 10);
 const sidecars = readNumber("SIDECARS", 20);
-/** Some hundred requests a second with 20 sidecars: the machine is not what is tested. */
-const requestPauseMs = 50;
+/** At most two hundred requests a second with 20 sidecars: the machine is not what is tested. */
+const requestPauseMs = 100;
 const lifetimeMs = readNumber("LIFETIME", 60) * 1000;
 
 function readNumber(name: string, fallback: number): number {

@@ -70,7 +70,7 @@ function readChain(answer: Buffer): readonly string[] {
   return chain;
 }
 
-/** The error of gRPC itself holds the metadata of the call, and with it the token. */
+/** What gRPC adds to its error (stack, metadata of the answer) helps nobody who reads our log. */
 function describe({ code, details }: ServiceError): CaError {
   return new CaError(`${statusCodes[code] ?? code}: ${details}`);
 }

@@ -91,7 +91,7 @@ test("files that come one after the other are waited for", async () => {
   expect(secrets.current()?.chain).toBe(pair.chain);
 });
 
-test("a pair that does not fit together is ignored until it does", async () => {
+test("CA-23 a pair that does not fit together is ignored until it does", async () => {
   const { secrets, clock, write, changes, lines } = startRig();
   const [first, second] = [await issue(), await issue()];
   write(withRoots(first));
@@ -129,7 +129,7 @@ test.each<{ name: string; chain?: string; key?: string; roots?: string }>([
   expect(lines.join("\n")).not.toContain("MIGH");
 });
 
-test("an expired certificate does not take the place of a good one", async () => {
+test("CA-23 an expired certificate does not take the place of a good one", async () => {
   const { secrets, clock, write } = startRig();
   const [good, expired] = [await issue(), await issue(-1_000)];
   write(withRoots(good));

@@ -27,7 +27,7 @@ test.each([
     unreadable: 0,
   },
   { name: "nothing", texts: ["", "no certificate"], holds: [], expired: 0, unreadable: 0 },
-])("roots are united: $name", ({ texts, holds, expired, unreadable }) => {
+])("CA-25 roots are united: $name", ({ texts, holds, expired, unreadable }) => {
   const bundle = mergeRoots(texts, now);
   expect(count(bundle.roots)).toBe(holds.length);
   for (const root of holds) expect(bundle.roots).toContain(root.trim());

@@ -7,7 +7,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { issueWorkloadCertificate } from "../../../../src/ca/authority.ts";
 import { systemClock } from "../../../../src/lib/clock.ts";
 import { createKeptLog } from "../../../../test/support/secure-mesh.ts";
-import { createTestRoot, startTestCa, type TestCa } from "../../../../test/support/test-ca.ts";
+import { createTestIntermediate, createTestRoot, startTestCa, type TestCa } from "../../../../test/support/test-ca.ts";
 import { TestClock } from "../../../../test/support/test-clock.ts";
 import { until } from "../../../../test/support/until.ts";
 import { createTokenFile } from "./credential-files.ts";
@@ -193,7 +193,7 @@ test("an authority that another root vouches for is not believed, and none witho
   expect(rig.secrets.current()).toBeDefined();
 });
 
-test("the roots of the file and of the answer are both believed; the file says which ones leave", async () => {
+test("CA-24 the roots of the file and of the answer are both believed; the file says which ones leave", async () => {
   const rig = await startRig({ withRootsFile: true });
   const { ca, clock, secrets, folder } = rig;
   const path = join(folder, "root-cert.pem");
@@ -220,7 +220,7 @@ test("the roots of the file and of the answer are both believed; the file says w
   expect(secrets.current()?.roots).toBe(next.roots);
 });
 
-test("without a file the earlier root stays as long as certificates of its time are valid", async () => {
+test("CA-24 without a file the earlier root stays as long as certificates of its time are valid", async () => {
   const rig = await startRig();
   const { ca, clock, secrets, changes } = rig;
   await secrets.start();
@@ -231,6 +231,21 @@ test("without a file the earlier root stays as long as certificates of its time 
   clock.advance(12 * hour + 1_000);
   await until("it is renewed again", () => changes.length === 3);
   expect(secrets.current()?.roots).toBe(ca.authority.roots);
+});
+
+test("what stands between certificate and root is shown, roots are not, however many", async () => {
+  const { ca, clock, secrets, changes } = await startRig();
+  await secrets.start();
+  const other = await createTestRoot();
+  const between = await createTestIntermediate(ca.authority);
+  ca.authority = { ...between, roots: `${between.roots}${other.roots}` };
+  clock.advance(12 * hour + 1_000);
+  await until("it is renewed", () => changes.length === 2);
+  const { chain = "", roots = "" } = secrets.current() ?? {};
+  expect(blocks(chain)).toBe(2);
+  expect(chain.endsWith(between.certificate)).toBe(true);
+  expect(blocks(roots)).toBe(2);
+  for (const root of [between.roots, other.roots]) expect(roots).toContain(root.trim());
 });
 
 test("secrets are written to files that only their owner reads", async () => {

@@ -7,15 +7,7 @@ import { MountedSecrets } from "./mounted-secrets.ts";
 import { outputCertificates } from "./output-certificates.ts";
 import type { WorkloadSecrets, WorkloadSecretsOptions } from "./secret-source.ts";
 
-export type {
-  AuthoritySource,
-  FileSource,
-  KeyKind,
-  SecretSourceOptions,
-  WorkloadSecret,
-  WorkloadSecrets,
-  WorkloadSecretsOptions,
-} from "./secret-source.ts";
+export type { AuthoritySource, WorkloadSecrets, WorkloadSecretsOptions } from "./secret-source.ts";
 
 /** Nothing happens before start(). Throws RangeError for a key that no authority takes. */
 export function createWorkloadSecrets(options: WorkloadSecretsOptions): WorkloadSecrets {
