@@ -41,7 +41,12 @@ async function unpackPackages(root: string): Promise<void> {
   const work = join(cacheFolder, `download-${process.pid}`);
   await mkdir(work, { recursive: true });
   try {
-    await run("apt-get", ["download", ...packages], { cwd: work });
+    const download = (): Promise<unknown> => run("apt-get", ["download", ...packages], { cwd: work });
+    // A machine that has never asked for its lists of packages, or not for long, asks now.
+    await download().catch(async () => {
+      await run("apt-get", ["update", "-qq"]);
+      await download();
+    });
     const archives = (await readdir(work)).filter((name) => name.endsWith(".deb"));
     for (const name of archives) await run("dpkg-deb", ["-x", join(work, name), join(work, "root")]);
     await rename(join(work, "root"), root);
