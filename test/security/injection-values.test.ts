@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { expect, test } from "vitest";
 import { parse } from "yaml";
 import { defaultMeshConfig } from "../../src/api/mesh-config/defaults.ts";
 import { annotation } from "../../src/inject/annotation-names.ts";
@@ -108,79 +108,76 @@ const checked: readonly string[] = [
   annotation.templates,
 ];
 
-describe("values of annotations", () => {
-  it.each(checked)("CVE-2026-58889 %s with a line of YAML in it is denied, by its name", (name) => {
-    const result = inject({ annotations: { [name]: "x\n  - name: evil" } });
-    expect(result.kind).toBe("refused");
-    const paths = result.kind === "refused" ? result.messages.map(({ path }) => path) : [];
-    expect(paths.some((path) => path.includes(name))).toBe(true);
-  });
+test.each(checked)("CVE-2026-58889 %s with a line of YAML in it is denied, by its name", (name) => {
+  const result = inject({ annotations: { [name]: "x\n  - name: evil" } });
+  expect(result.kind).toBe("refused");
+  const paths = result.kind === "refused" ? result.messages.map(({ path }) => path) : [];
+  expect(paths.some((path) => path.includes(name))).toBe(true);
+});
 
-  it.each(sinks)("CVE-2026-58889 %s never becomes a container, a volume or a field", (name) => {
-    for (const attack of attacks) {
-      const result = inject({ annotations: { [name]: attack } });
-      expect(namesIn(result).filter((found) => !usual.has(found))).toEqual([]);
-    }
-  });
+test.each(sinks)("CVE-2026-58889 %s never becomes a container, a volume or a field", (name) => {
+  for (const attack of attacks) {
+    const result = inject({ annotations: { [name]: attack } });
+    expect(namesIn(result).filter((found) => !usual.has(found))).toEqual([]);
+  }
+});
 
-  it("CVE-2026-58889 labels, names and owners are texts in their places", () => {
-    for (const attack of attacks) {
-      const labels = {
-        app: attack,
-        version: attack,
-        "topology.istio.io/network": attack,
-        "service.istio.io/workload-name": attack,
-      };
-      const owner = { apiVersion: attack, kind: attack, name: attack, namespace: attack };
-      const environment = new Map([["ISTIO_META_CLUSTER_ID", attack]]);
-      const result = inject({ labels, more: { owner, environment, compliancePolicy: attack } });
-      expect(result.kind).toBe("injected");
-      expect(namesIn(result).filter((found) => !usual.has(found))).toEqual([]);
-      if (result.kind === "injected") expect(parse(JSON.stringify(result.pod))).toEqual(result.pod);
-    }
-  });
+test("CVE-2026-58889 labels, names and owners are texts in their places", () => {
+  for (const attack of attacks) {
+    const labels = {
+      app: attack,
+      version: attack,
+      "topology.istio.io/network": attack,
+      "service.istio.io/workload-name": attack,
+    };
+    const owner = { apiVersion: attack, kind: attack, name: attack, namespace: attack };
+    const environment = new Map([["ISTIO_META_CLUSTER_ID", attack]]);
+    const result = inject({ labels, more: { owner, environment, compliancePolicy: attack } });
+    expect(result.kind).toBe("injected");
+    expect(namesIn(result).filter((found) => !usual.has(found))).toEqual([]);
+    if (result.kind === "injected") expect(parse(JSON.stringify(result.pod))).toEqual(result.pod);
+  }
+});
 
-  it("CVE-2022-21701 a placeholder of a template takes a value as text, never as structure", () => {
-    const config = read({
-      defaultTemplates: ["own"],
-      templates: {
-        own:
-          "spec:\n  volumes:\n  - name: own\n    configMap:\n      name: $" + "{inject.ObjectMeta.Annotations[who]}\n",
-      },
+test("CVE-2022-21701 a placeholder of a template takes a value as text, never as structure", () => {
+  const config = read({
+    defaultTemplates: ["own"],
+    templates: {
+      own: "spec:\n  volumes:\n  - name: own\n    configMap:\n      name: $" + "{inject.ObjectMeta.Annotations[who]}\n",
+    },
+  });
+  for (const attack of attacks) {
+    const result = inject({ annotations: { who: attack }, more: { config } });
+    expect(result).toMatchObject({
+      kind: "injected",
+      pod: { spec: { volumes: [{ name: "own", configMap: { name: attack } }] } },
     });
-    for (const attack of attacks) {
-      const result = inject({ annotations: { who: attack }, more: { config } });
-      expect(result).toMatchObject({
-        kind: "injected",
-        pod: { spec: { volumes: [{ name: "own", configMap: { name: attack } }] } },
-      });
-    }
-  });
+  }
+});
 
-  it("CVE-2022-21701 a placeholder names single values alone", () => {
-    const template = "spec:\n  volumes:\n  - name: own\n    configMap: $" + "{inject.MeshConfig.defaultConfig}\n";
-    const result = inject({ more: { config: read({ defaultTemplates: ["own"], templates: { own: template } }) } });
-    expect(result).toMatchObject({ kind: "injected", pod: { spec: { volumes: [{ configMap: "" }] } } });
-  });
+test("CVE-2022-21701 a placeholder names single values alone", () => {
+  const template = "spec:\n  volumes:\n  - name: own\n    configMap: $" + "{inject.MeshConfig.defaultConfig}\n";
+  const result = inject({ more: { config: read({ defaultTemplates: ["own"], templates: { own: template } }) } });
+  expect(result).toMatchObject({ kind: "injected", pod: { spec: { volumes: [{ configMap: "" }] } } });
+});
 
-  it.each(["__proto__", "constructor", "toString"])("names such as %s are no settings", (name) => {
-    const pod: unknown = JSON.parse(
-      `{"metadata":{"name":"a","labels":{"${name}":"x"},"annotations":{"inject.istio.io/templates":"${name}"}},"spec":{"containers":[{"name":"a"}]}}`,
-    );
-    expect(inject({ more: { pod } }).kind).toBe("refused");
-    expect(Object.keys(Object.prototype)).toEqual([]);
-  });
+test.each(["__proto__", "constructor", "toString"])("names such as %s are no settings", (name) => {
+  const pod: unknown = JSON.parse(
+    `{"metadata":{"name":"a","labels":{"${name}":"x"},"annotations":{"inject.istio.io/templates":"${name}"}},"spec":{"containers":[{"name":"a"}]}}`,
+  );
+  expect(inject({ more: { pod } }).kind).toBe("refused");
+  expect(Object.keys(Object.prototype)).toEqual([]);
+});
 
-  it.each([
-    null,
-    1,
-    "pod",
-    [],
-    {},
-    { metadata: [] },
-    { spec: { containers: [1] } },
-    { metadata: { labels: { a: 1 } } },
-  ])("%j is refused or left alone, and nothing breaks", (pod) => {
-    expect(["refused", "injected"]).toContain(inject({ more: { pod } }).kind);
-  });
+test.each([
+  null,
+  1,
+  "pod",
+  [],
+  {},
+  { metadata: [] },
+  { spec: { containers: [1] } },
+  { metadata: { labels: { a: 1 } } },
+])("%j is refused or left alone, and nothing breaks", (pod) => {
+  expect(["refused", "injected"]).toContain(inject({ more: { pod } }).kind);
 });
