@@ -4,12 +4,12 @@ import { connect } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Sidecar, type SidecarMesh, startSidecarMesh } from "../../tools/soak/sidecar-mesh.ts";
 import { startTraffic } from "../../tools/soak/traffic.ts";
-import { createKeptLog } from "../support/secure-mesh.ts";
+import { createInspectedLog } from "../support/inspected-log.ts";
 import { eventually } from "./envoy-process.ts";
 import { ask } from "./upstreams.ts";
 
 let mesh: SidecarMesh;
-const { log, lines } = createKeptLog();
+const { log, lines } = createInspectedLog();
 beforeAll(async () => {
   // Twenty seconds, of which eighteen are left when the next one is asked for: one every two seconds.
   mesh = await startSidecarMesh({ sidecars: 2, lifetimeMs: 20_000, gracePeriodRatio: 0.9, log });

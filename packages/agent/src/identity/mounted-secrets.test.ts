@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { type Authority, issueWorkloadCertificate } from "../../../../src/ca/authority.ts";
 import { systemClock } from "../../../../src/lib/clock.ts";
-import { createKeptLog } from "../../../../test/support/secure-mesh.ts";
+import { createInspectedLog } from "../../../../test/support/inspected-log.ts";
 import { createTestRoot } from "../../../../test/support/test-ca.ts";
 import { TestClock } from "../../../../test/support/test-clock.ts";
 import { createProvisionedCertificate, createTokenFile } from "./credential-files.ts";
@@ -40,7 +40,7 @@ function startRig(): Rig {
   const folder = mkdtempSync(join(tmpdir(), "meltemi-mounted-"));
   const clock = new TestClock();
   clock.advance(systemClock.now());
-  const { log, lines } = createKeptLog();
+  const { log, lines } = createInspectedLog();
   const [certificateFile, keyFile, rootsFile] = ["cert-chain.pem", "key.pem", "root-cert.pem"].map((name) => {
     return join(folder, name);
   }) as [string, string, string];
@@ -181,7 +181,7 @@ test("credentials of the agent are those of now", async () => {
   writeFileSync(join(folder, "token"), "two");
   expect((await token())?.reveal()).toBe("two");
 
-  const { log, lines } = createKeptLog();
+  const { log, lines } = createInspectedLog();
   const own = createProvisionedCertificate({ directory: folder, clock, log });
   expect(own()).toBeUndefined();
   const [good, expired] = [await issue(), await issue(-1_000)];

@@ -54,7 +54,7 @@ export async function connectUpstream(options: UpstreamOptions): Promise<Upstrea
   for (const [name, value] of Object.entries(options.headers)) metadata.set(name, value);
   // A token in plain text would be anybody's.
   const token = options.isPlaintext === true ? undefined : await options.token();
-  if (token !== undefined) metadata.set("authorization", `Bearer ${token.reveal()}`);
+  if (token !== undefined) metadata.set("authorization", `Bearer ${readToken(token)}`);
   const client = new Client(options.address, buildCredentials(options), {
     // Certificates and roots of another time must not be found again in a connection that is shared.
     "grpc.use_local_subchannel_pool": 1,
@@ -71,6 +71,13 @@ export async function connectUpstream(options: UpstreamOptions): Promise<Upstrea
     "grpc.keepalive_timeout_ms": 10_000,
   });
   return { client, metadata };
+}
+
+/** gRPC would say what it takes no text for, and with it the token. */
+function readToken(token: SecretText): string {
+  const text = token.reveal();
+  if (!/^[\x21-\x7e]+$/.test(text)) throw new UpstreamError("the token holds what no token has");
+  return text;
 }
 
 function buildCredentials(options: UpstreamOptions): ChannelCredentials {

@@ -6,7 +6,7 @@ import { status } from "@grpc/grpc-js";
 import { expect, onTestFinished, test } from "vitest";
 import { issueWorkloadCertificate } from "../../../../src/ca/authority.ts";
 import { systemClock } from "../../../../src/lib/clock.ts";
-import { createKeptLog } from "../../../../test/support/secure-mesh.ts";
+import { createInspectedLog } from "../../../../test/support/inspected-log.ts";
 import { createTestIntermediate, createTestRoot, startTestCa, type TestCa } from "../../../../test/support/test-ca.ts";
 import { TestClock } from "../../../../test/support/test-clock.ts";
 import { until } from "../../../../test/support/until.ts";
@@ -42,7 +42,7 @@ async function startRig({ upstream, source, options, withRootsFile = false }: Ri
   clock.advance(systemClock.now());
   const ca = await startTestCa({ identity, clock });
   writeFileSync(join(folder, "token"), "token-1\n");
-  const { log, lines } = createKeptLog();
+  const { log, lines } = createInspectedLog();
   const secrets = createWorkloadSecrets({
     source: {
       kind: "authority",
@@ -140,7 +140,7 @@ test("while the authority refuses, the certificate stays, and requests come ever
   const failed = (): readonly string[] => lines.filter((line) => line.includes("no certificate was issued"));
   for (const [index, pauseMs] of pauses.entries()) {
     await until(`failure ${index + 1}`, () => failed().length === index + 1);
-    expect(failed().at(-1)).toContain(`"delayMs":${pauseMs}`);
+    expect(failed().at(-1)).toContain(`delayMs: ${pauseMs}`);
     clock.advance(pauseMs);
   }
   await until("the last failure", () => failed().length === pauses.length + 1);
@@ -191,6 +191,18 @@ test("an authority that another root vouches for is not believed, and none witho
   rig.clock.advance(1_000);
   await started;
   expect(rig.secrets.current()).toBeDefined();
+});
+
+test("CA-14 a token that is none is not shown either", async () => {
+  const rig = await startRig();
+  writeFileSync(join(rig.folder, "token"), "to\u0000ken-\u00e9\nsecret");
+  const started = rig.secrets.start();
+  await until("it has failed", () => rig.lines.length === 1);
+  expect(rig.lines[0]).toContain("no certificate was issued");
+  expect(rig.lines[0]).not.toMatch(/ken-|nsecret/);
+  writeFileSync(join(rig.folder, "token"), "token-1");
+  rig.clock.advance(500);
+  await started;
 });
 
 test("CA-24 the roots of the file and of the answer are both believed; the file says which ones leave", async () => {

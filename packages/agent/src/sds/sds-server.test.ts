@@ -8,7 +8,7 @@ import type { Secret } from "@meltemi/protos/envoy/extensions/transport_sockets/
 import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { type Authority, issueWorkloadCertificate } from "../../../../src/ca/authority.ts";
 import { systemClock } from "../../../../src/lib/clock.ts";
-import { createKeptLog } from "../../../../test/support/secure-mesh.ts";
+import { createInspectedLog } from "../../../../test/support/inspected-log.ts";
 import { callSocket, openSocketStream, type SocketStream } from "../../../../test/support/socket-client.ts";
 import { createTestRoot } from "../../../../test/support/test-ca.ts";
 import { TestClock } from "../../../../test/support/test-clock.ts";
@@ -55,7 +55,7 @@ async function startRig(options: (folder: string) => Partial<SdsServerOptions> =
   const path = (name: string): string => join(folder, name);
   const clock = new TestClock();
   clock.advance(systemClock.now());
-  const { log, lines } = createKeptLog();
+  const { log, lines } = createInspectedLog();
   const secrets = createWorkloadSecrets({
     source: { kind: "files", certificateFile: path("own.pem"), keyFile: path("own.key"), rootsFile: path("roots.pem") },
     ...{ clock, log, gracePeriodRatio: 0.5, gracePeriodJitter: 0, jitter: () => 0, fileDebounceMs: 100 },
@@ -316,7 +316,7 @@ test("a file that is no socket stays what it is", async () => {
   const rig = await startRig();
   rig.write("file", "somebody's");
   const paths = { socketPath: rig.path("file"), filesSocketPath: rig.path("files/socket") };
-  const { log } = createKeptLog();
+  const { log } = createInspectedLog();
   await expect(
     startSdsServer({ ...paths, secrets: undefined, fileDebounceMs: 1, clock: rig.clock, log }),
   ).rejects.toThrow();

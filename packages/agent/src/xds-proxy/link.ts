@@ -75,7 +75,8 @@ export class Link {
     this.#options = options;
     const { downstream } = options;
     const close = (): void => this.end({ code: statusCodes.CANCELLED, details: "the proxy went away" });
-    downstream.once("error", close);
+    // Each of them: an error that nobody listens to would end the process.
+    downstream.on("error", close);
     downstream.once("cancelled", close);
     downstream.once("close", close);
   }

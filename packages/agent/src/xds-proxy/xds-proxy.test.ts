@@ -14,7 +14,7 @@ import type { NameTable } from "@meltemi/protos/istio/networking/nds/v1";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { type Authority, issueServingCertificate, issueWorkloadCertificate } from "../../../../src/ca/authority.ts";
 import { systemClock } from "../../../../src/lib/clock.ts";
-import { createKeptLog } from "../../../../test/support/secure-mesh.ts";
+import { createInspectedLog } from "../../../../test/support/inspected-log.ts";
 import { openSocketStream, type SocketStream } from "../../../../test/support/socket-client.ts";
 import { createTestRoot } from "../../../../test/support/test-ca.ts";
 import { until } from "../../../../test/support/until.ts";
@@ -120,7 +120,7 @@ async function startRig(options: RigOptions = {}): Promise<Rig> {
   const folder = mkdtempSync(join(tmpdir(), "meltemi-xds-"));
   writeFileSync(join(folder, "token"), "token-1");
   const upstream = await startControlPlane(options.controlPlane);
-  const { log, lines } = createKeptLog();
+  const { log, lines } = createInspectedLog();
   const socketPath = join(folder, "XDS");
   const proxy = await startXdsProxy({
     socketPath,
