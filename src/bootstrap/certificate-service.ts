@@ -1,4 +1,5 @@
 /** The service that certifies workloads, as part of the port for xDS over TLS. */
+import type { Authority } from "../ca/authority.ts";
 import { createAuthoritySigner } from "../ca/authority-signer.ts";
 import { createCertificatePath, createCertificateService } from "../ca/certificate-service.ts";
 import type { CertificateSigner } from "../ca/certificate-signer.ts";
@@ -6,7 +7,9 @@ import type { LiveAuthority } from "../ca/live-authority.ts";
 import type { CertificateMetrics } from "../ca/metrics.ts";
 import { createNodeAuthorization, createPodLookup, type NodeAuthorization } from "../ca/node-authorization.ts";
 import type { Flags } from "../config/flags.ts";
+import type { AuthorityEnds } from "../http/certificate-metrics.ts";
 import type { KubeClient } from "../kube/kube-client.ts";
+import { parseCertificates } from "../lib/certificate.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import type { UnaryMethod } from "../xds/transport.ts";
@@ -46,6 +49,29 @@ export function createCertificateMethods(options: CertificateMethodsOptions): re
       handle: (request, call) => service.createCertificate(request, call),
     },
   ];
+}
+
+/**
+ * When the authority ends, for metrics; it is loaded when somebody asks first, so that nobody waits for it who does not
+ * need it. Undefined until then, and where nothing is certified.
+ */
+export function createAuthorityEnds(flags: Flags, authority: LiveAuthority): () => AuthorityEnds | undefined {
+  if (!flags.caServer || flags.secureGrpcAddr === undefined) return () => undefined;
+  let known: AuthorityEnds | undefined;
+  const note = (current: Authority): void => {
+    known = readEnds(current);
+  };
+  authority.onChange(note);
+  return () => {
+    // Whoever needs it reports why it cannot be loaded.
+    if (known === undefined) void authority.load().then(note, () => undefined);
+    return known;
+  };
+}
+
+function readEnds({ certificate, chain, roots }: Authority): AuthorityEnds {
+  const endOf = (pem: string): number => parseCertificates(pem, "the authority")[0].validToDate.getTime();
+  return { rootMs: endOf(roots), chainMs: chain === "" ? undefined : endOf(certificate) };
 }
 
 function findNodeAuthorization({

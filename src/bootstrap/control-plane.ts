@@ -24,9 +24,10 @@ import { createDiscoveryServer, type DiscoveryServer } from "../xds/discovery-se
 import { createGrpcTransport } from "../xds/grpc-server.ts";
 import type { XdsLimits } from "../xds/limits.ts";
 import { type ChangePath, createChangePath } from "./apply-changes.ts";
-import { createCertificateMethods } from "./certificate-service.ts";
+import { createAuthorityEnds, createCertificateMethods } from "./certificate-service.ts";
 import { watchClock } from "./clock-watch.ts";
 import { type Cluster, createCluster, describeWatches, meshConfigName } from "./cluster.ts";
+import { createExternalSigner } from "./external-signer.ts";
 import { deriveFeatures } from "./features.ts";
 import { generators } from "./generators.ts";
 import { createLeader } from "./leader.ts";
@@ -214,18 +215,24 @@ function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined)
     pushAll: () => discovery.debug.pushAll(),
   };
   const uptimeSeconds = (): number => (clock.monotonic() - startedAt) / 1000;
+  const authority = createMeshAuthority({ flags, client: cluster?.client, clock, log });
   const metrics = createMetrics({
     debug,
     version: readVersion(),
     uptimeSeconds,
     countsPatches: flags.envoyFilterStats,
+    authority: { ends: createAuthorityEnds(flags, authority), now: () => clock.now() },
   });
   const xdsLog = log.child({ component: "xds" });
-  const authority = createMeshAuthority({ flags, client: cluster?.client, clock, log });
   const security = createXdsSecurity({ flags, client: cluster?.client, mesh: () => builder.current.mesh, clock, log });
+  const signer = createExternalSigner({
+    ...{ flags, client: cluster?.client, clock, log },
+    mesh: () => builder.current.mesh,
+  });
   const transport = {
     limits: deriveGrpcLimits(flags),
     methods: createCertificateMethods({
+      ...(signer === undefined ? {} : { signer }),
       ...{ flags, client: cluster?.client, authority, authenticate: security.authenticate, metrics, clock, log },
       trustDomain: () => formatTrustDomain(builder.current.mesh.trustDomain),
     }),

@@ -6,6 +6,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import { certificateCounters } from "../ca/metrics.ts";
 import type { XdsMetrics } from "../push/metrics.ts";
 import { injectionTime, webhookCounters } from "../webhook/metrics.ts";
+import { type AuthoritySource, addAuthorityGauges } from "./certificate-metrics.ts";
 import { type FindingName, findingHelp, listFindings } from "./debug/push-status.ts";
 import { addPatchGauge } from "./patch-metrics.ts";
 import type { DebugPort } from "./ports.ts";
@@ -24,6 +25,8 @@ export interface MetricsSource {
   uptimeSeconds(): number;
   /** Whether what becomes of patches is among the metrics: it is looked for each time they are read. */
   readonly countsPatches?: boolean;
+  /** When the authority ends that certifies workloads, and the clock that tells how long that is; absent without one. */
+  readonly authority?: AuthoritySource;
 }
 
 const timeBuckets = [0.1, 0.5, 1, 3, 5, 10, 20, 30];
@@ -117,6 +120,7 @@ export function createMetrics(source: MetricsSource): MeshMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   addGauges(registry, source);
+  if (source.authority !== undefined) addAuthorityGauges(registry, source.authority);
   if (source.countsPatches === true) addPatchGauge(registry, source.debug);
   const counters = mapValues(counterTable, (definition: Labelled, name) => {
     return new Counter({

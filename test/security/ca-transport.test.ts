@@ -1,9 +1,9 @@
 /** Checks 16, 17, 20 to 22 of the certificate authority, on the ports of a whole control plane. */
 import { X509Certificate } from "node:crypto";
-import { connect, type TLSSocket } from "node:tls";
+import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import { inspect } from "node:util";
 import { decode } from "@meltemi/protos";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { createRootAuthority, issueWorkloadCertificate } from "../../src/ca/authority.ts";
 import { createFileAuthorityStore } from "../../src/ca/authority-files.ts";
 import { createCertificatePath } from "../../src/ca/certificate-service.ts";
@@ -80,10 +80,26 @@ test("nothing is certified where the flag says so", async () => {
   expect(await ask(await mesh.connectAs("shop/cart"))).toBe(unimplemented);
 });
 
-type TlsOptions = NonNullable<Parameters<typeof connect>[0]>;
+test("metrics say when the authority ends", async () => {
+  const mesh = await startSecureMesh("");
+  const url = `http://127.0.0.1:${mesh.controlPlane.monitoringPort}/metrics`;
+  const end = new X509Certificate(mesh.roots).validToDate.getTime() / 1000;
+  await vi.waitFor(
+    async () =>
+      expect(await (await fetch(url)).text()).toContain(`\ncitadel_server_root_cert_expiry_timestamp ${end}\n`),
+    { timeout: 20_000 },
+  );
+  const text = await (await fetch(url)).text();
+  expect(text).toMatch(/\ncitadel_server_root_cert_expiry_seconds \d/);
+  // The root itself signs: there is no chain.
+  expect(text).not.toMatch(/\ncitadel_server_cert_chain_expiry_seconds -?\d/);
+});
 
 /** Protocol, cipher and application protocol of a handshake, or the error's code. */
-function shakeHands({ controlPlane, roots }: SecureMesh, options: TlsOptions): Promise<readonly unknown[] | string> {
+function shakeHands(
+  { controlPlane, roots }: SecureMesh,
+  options: ConnectionOptions,
+): Promise<readonly unknown[] | string> {
   const [, port] = /:(\d+)$/.exec(controlPlane.secureGrpcAddress()) ?? [];
   return new Promise((resolve) => {
     const socket: TLSSocket = connect({
