@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { type InjectionResult, injectPod } from "../../src/inject/injection.ts";
 import { casesDirectory, listCases, readCase } from "./read-case.ts";
+import { type Json, withDefaults } from "./with-defaults.ts";
 
 const names = listCases();
 
@@ -24,6 +25,14 @@ describe("pods of all shapes", () => {
     expect(failures.filter((failure) => failure !== null)).toEqual([]);
     expect(patched).toEqual(result.pod);
     expect(injectPod({ ...input, pod: result.pod })).toMatchObject({ kind: "injected", patch: [], pod: result.pod });
+  });
+
+  it.each(names)("%s, as the next webhook gets it", (name) => {
+    const { input } = readCase(name);
+    const first = injectPod({ ...input, pod: withDefaults(input.pod as Json) });
+    if (first.kind !== "injected") return;
+    const pod = withDefaults(first.pod);
+    expect(injectPod({ ...input, pod })).toMatchObject({ kind: "injected", patch: [] });
   });
 });
 
