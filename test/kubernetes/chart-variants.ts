@@ -216,7 +216,8 @@ const meshVariants: Readonly<Record<string, ChartVariant>> = {
     values: { sharedMeshConfig: "company" },
     check: (manifests) => {
       expect(environmentOf(manifests)["SHARED_MESH_CONFIG"]).toBe("company");
-      const rule = listRules(manifests).find(({ resources }) => resources.includes("configmaps"));
+      const rules = listRules(manifests).filter(({ place }) => place.startsWith("Role/"));
+      const rule = rules.find(({ resources }) => resources.includes("configmaps"));
       expect(rule?.resourceNames).toEqual(["istio", "company", "istio-sidecar-injector"]);
     },
   },

@@ -213,12 +213,14 @@ describe("rights", () => {
     expect(rules.map(describeRule)).toEqual([
       "Role/istio-system/meltemi: create of secrets in ",
       "Role/istio-system/meltemi: get of secrets in ",
+      "Role/istio-system/meltemi: update of secrets in ",
       "Role/gateways/meltemi-istio-system-secrets: get,list,watch of configmaps,secrets in ",
     ]);
     expect(rules[1]?.resourceNames).toEqual(["cacerts", "istio-ca-secret"]);
+    expect(rules[2]?.resourceNames).toEqual(["istio-ca-secret"]);
   });
 
-  it("write nothing in the whole cluster but statuses, entries of workloads, reviews and the own webhooks", async () => {
+  it("write nothing in the whole cluster but statuses, entries of workloads, reviews, roots and the own webhooks", async () => {
     const reading = new Set(["get", "list", "watch"]);
     const writing = (await rulesOfEverything())
       .filter(({ place, verbs }) => place.startsWith("ClusterRole/") && verbs.some((verb) => !reading.has(verb)))
@@ -227,10 +229,13 @@ describe("rights", () => {
       "ClusterRole/meltemi-istio-system: create,patch,delete of workloadentries in networking.istio.io",
       "ClusterRole/meltemi-istio-system: create of tokenreviews in authentication.k8s.io",
       "ClusterRole/meltemi-istio-system: create of subjectaccessreviews in authorization.k8s.io",
+      "ClusterRole/meltemi-istio-system: create of configmaps in ",
+      "ClusterRole/meltemi-istio-system: get,list,watch,patch of configmaps in ",
       "ClusterRole/meltemi-istio-system: patch of validatingwebhookconfigurations in admissionregistration.k8s.io",
       "ClusterRole/meltemi-istio-system: patch of mutatingwebhookconfigurations in admissionregistration.k8s.io",
     ]);
-    expect(writing.slice(-2).map(({ resourceNames }) => resourceNames)).toEqual([
+    expect(writing.slice(-3).map(({ resourceNames }) => resourceNames)).toEqual([
+      ["istio-ca-root-cert", "istio-ca-crl"],
       ["meltemi-validator-istio-system"],
       ["istio-sidecar-injector"],
     ]);
