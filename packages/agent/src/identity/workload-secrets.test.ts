@@ -280,6 +280,28 @@ test("secrets are written to files that only their owner reads", async () => {
   check();
 });
 
+test("roots that are written to the file they come from leave it in time", async () => {
+  const output = mkdtempSync(join(tmpdir(), "meltemi-output-"));
+  onTestFinished(() => rmSync(output, { recursive: true, force: true }));
+  const path = join(output, "root-cert.pem");
+  const { ca, clock, secrets, changes } = await startRig({
+    source: { rootsFile: path },
+    options: { outputDirectory: output },
+  });
+  writeFileSync(path, ca.serverRoots);
+  await secrets.start();
+  ca.authority = await createTestRoot();
+  for (const [round, count] of [
+    [2, 2],
+    [3, 1],
+  ] as const) {
+    clock.advance(12 * hour + 1_000);
+    await until(`certificate ${round}`, () => changes.length === round);
+    expect(blocks(readFileSync(path, "utf8"))).toBe(count);
+  }
+  expect(readFileSync(path, "utf8")).toBe(ca.authority.roots);
+});
+
 test("nothing is asked any more when stopped, before the first certificate and after", async () => {
   const { ca, clock, secrets, lines } = await startRig();
   ca.answer = () => status.UNAVAILABLE;
