@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { watchDirectories } from "../ca/directory-watch.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
+import type { ObjectRef } from "../lib/message.ts";
 import type { InjectionSettings } from "../webhook/injection-settings.ts";
 
 export interface InjectionFilesOptions {
@@ -28,7 +29,8 @@ export async function openInjectionFiles(options: InjectionFilesOptions): Promis
   const reload = (): void => {
     timer?.close();
     readInto(options).then(
-      () => {
+      (isThere) => {
+        if (!isThere) options.settings.noteMissing(fileRef(directory));
         if (!isStopped) timer = clock.after(rescanMs, reload);
       },
       (error: unknown) => log.error("the settings of injection cannot be read", { directory, error }),
@@ -45,19 +47,18 @@ export async function openInjectionFiles(options: InjectionFilesOptions): Promis
 
 /** False where there is no file `config`; files that cannot be read otherwise leave the settings as they were. */
 async function readInto({ directory, settings, log }: InjectionFilesOptions): Promise<boolean> {
-  const origin = { kind: "file", namespace: "", name: join(directory, "config") };
+  const origin = fileRef(directory);
   try {
     const [config, values] = await Promise.all(["config", "values"].map((name) => readText(join(directory, name))));
-    if (config === undefined) {
-      settings.noteMissing(origin);
-      return false;
-    }
+    if (config === undefined) return false;
     settings.update({ origin, config, values: values ?? "" });
   } catch (error: unknown) {
     log.error("the settings of injection cannot be read", { directory, error });
   }
   return true;
 }
+
+const fileRef = (directory: string): ObjectRef => ({ kind: "file", namespace: "", name: join(directory, "config") });
 
 async function readText(path: string): Promise<string | undefined> {
   try {
