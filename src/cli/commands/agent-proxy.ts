@@ -1,7 +1,6 @@
 import { networkInterfaces } from "node:os";
 import type { Agent, AgentFlags, ProxyType } from "@meltemi/agent";
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
-import { readEnvironment } from "../../config/env.ts";
 import { systemClock } from "../../lib/clock.ts";
 import type { Log } from "../../lib/log.ts";
 import { CommandFailure } from "../failures.ts";
@@ -70,7 +69,7 @@ async function runProxy(type: ProxyType, given: GivenOptions): Promise<void> {
 
 /** Starts the agent and hears signals from the beginning. */
 async function startProxy(type: ProxyType, given: GivenOptions, log: Log): Promise<Agent> {
-  const { startAgent } = await import("@meltemi/agent");
+  const { readEnvironment, startAgent } = await import("@meltemi/agent");
   let agent: Agent | undefined;
   let signal: string | undefined;
   for (const name of ["SIGTERM", "SIGINT"] as const) {
