@@ -65,7 +65,8 @@ function fileSource(directory: string): FileSource {
 
 function authoritySource(settings: Settings, ports: IdentityPorts): AuthoritySource {
   const { variables, config, environment } = settings;
-  if (variables.caProvider.startsWith("GoogleCA")) throw new ConfigError("CA_PROVIDER: Citadel is the one that there is");
+  if (variables.caProvider.startsWith("GoogleCA"))
+    throw new ConfigError("CA_PROVIDER: Citadel is the one that there is");
   const address = variables.caAddress === "" ? config.discoveryAddress : variables.caAddress;
   const rootsFile = findAuthorityRoots(settings);
   return {
