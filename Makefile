@@ -47,10 +47,11 @@ security-mutations: build ## Break each security check in a copy and show that i
 fuzz: build ## Break objects at random, check what proxies would get (RUNS=100000; FUZZ_SEED=n repeats a series)
 	@FUZZ_RUNS=$(or $(RUNS),100000) vitest run test/fuzz
 
-bench: build ## Measure speed and memory with many simulated proxies, then beside a real API server, then the issuing of certificates
+bench: build ## Measure speed and memory with many simulated proxies, then beside a real API server, then the issuing of certificates and the injection of pods
 	@node test/bench/bench.ts
 	@node test/bench/cluster-bench.ts
 	@node test/bench/certificate-bench.ts
+	@node test/bench/injection-bench.ts
 
 e2e: build ## Run a one-node Kubernetes with sidecars here (root on Linux), test it (KEEP=1 leaves it; TESTS=words picks files)
 	@node tools/e2e/e2e.ts
