@@ -1,7 +1,7 @@
 /** Checks 12 to 18 of the certificate authority: who gets a certificate, by token, certificate or a gateway's word. */
 
 import { X509Certificate } from "node:crypto";
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { createCertificateAuthenticator } from "../../src/ca/certificate-authenticator.ts";
 import {
   createForwardedCertificateAuthenticator,
@@ -107,79 +107,75 @@ test("CA-15 what was said of a token is forgotten when the token ends, and says 
   expect(asked).toHaveLength(3);
 });
 
-describe("a client certificate", () => {
-  const rig = createCertificateRig({ authenticators: [createCertificateAuthenticator({ trustDomains })] });
-  const callWith = async (certificate: PeerCredentials["certificate"]): Promise<string> =>
-    refusalIn(await (await rig).call({}, { certificate, bearerTokens: [], clusterIds: [] }));
-  const uri = "URI:spiffe://cluster.local/ns/shop/sa/cart";
+const certificateRig = createCertificateRig({ authenticators: [createCertificateAuthenticator({ trustDomains })] });
+const callWithCertificate = async (certificate: PeerCredentials["certificate"]): Promise<string> =>
+  refusalIn(await (await certificateRig).call({}, { certificate, bearerTokens: [], clusterIds: [] }));
+const uriName = "URI:spiffe://cluster.local/ns/shop/sa/cart";
 
-  test("of a trust domain of ours is renewed", async () => {
-    for (const subjectAltName of [uri, `DNS:cart.shop, ${uri}`, uri.replace("cluster.local", "old.example")])
-      expect(await callWith({ kind: "verified", subjectAltName })).toBe("issued");
-  });
-
-  test.each([
-    ["no URI", "DNS:cart.shop.svc"],
-    ["two URIs", `${uri}, ${uri.replace("cart", "admin")}`],
-    ["a URI that could be two", 'URI:"spiffe://cluster.local/ns/shop/sa/cart\\u002c URI:x"'],
-    ["a URI that is no identity", "URI:https://cluster.local/ns/shop/sa/cart"],
-    ["another trust domain", uri.replace("cluster.local", "evil.example")],
-  ])("CA-16 with %s is not", async (_case, subjectAltName) => {
-    expect(await callWith({ kind: "verified", subjectAltName })).toBe(unauthenticated);
-  });
-
-  test("CA-16 that does not lead to our root is not, a good token beside it or not", async () => {
-    const { client } = createReviewer(() => good);
-    const clock = new TestClock();
-    const log = createKeptLog().log;
-    const byToken = createTokenAuthenticator({
-      ...{ client, audiences: ["istio-ca"], clusterId: "", trustDomain: () => "cluster.local", clock, log },
-    });
-    const authenticators = [createCertificateAuthenticator({ trustDomains }), byToken];
-    const both = await createCertificateRig({ authenticators });
-    const certificate = { kind: "unverified", reason: "CERT_HAS_EXPIRED" } as const;
-    expect(await callWith(certificate)).toBe(unauthenticated);
-    expect(refusalIn(await both.call({}, { ...withToken(token), certificate }))).toBe(unauthenticated);
-  });
+test("a client certificate of a trust domain of ours is renewed", async () => {
+  for (const subjectAltName of [uriName, `DNS:cart.shop, ${uriName}`, uriName.replace("cluster.local", "old.example")])
+    expect(await callWithCertificate({ kind: "verified", subjectAltName })).toBe("issued");
 });
 
-describe("the word of a gateway", () => {
-  const uri = "spiffe://cluster.local/ns/shop/sa/cart";
-  const { networks, problems } = parseNetworks("10.1.0.0/16, fd00::/8, 10.2.0.0, x/8, 1.2.3.4/33");
-  const callWith = async (peer: string, ...forwardedCertificates: readonly string[]): Promise<string> => {
-    const authenticators = [createForwardedCertificateAuthenticator({ networks, trustDomains })];
-    const rig = await createCertificateRig({ authenticators });
-    const nothing = { certificate: { kind: "none" }, bearerTokens: [], clusterIds: [] } as const;
-    return refusalIn(await rig.call({}, { ...nothing, peer, forwardedCertificates }, { peer }));
-  };
+test.each([
+  ["no URI", "DNS:cart.shop.svc"],
+  ["two URIs", `${uriName}, ${uriName.replace("cart", "admin")}`],
+  ["a URI that could be two", 'URI:"spiffe://cluster.local/ns/shop/sa/cart\\u002c URI:x"'],
+  ["a URI that is no identity", "URI:https://cluster.local/ns/shop/sa/cart"],
+  ["another trust domain", uriName.replace("cluster.local", "evil.example")],
+])("CA-16 a client certificate with %s is not renewed", async (_case, subjectAltName) => {
+  expect(await callWithCertificate({ kind: "verified", subjectAltName })).toBe(unauthenticated);
+});
 
-  test("counts from its networks and from this machine", async () => {
-    expect(problems).toEqual(["10.2.0.0", "x/8", "1.2.3.4/33"]);
-    const header = `By=spiffe://x;Hash=00;Subject="CN=\\"a\\",O=b;URI=c";URI=${uri};DNS=a`;
-    for (const peer of ["10.1.200.3:999", "::ffff:10.1.0.1:999", "[fd12::1]:999", "fd12::1:999", "127.0.0.1:9"])
-      expect([peer, await callWith(peer, header)]).toEqual([peer, "issued"]);
-    expect(await callWith("10.1.0.1:1", `uri="${uri}"`)).toBe("issued");
+test("CA-16 a client certificate that does not lead to our root is not renewed, a good token beside it or not", async () => {
+  const { client } = createReviewer(() => good);
+  const clock = new TestClock();
+  const log = createKeptLog().log;
+  const byToken = createTokenAuthenticator({
+    ...{ client, audiences: ["istio-ca"], clusterId: "", trustDomain: () => "cluster.local", clock, log },
   });
+  const authenticators = [createCertificateAuthenticator({ trustDomains }), byToken];
+  const both = await createCertificateRig({ authenticators });
+  const certificate = { kind: "unverified", reason: "CERT_HAS_EXPIRED" } as const;
+  expect(await callWithCertificate(certificate)).toBe(unauthenticated);
+  expect(refusalIn(await both.call({}, { ...withToken(token), certificate }))).toBe(unauthenticated);
+});
 
-  test.each(["10.2.0.1:1", "11.1.0.1:1", "[fe80::1]:1", "", "unix:/tmp/x", "10.1.0.1"])(
-    "CA-17 from %j is not believed",
-    async (peer) => {
-      expect(await callWith(peer, `URI=${uri}`)).toBe(unauthenticated);
-    },
-  );
+const uri = "spiffe://cluster.local/ns/shop/sa/cart";
+const { networks, problems } = parseNetworks("10.1.0.0/16, fd00::/8, 10.2.0.0, x/8, 1.2.3.4/33");
+const callFrom = async (peer: string, ...forwardedCertificates: readonly string[]): Promise<string> => {
+  const authenticators = [createForwardedCertificateAuthenticator({ networks, trustDomains })];
+  const rig = await createCertificateRig({ authenticators });
+  const nothing = { certificate: { kind: "none" }, bearerTokens: [], clusterIds: [] } as const;
+  return refusalIn(await rig.call({}, { ...nothing, peer, forwardedCertificates }, { peer }));
+};
 
-  test.each<[string, ...string[]]>([
-    ["no certificate", ""],
-    ["no URI", "Hash=00;DNS=a"],
-    ["two URIs", `URI=${uri};URI=${uri}`],
-    ["two certificates", `URI=${uri},URI=${uri}`],
-    ["two headers", `URI=${uri}`, `URI=${uri}`],
-    ["an open quotation", `Subject="CN=a;URI=${uri}`],
-    ["another trust domain", `URI=${uri.replace("cluster.local", "evil.example")}`],
-    ["no header"],
-  ])("CA-17 with %s is not believed", async (_case, ...headers) => {
-    expect(await callWith("10.1.0.1:1", ...headers)).toBe(unauthenticated);
-  });
+test("the word of a gateway counts from its networks and from this machine", async () => {
+  expect(problems).toEqual(["10.2.0.0", "x/8", "1.2.3.4/33"]);
+  const header = `By=spiffe://x;Hash=00;Subject="CN=\\"a\\",O=b;URI=c";URI=${uri};DNS=a`;
+  for (const peer of ["10.1.200.3:999", "::ffff:10.1.0.1:999", "[fd12::1]:999", "fd12::1:999", "127.0.0.1:9"])
+    expect([peer, await callFrom(peer, header)]).toEqual([peer, "issued"]);
+  expect(await callFrom("10.1.0.1:1", `uri="${uri}"`)).toBe("issued");
+});
+
+test.each(["10.2.0.1:1", "11.1.0.1:1", "[fe80::1]:1", "", "unix:/tmp/x", "10.1.0.1"])(
+  "CA-17 the word of a gateway at %j is not believed",
+  async (peer) => {
+    expect(await callFrom(peer, `URI=${uri}`)).toBe(unauthenticated);
+  },
+);
+
+test.each<[string, ...string[]]>([
+  ["no certificate", ""],
+  ["no URI", "Hash=00;DNS=a"],
+  ["two URIs", `URI=${uri};URI=${uri}`],
+  ["two certificates", `URI=${uri},URI=${uri}`],
+  ["two headers", `URI=${uri}`, `URI=${uri}`],
+  ["an open quotation", `Subject="CN=a;URI=${uri}`],
+  ["another trust domain", `URI=${uri.replace("cluster.local", "evil.example")}`],
+  ["no header"],
+])("CA-17 the word of a gateway with %s is not believed", async (_case, ...headers) => {
+  expect(await callFrom("10.1.0.1:1", ...headers)).toBe(unauthenticated);
 });
 
 test("CA-18 a token counts for the cluster that the caller names; several names are none", async () => {
