@@ -218,21 +218,21 @@ describe("the settings", () => {
   });
 });
 
-describe("the configuration of the webhooks", () => {
-  test("CA-26 an emptied or edited bundle is put right, and pods are injected again", async () => {
-    await vi.waitFor(async () => expect((await bundlesOf()).has(undefined)).toBe(false), patient);
-    const before = await bundlesOf();
-    expect(before.size).toBe(1);
-    for (const index of [0, 2]) {
-      const patch = JSON.stringify([{ op: "remove", path: `/webhooks/${index}/clientConfig/caBundle` }]);
-      await cluster.kubectl(["patch", "mutatingwebhookconfiguration", injector.name, "--type=json", "-p", patch]);
-      await vi.waitFor(async () => expect(await bundlesOf()).toEqual(before), patient);
-    }
-    await untilInjected("shop");
-    const policies = (await readWebhooks()).map(({ failurePolicy }) => failurePolicy);
-    expect(new Set(policies)).toEqual(new Set(["Fail"]));
-  });
+test("CA-26 an emptied or edited bundle of the injector is put right, and pods are injected again", async () => {
+  await vi.waitFor(async () => expect((await bundlesOf()).has(undefined)).toBe(false), patient);
+  const before = await bundlesOf();
+  expect(before.size).toBe(1);
+  for (const index of [0, 2]) {
+    const patch = JSON.stringify([{ op: "remove", path: `/webhooks/${index}/clientConfig/caBundle` }]);
+    await cluster.kubectl(["patch", "mutatingwebhookconfiguration", injector.name, "--type=json", "-p", patch]);
+    await vi.waitFor(async () => expect(await bundlesOf()).toEqual(before), patient);
+  }
+  await untilInjected("shop");
+  const policies = (await readWebhooks()).map(({ failurePolicy }) => failurePolicy);
+  expect(new Set(policies)).toEqual(new Set(["Fail"]));
+});
 
+describe("the configuration of the webhooks", () => {
   test("fails closed where nobody answers, and for nobody else", async () => {
     // A port of this machine that nobody listens on: it was the control plane's of a moment ago.
     const other = await startInjector({ cluster, revision: "gone" });
