@@ -170,6 +170,7 @@ test.each<[string, ...string[]]>([
   ["no URI", "Hash=00;DNS=a"],
   ["two URIs", `URI=${uri};URI=${uri}`],
   ["two certificates", `URI=${uri},URI=${uri}`],
+  ["two certificates, one without a name", `Hash=00,URI=${uri}`],
   ["two headers", `URI=${uri}`, `URI=${uri}`],
   ["an open quotation", `Subject="CN=a;URI=${uri}`],
   ["another trust domain", `URI=${uri.replace("cluster.local", "evil.example")}`],
