@@ -23,11 +23,14 @@ afterAll(async () => {
 });
 
 /** A page without its reviews or details is a lost request, too: of the product page's own. */
-const isWhole = ({ status, body }: Answer): boolean =>
-  status === 200 && findReviewer(body) === "reviews-v1" && body.includes("William Shakespeare");
+function findFault({ status, body }: Answer): string | undefined {
+  if (status === 200 && findReviewer(body) === "reviews-v1" && body.includes("William Shakespeare")) return undefined;
+  const problems = [...body.matchAll(/<p class="error">(.*?)<\/p>/gs)].map(([, problem = ""]) => problem);
+  return problems.join("; ") || body.slice(0, 300);
+}
 
 it("loses no page while pods are deleted and made anew", async () => {
-  const load = startLoad(page, isWhole);
+  const load = startLoad(page, findFault);
   try {
     await sleep(2000);
     for (const selector of ["app=productpage", "app=details", "app=reviews,version=v1"]) {
@@ -41,19 +44,19 @@ it("loses no page while pods are deleted and made anew", async () => {
     await sleep(2000);
   } finally {
     const { pages, failures } = await load.stop();
-    expect(failures).toEqual([]);
+    expect(failures.slice(0, 20)).toEqual([]);
     expect(pages).toBeGreaterThan(100);
   }
 });
 
 it("loses no page while a deployment is rolled", async () => {
-  const load = startLoad(page, isWhole);
+  const load = startLoad(page, findFault);
   try {
     await kubectl(["-n", "bookinfo", "rollout", "restart", "deployment/productpage-v1", "deployment/reviews-v1"]);
     await rolledOut();
     await sleep(2000);
   } finally {
     const { failures } = await load.stop();
-    expect(failures).toEqual([]);
+    expect(failures.slice(0, 20)).toEqual([]);
   }
 });

@@ -59,8 +59,11 @@ export interface LoadResult {
   readonly failures: readonly string[];
 }
 
-/** Asks for the page all the time, over connections that stay and connections of their own. */
-export function startLoad(url: string, isWhole: (answer: Answer) => boolean): Load {
+/**
+ * Asks for the page all the time, over a connection that stays and over new ones, and notes down what `findFault` sees
+ * in a page.
+ */
+export function startLoad(url: string, findFault: (answer: Answer) => string | undefined): Load {
   const [kept, fresh] = [new Agent({ keepAlive: true }), new Agent({ keepAlive: false })];
   const failures: string[] = [];
   let pages = 0;
@@ -69,16 +72,16 @@ export function startLoad(url: string, isWhole: (answer: Answer) => boolean): Lo
     while (isRunning) {
       try {
         const answer = await call(url, agent);
-        if (!isWhole(answer))
-          failures.push(`${new Date().toISOString()} ${answer.status} ${answer.body.slice(0, 600)}`);
+        const fault = findFault(answer);
+        if (fault !== undefined) failures.push(`${new Date().toISOString()} ${answer.status} ${fault}`);
       } catch (cause) {
         failures.push(`${new Date().toISOString()} ${String(cause)}`);
       }
       pages += 1;
-      await sleep(20);
+      await sleep(50);
     }
   };
-  const callers = [kept, kept, fresh, fresh].map(ask);
+  const callers = [kept, fresh].map(ask);
   return {
     count: () => pages,
     async stop() {
