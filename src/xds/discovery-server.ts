@@ -6,6 +6,7 @@ import { ProtoError, structToJson } from "@meltemi/protos";
 import type { Authentication, Caller, PeerCredentials } from "../lib/caller.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
+import { RateLimit } from "../lib/rate-limit.ts";
 import { parseNode } from "../model/node.ts";
 import type { Proxy as MeshProxy } from "../model/proxy.ts";
 import type { ConnectedProxy, ProxyConnections } from "../model/proxy-connections.ts";
@@ -24,7 +25,6 @@ import { answerDebugRequest, type DebugPages, isDebugType } from "./debug-reques
 import { createDebugView, type XdsDebug } from "./debug-view.ts";
 import { DistributionCounter, type DistributionView } from "./distribution.ts";
 import type { XdsLimits } from "./limits.ts";
-import { RateLimit } from "../lib/rate-limit.ts";
 import { healthTypeUrl, parseRequest, type ReceivedRequest, readHealth } from "./request.ts";
 import type {
   Admission,
