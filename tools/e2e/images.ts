@@ -15,9 +15,10 @@ import {
 import { createLayer, type Image, type ImageConfig, writeImageArchive } from "./image-archive.ts";
 import { bookinfoImage, controlPlaneImage, corednsImage, pauseImage, proxyImage, toolboxImage } from "./image-names.ts";
 import { imageFolder, root } from "./layout.ts";
-import { copyFromMachine, copyIptables, copyProgram, writeRootFiles, writeShell } from "./machine-files.ts";
+import { copyFromMachine, copyProgram, writeRootFiles, writeShell } from "./machine-files.ts";
 import type { NodePrograms } from "./node-programs.ts";
 import { findProgram } from "./prerequisites.ts";
+import { runProgram } from "./run-program.ts";
 import { copyRunningPackages } from "./running-packages.ts";
 
 /** What an image begins with. */
@@ -155,7 +156,8 @@ async function copyFromStage(
   if (source === "/app/node_modules") return copyRunningPackages(join(layer, path));
   if (source === "/app/packages/protos/gen")
     return cpSync(join(root, "packages/protos/gen"), join(layer, path), { recursive: true });
-  if (source === "/image" && image.startsWith("debian:")) return copyIptables(layer);
+  if (source === "/image" && image.startsWith("debian:"))
+    return void (await runProgram("sh", [join(root, "manifests/docker/collect-iptables.sh"), layer]));
   if (image.startsWith("envoyproxy/")) return copyProgram(layer, await envoyBinary(), path);
   throw new Error(`an image takes ${source} from ${image}: what that is cannot be said here`);
 }

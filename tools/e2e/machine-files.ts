@@ -1,5 +1,5 @@
 /** Copies programs of this machine, with the shared libraries that they load, into the layer of an image. */
-import { chmodSync, cpSync, globSync, mkdirSync, realpathSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, realpathSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { runProgram } from "./run-program.ts";
 
@@ -19,20 +19,6 @@ async function listLibraries(program: string): Promise<readonly string[]> {
 export async function copyFromMachine(layer: string, path: string, target: string): Promise<void> {
   if (!statSync(path).isDirectory()) return copyProgram(layer, path, target);
   cpSync(path, join(layer, target), { recursive: true, verbatimSymlinks: true });
-}
-
-/** Both kinds of iptables, with the extensions that they load. */
-export async function copyIptables(layer: string): Promise<void> {
-  const folder = dirname(realpathSync("/usr/sbin/xtables-nft-multi"));
-  for (const kind of ["nft", "legacy"]) {
-    const program = `xtables-${kind}-multi`;
-    await copyProgram(layer, join(folder, program), join("usr/sbin", program));
-    for (const family of ["iptables", "ip6tables"])
-      for (const suffix of ["", "-save", "-restore"])
-        symlinkSync(program, join(layer, "usr/sbin", `${family}-${kind}${suffix}`));
-  }
-  for (const extensions of globSync("/usr/lib/*/xtables"))
-    cpSync(extensions, join(layer, extensions), { recursive: true });
 }
 
 /** Names for the users that run in images, and the folders that programs expect. */
