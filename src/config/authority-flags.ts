@@ -66,7 +66,7 @@ export const authorityFlags = {
     env: "PILOT_CERT_PROVIDER",
     type: "string",
     default: "istiod",
-    doc: "Who signs the certificate of this control plane where none is given in files: istiod for our own authority, k8s.io/SIGNER for a signer of the Kubernetes API, none for nobody: then neither xDS over TLS nor webhooks are served.",
+    doc: "Who signs the certificate of this control plane where none is given in files: istiod for our own authority; with anything else nobody does, and neither xDS over TLS nor webhooks are served.",
   }),
   externalCa: defineFlag({
     env: "EXTERNAL_CA",
