@@ -196,13 +196,16 @@ interface Parts {
 function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined): Parts {
   const { flags, log, clock = systemClock } = options;
   const { clusterId, domain, namespace } = flags;
+  const meshConfigs = {
+    meshConfigName: meshConfigName(flags.revision),
+    ...(flags.sharedMeshConfig === "" ? {} : { sharedMeshConfigName: flags.sharedMeshConfig }),
+  };
   const builder = createSnapshotBuilder({
     domain,
     clusterId,
     systemNamespace: namespace,
-    meshConfigName: meshConfigName(flags.revision),
+    ...meshConfigs,
     features: deriveFeatures(flags),
-    ...(flags.sharedMeshConfig === "" ? {} : { sharedMeshConfigName: flags.sharedMeshConfig }),
   });
   const startedAt = clock.monotonic();
   // Metrics read the server's state and the server counts in metrics: each is looked at only when both are there.
@@ -260,8 +263,7 @@ function createParts(options: ControlPlaneOptions, cluster: Cluster | undefined)
   });
   const source = createSelectedSource(registrations.source, {
     systemNamespace: namespace,
-    meshConfigName: meshConfigName(flags.revision),
-    ...(flags.sharedMeshConfig === "" ? {} : { sharedMeshConfigName: flags.sharedMeshConfig }),
+    ...meshConfigs,
     revision: flags.revision,
   });
   return {

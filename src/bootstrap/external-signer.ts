@@ -38,6 +38,13 @@ export function createExternalSigner(options: ExternalSignerOptions): Certificat
   });
 }
 
+/** PEM of the roots of a signer outside that lie in files: also who it certified may call. "" where there are none. */
+export async function readExternalRoots({ externalCa, certSignerDomain }: Flags): Promise<string> {
+  if (externalCa === "") return "";
+  const ofCluster = certSignerDomain === "" ? await readText(clusterRoots) : undefined;
+  return (await readText(mountedRoots)) ?? ofCluster ?? "";
+}
+
 /** What is mounted, what the mesh's settings say, the cluster's own where workloads choose no signer. */
 async function findRoots(signerName: string, { flags, mesh }: ExternalSignerOptions): Promise<string | undefined> {
   const file = await readText(mountedRoots);

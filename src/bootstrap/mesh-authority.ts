@@ -1,15 +1,18 @@
 /** The certificate authority of this process, and the certificates of its servers. */
 import { access } from "node:fs/promises";
+import type { Authority } from "../ca/authority.ts";
 import { createMemoryAuthorityStore, holdsGeneratedAuthority, readAuthority } from "../ca/authority-files.ts";
-import { type AuthorityStore, createAuthorityStore } from "../ca/authority-store.ts";
+import { type AuthorityStore, AuthorityStoreError, createAuthorityStore } from "../ca/authority-store.ts";
 import { watchDirectories } from "../ca/directory-watch.ts";
 import { createLiveAuthority, type LiveAuthority } from "../ca/live-authority.ts";
 import { createServingCertificates, listServiceNames, type ServingCertificates } from "../ca/serving-certificates.ts";
 import type { TlsFiles } from "../ca/tls-files.ts";
+import { mergeRoots } from "../ca/trust-bundle.ts";
 import type { Flags } from "../config/flags.ts";
 import type { KubeClient } from "../kube/kube-client.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
+import { readExternalRoots } from "./external-signer.ts";
 
 export interface MeshAuthorityOptions {
   readonly flags: Flags;
@@ -31,7 +34,7 @@ export function createMeshAuthority({ flags, client, clock, log }: MeshAuthority
     async load(signal) {
       const isOurs = usesCacerts && client !== undefined && (await holdsGeneratedAuthority(rootCaDir));
       const pluggedIn = isOurs ? undefined : await readAuthority(rootCaDir, clock.now());
-      const found = pluggedIn ?? (await below.load(signal));
+      const found = await addExternalRoots(pluggedIn ?? (await below.load(signal)), flags);
       if (flags.caCrl || found.crl === undefined) return found;
       const { crl: _, ...rest } = found;
       return rest;
@@ -39,6 +42,17 @@ export function createMeshAuthority({ flags, client, clock, log }: MeshAuthority
     watch: (run) => watchDirectories([rootCaDir], { clock, log: log.child({ component: "ca" }), onSettled: run }),
   };
   return createLiveAuthority({ store, clock, log, overlapMs: flags.rootOverlap, leafLifetimeMs: longestLifeMs(flags) });
+}
+
+/** Whom a signer outside has certified is one of the mesh, too (istiod: peer roots of CA and RA). */
+async function addExternalRoots(authority: Authority, flags: Flags): Promise<Authority> {
+  const external = await readExternalRoots(flags);
+  if (external === "") return authority;
+  try {
+    return { ...authority, roots: mergeRoots(authority.roots, external) };
+  } catch (cause: unknown) {
+    throw new AuthorityStoreError("the root of the signer outside cannot be used", { cause });
+  }
 }
 
 /** What a root is like that the mesh makes for itself. */
