@@ -1,7 +1,8 @@
 /** From a bare machine to a node that runs pods: what is missing is installed and built first. */
+import { rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { buildImages } from "./images.ts";
-import { nodeName } from "./layout.ts";
+import { imageFolder, nodeName } from "./layout.ts";
 import { importImages, readLogEnd, runInNode, startNode } from "./node.ts";
 import { type NodePrograms, nodePrograms } from "./node-programs.ts";
 import { ensurePrerequisites } from "./prerequisites.ts";
@@ -19,6 +20,7 @@ export async function bringUp(progress: (line: string) => void): Promise<NodePro
   await startNode(programs);
   progress("loading the images");
   await importImages([archive]);
+  rmSync(imageFolder, { recursive: true });
   const kubectl = (...args: readonly string[]): Promise<string> => runInNode(programs.kubectl, args);
   await waitFor("the registration of the node", 60_000, async () => {
     const conditions = await kubectl(

@@ -110,9 +110,7 @@ function launch({ cgroups }: Traces, programFolder: string): void {
 /** Ends the node and takes away all that it left on the machine; does nothing where there is none. */
 export async function stopNode(): Promise<void> {
   if (!existsSync(nodeFolder)) return;
-  const pid = findNodePid();
-  if (pid !== undefined) process.kill(pid, "SIGKILL");
-  await waitFor("the end of the node", 30_000, () => (findNodePid() === undefined ? undefined : "it runs"));
+  await waitFor("the end of the node", 30_000, endNode);
   if (existsSync(traceFile)) await removeTraces(JSON.parse(readFileSync(traceFile, "utf8")) as Traces);
   await waitFor(`the removal of ${nodeFolder}`, 30_000, () => {
     rmSync(nodeFolder, { recursive: true, force: true });
@@ -120,8 +118,17 @@ export async function stopNode(): Promise<void> {
   });
 }
 
+/** Undefined where it has ended. */
+function endNode(): string | undefined {
+  const pid = findNodePid();
+  if (pid !== undefined) process.kill(pid, "SIGKILL");
+  return pid === undefined ? undefined : `it runs as ${pid}`;
+}
+
 async function removeTraces({ cgroups, createdFolders, settings }: Traces): Promise<void> {
   await waitFor("the end of the node's processes", 30_000, () => {
+    // A node that was only just being started says its pid late.
+    endNode();
     const left = cgroups.filter((folder) => !removeCgroup(folder));
     return left.length === 0 ? undefined : `cgroups ${left.join(", ")}`;
   });
