@@ -24,7 +24,7 @@ import type { XdsLimits } from "../../src/xds/limits.ts";
 import { type Cluster, type ClusterOptions, startCluster } from "../../tools/cluster/cluster.ts";
 import { startTestControlPlane } from "../support/control-plane.ts";
 import { baseObjects, type ProxyPlace, proxyPlaces } from "./fault-mesh.ts";
-import { type FaultProxy, type FaultTarget, startFaultProxy } from "./fault-proxy.ts";
+import { type FaultProxy, type FaultTarget, type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
 import { installCrds } from "./install-crds.ts";
 import { WatchingProxy } from "./watching-proxy.ts";
 
@@ -158,12 +158,17 @@ export class FaultRig {
     await (await this.#direct).request({ method: "DELETE", path });
   }
 
-  /** Whole lists of a kind that were asked for so far: first pages, and watches that begin with a list. */
+  /**
+   * Whole lists of a kind that were asked for so far: first pages, and watches that begin with a list. Of a kind that is
+   * watched in several parts, such as ConfigMaps by their names, the part with most of them counts.
+   */
   countLists(plural: string, after = 0): number {
-    return this.proxy.requests.slice(after).filter(({ path, query, isWatch }) => {
+    const lists = this.proxy.requests.slice(after).filter(({ path, query, isWatch }) => {
       if (!path.endsWith(`/${plural}`) || query.get("limit") === "1") return false;
       return isWatch ? query.get("sendInitialEvents") === "true" : !query.has("continue");
-    }).length;
+    });
+    const parts = Object.groupBy(lists, partOf);
+    return Math.max(0, ...Object.values(parts).map((part = []) => part.length));
   }
 
   /** Invariants (ii) and (iii): within `withinMs` each proxy has exactly what a control plane that knows only the objects gives. */
@@ -356,4 +361,9 @@ function expectHeap(before: number): void {
   expect(after, `(v) heap ${Math.round(before / 1e6)} MB before, ${Math.round(after / 1e6)} MB after`).toBeLessThan(
     before * 1.1,
   );
+}
+
+/** What tells the parts of a kind that are watched each on their own. */
+export function partOf({ path, query }: ProxiedRequest): string {
+  return `${path} ${query.get("fieldSelector") ?? ""}`;
 }
