@@ -118,6 +118,7 @@ export class FaultRig {
         leaderElection: "false",
         writeStatus: "false",
         validationWebhookConfigName: "none",
+        injectionWebhookConfigName: "none",
         ...options,
       },
       ...(limits === undefined ? {} : { watchLimits: limits }),
@@ -332,7 +333,7 @@ function createRecorder(lines: LogLine[], bound: Readonly<Record<string, unknown
   const record =
     (level: LogLine["level"]) =>
     (text: string, fields: Readonly<Record<string, unknown>> = {}) =>
-      void lines.push({ level, text, fields: { ...bound, ...fields } });
+      void lines.push({ level, text, fields: withoutErrors({ ...bound, ...fields }) });
   return {
     debug: record("debug"),
     info: record("info"),
@@ -340,6 +341,12 @@ function createRecorder(lines: LogLine[], bound: Readonly<Record<string, unknown
     error: record("error"),
     child: (fields) => createRecorder(lines, { ...bound, ...fields }),
   };
+}
+
+/** Errors as their texts: an error holds on to its causes and to what they know, which is no heap of the control plane. */
+function withoutErrors(fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const texts = Object.entries(fields).map(([name, value]) => [name, value instanceof Error ? value.message : value]);
+  return Object.fromEntries(texts);
 }
 
 function printFields(fields: Readonly<Record<string, unknown>>): string {
