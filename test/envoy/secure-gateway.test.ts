@@ -165,9 +165,10 @@ async function rotateUnderTraffic(mesh: SecureMesh, port: number, first: TestSec
       return (await showCertificate(port)).serialNumber === serialNumber;
     });
   }
+  // Enough of it, on a slow machine too.
+  await eventually("ten requests were answered", async () => count > 10);
   isOver = true;
   await traffic;
-  expect(count).toBeGreaterThan(10);
   return failures;
 }
 
