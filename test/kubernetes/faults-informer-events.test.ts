@@ -399,7 +399,10 @@ test("I-19: the clock jumps an hour ahead and back", { timeout: 120_000 }, async
   }
   await rig.expectInvariants(/objects are listed/);
   period.expectUntouched();
-  expect(period.lines.filter(({ level }) => level === "warn" || level === "error")).toEqual([]);
+  // That its own certificate begins in the future is told, and true an hour ago; it stays in use.
+  const isToldByAuthority = ({ text }: { readonly text: string }): boolean => text.endsWith("the last one stays");
+  const problems = period.lines.filter(({ level }) => level === "warn" || level === "error");
+  expect(problems.filter((line) => !isToldByAuthority(line))).toEqual([]);
   await rig.remove("Service", "extra");
 });
 
