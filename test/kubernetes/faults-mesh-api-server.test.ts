@@ -174,8 +174,9 @@ function listWatchedPaths(rig: FaultRig): readonly string[] {
   return [...new Set(rig.proxy.requests.filter(({ isWatch }) => isWatch).map(({ path }) => path))];
 }
 
-test("fault 5: watches stall in silence", { timeout: 120_000 }, async () => {
-  const limits = { probeMs: 600, probeWatchMs: 1000, graceMs: 300, silenceMs: 5000, requestTimeoutMs: 3000 };
+test("fault 5: watches stall in silence", { timeout: 240_000 }, async () => {
+  // What a slow machine answers late must not count as silence.
+  const limits = { probeMs: 600, probeWatchMs: 3000, graceMs: 1500, silenceMs: 5000, requestTimeoutMs: 15_000 };
   const rig = await startRig({ limits });
   // One watch goes on as a connection, and nothing comes through it; servers' bookmarks do not either.
   let isStalled = true;
@@ -187,7 +188,7 @@ test("fault 5: watches stall in silence", { timeout: 120_000 }, async () => {
   await vi.waitFor(() => expect(rig.proxy.requests.slice(asked).some(isRenewed)).toBe(true), patient);
   isStalled = false;
   await rig.apply(virtualServiceOf(4));
-  await rig.expectConverged(30_000);
+  await rig.expectConverged(60_000);
   await vi.waitFor(() => expect(rig.findLogged(/the watch does not tell what happens/)).toBeDefined(), patient);
 
   // Everything at once: what is under way and what is asked anew.
@@ -195,6 +196,6 @@ test("fault 5: watches stall in silence", { timeout: 120_000 }, async () => {
   await rig.apply(`${virtualServiceOf(5)}\n---\n${sliceOf("cart", ["10.1.0.1", "10.1.0.51"])}`);
   await vi.waitFor(() => expect(rig.findLogged(/the watch was silent for/)).toBeDefined(), patient);
   rig.proxy.thaw();
-  await rig.expectConverged(30_000);
+  await rig.expectConverged(60_000);
   await rig.expectInvariants(/the watch was silent for/);
 });
