@@ -1,3 +1,4 @@
+import { defaultProxyConfig } from "../../lib/default-proxy-config.ts";
 import type { MeshConfig } from "./schema.ts";
 
 /** What Istio takes where the mesh configuration says nothing (pkg/config/mesh/mesh.go, DefaultMeshConfig). */
@@ -34,16 +35,5 @@ export const defaultMeshConfig: MeshConfig = {
     { name: "envoy", envoyFileAccessLog: { path: "/dev/stdout" } },
   ],
   defaultProviders: {},
-  defaultConfig: {
-    configPath: "./etc/istio/proxy",
-    binaryPath: "/usr/local/bin/envoy",
-    serviceCluster: "istio-proxy",
-    drainDuration: "45s",
-    terminationDrainDuration: "5s",
-    proxyAdminPort: 15000,
-    controlPlaneAuthPolicy: "MUTUAL_TLS",
-    discoveryAddress: "istiod.istio-system.svc:15012",
-    statNameLength: 189,
-    statusPort: 15020,
-  },
+  defaultConfig: defaultProxyConfig,
 };

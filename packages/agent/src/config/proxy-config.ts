@@ -5,6 +5,7 @@
  * (cmd/pilot-agent/config, pkg/config/mesh).
  */
 import { parse } from "yaml";
+import { defaultProxyConfig } from "../../../../src/lib/default-proxy-config.ts";
 import { parseDuration } from "../../../../src/lib/duration.ts";
 import { isJsonObject, type JsonObject, readObject, readText, readTextMap } from "./json.ts";
 
@@ -47,19 +48,6 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
-const defaults: JsonObject = {
-  configPath: "./etc/istio/proxy",
-  binaryPath: "/usr/local/bin/envoy",
-  serviceCluster: "istio-proxy",
-  drainDuration: "45s",
-  terminationDrainDuration: "5s",
-  proxyAdminPort: 15000,
-  controlPlaneAuthPolicy: "MUTUAL_TLS",
-  discoveryAddress: "istiod.istio-system.svc:15012",
-  statNameLength: 189,
-  statusPort: 15020,
-};
-
 /** Puts the sources together. Throws ConfigError where one cannot be read or a value is out of its range. */
 export function resolveProxyConfig(sources: ProxyConfigSources): ProxyConfig {
   const { annotations } = sources;
@@ -69,7 +57,7 @@ export function resolveProxyConfig(sources: ProxyConfigSources): ProxyConfig {
     parseLayer("PROXY_CONFIG", sources.environment),
     parseLayer("annotation proxy.istio.io/config", annotations["proxy.istio.io/config"]),
   ];
-  const merged = layers.reduce<JsonObject>(mergeLayer, defaults);
+  const merged = layers.reduce<JsonObject>(mergeLayer, defaultProxyConfig);
   const fields = { ...merged, ...readAnnotations(annotations), ...readConcurrency(merged, sources) };
   const named = fields["serviceCluster"] === "" ? { ...fields, serviceCluster: sources.serviceCluster } : fields;
   return describe(named);
