@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { expect } from "vitest";
+import { expect, vi } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { findKindInfo } from "../../src/api/known-kinds.ts";
 import { groupVersionPath, istioResources, kubeResources, type ResourceNames } from "../../src/api/resource-names.ts";
@@ -87,7 +87,16 @@ export class FaultRig {
     if (options.isStarted === false) return rig;
     await rig.startControlPlane();
     await rig.connectProxies();
+    await rig.#waitForLeading();
     return rig;
+  }
+
+  /** What only the leader watches begins when it leads, which may be after the first proxy has everything. */
+  async #waitForLeading(): Promise<void> {
+    const { options, kubeconfig, source } = this.#options;
+    if (options?.rootConfigMap === "none" || kubeconfig !== undefined || source !== undefined) return;
+    const isForRoots = ({ path }: ProxiedRequest): boolean => path === "/api/v1/configmaps";
+    await vi.waitFor(() => expect(this.proxy.listWatches().some(isForRoots)).toBe(true), 60_000);
   }
 
   /** Bytes in use before the fault. */
@@ -198,13 +207,13 @@ export class FaultRig {
   }
 
   findLogged(pattern: RegExp): LogLine | undefined {
-    return this.log.find(({ text, fields }) => pattern.test(`${text} ${printFields(fields)}`));
+    return this.log.find((line) => pattern.test(printLine(line)));
   }
 
   printLog(): string {
     return this.log
       .slice(-30)
-      .map(({ level, text, fields }) => `${level} ${text} ${printFields(fields)}`.slice(0, 300))
+      .map((line) => `${line.level} ${printLine(line)}`.slice(0, 300))
       .join("\n");
   }
 
@@ -347,6 +356,11 @@ function createRecorder(lines: LogLine[], bound: Readonly<Record<string, unknown
 function withoutErrors(fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const texts = Object.entries(fields).map(([name, value]) => [name, value instanceof Error ? value.message : value]);
   return Object.fromEntries(texts);
+}
+
+/** Text and fields of a line of the log; without its level. */
+export function printLine({ text, fields }: LogLine): string {
+  return `${text} ${printFields(fields)}`;
 }
 
 function printFields(fields: Readonly<Record<string, unknown>>): string {

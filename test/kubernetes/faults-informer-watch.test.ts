@@ -194,29 +194,33 @@ test("I-5: connections end with RST", { timeout: 120_000 }, async () => {
   expect(period.lines.some(({ text }) => text === "the API server is reached again")).toBe(true);
 });
 
-test("I-6: connections turn into black holes", { timeout: 180_000 }, async () => {
-  const limits = { probeMs: 2000, probeWatchMs: 1000, graceMs: 500, silenceMs: 6000, requestTimeoutMs: 4000 };
+test("I-6: what was open turns into a black hole; who asks anew is answered", { timeout: 180_000 }, async () => {
+  // Silence alone would not show it within this test: only asking the server does.
+  const limits = { probeMs: 2000, probeWatchMs: 1000, graceMs: 500, silenceMs: 120_000, requestTimeoutMs: 20_000 };
   const rig = await startWithRoutes({ limits });
   const period = new FaultPeriod(rig);
-  // What was open is lost without a word; who asks anew is answered.
   rig.proxy.freeze();
   rig.proxy.thaw();
   await rig.apply(`${virtualServiceOf(6)}\n---\n${sliceOf("cart", ["10.1.0.1", "10.1.6.1"])}`);
-  await rig.expectConverged(30_000);
-  expect(rig.findLogged(/the watch does not tell what happens/)).toBeDefined();
+  await rig.expectInvariants(/the watch does not tell what happens/);
   period.expectLists(0);
+});
 
-  // Nothing passes any more, in new connections neither; the kernel at the other end answers its keep-alives.
+test("I-6: nothing passes any more, in new connections neither", { timeout: 180_000 }, async () => {
+  const limits = { probeMs: 2000, probeWatchMs: 1000, graceMs: 500, silenceMs: 6000, requestTimeoutMs: 4000 };
+  const rig = await startWithRoutes({ limits });
+  const period = new FaultPeriod(rig);
+  // The kernel at the other end answers the keep-alives of its connections.
   rig.proxy.freeze();
-  const frozen = new FaultPeriod(rig);
   await rig.remove("VirtualService", "gone");
   await rig.apply(`${virtualServiceOf(7)}\n---\n${serviceOf("extra", 99)}`);
   await vi.waitFor(() => expect(rig.findLogged(/the watch was silent for 6000 ms/)).toBeDefined(), patient);
   await vi.waitFor(() => expect(rig.findLogged(/no answer within 4000 ms/)).toBeDefined(), patient);
   await sleep(3000);
-  frozen.expectRequests(20);
+  period.expectRequests(20);
   rig.proxy.thaw();
   await rig.expectConverged(30_000);
   await rig.expectInvariants(/the watch was silent for 6000 ms/);
   period.expectLists(0);
+  await rig.remove("Service", "extra");
 });

@@ -68,9 +68,16 @@ beforeAll(async () => {
       trustedNodeAccounts: "istio-system/ztunnel",
     },
   });
+  // As every pod has it: the ConfigMap that is distributed to the namespaces.
   const path = "jsonpath={.data.root-cert\\.pem}";
-  const encoded = await cluster.kubectl(["get", "secret", "istio-ca-secret", "-n", "istio-system", "-o", path]);
-  roots = Buffer.from(encoded, "base64").toString();
+  const words = ["get", "configmap", "istio-ca-root-cert", "-n", "shop", "--ignore-not-found", "-o", path];
+  await vi.waitFor(
+    async () => {
+      roots = await cluster.kubectl(words);
+      expect(roots).toContain("BEGIN CERTIFICATE");
+    },
+    { timeout: 60_000, interval: 200 },
+  );
   const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
   const subject = ["-subj", "/O=somebody", "-addext", "subjectAltName=URI:spiffe://cluster.local/ns/x/sa/y"];
   const files = ["-keyout", join(folder, "key.pem"), "-out", join(folder, "request.pem")];

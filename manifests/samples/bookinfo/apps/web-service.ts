@@ -36,35 +36,49 @@ export function readOptions(name: string): ServiceOptions {
   };
 }
 
-/** Longest time for requests that are under way when the process is asked to end. */
-const graceMs = 3000;
+/** Where Kubernetes asks; it is no caller. */
+const healthPath = "/health";
+/** Longest time that a service goes on after it was asked to end. */
+const graceMs = 15_000;
+/** A pod's callers hear that it goes about when it does itself: it ends when none has called for this long. */
+const quietMs = 1500;
 
-/** Serves until a signal, then answers what has come in and ends. A handler that fails gives 500 and its message. */
+/** Serves until a signal, then answers what still comes in and ends. A handler that fails gives 500 and its message. */
 export function serve(options: ServiceOptions, handle: Handler): void {
+  const isInPod = options.proxyPort === undefined;
   const server = createServer((incoming, outgoing) => void respond(incoming, outgoing));
+  let isEnding = false;
+  let lastCallMs = 0;
   // Every address of a pod; on a shared machine only what the sidecar beside it can reach.
-  const address = options.proxyPort === undefined ? "0.0.0.0" : "127.0.0.1";
+  const address = isInPod ? "0.0.0.0" : "127.0.0.1";
   server.listen(options.port, address, () => {
     process.stdout.write(`${options.name}-${options.version} listens on ${address}:${options.port}\n`);
   });
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, end);
 
   function end(): void {
-    if (!server.listening) return;
-    server.close(() => process.exit(0));
+    if (isEnding) return;
+    isEnding = true;
     void sleep(graceMs).then(() => process.exit(0));
+    void (isInPod ? awaitQuiet() : Promise.resolve()).then(() => server.close(() => process.exit(0)));
+  }
+
+  async function awaitQuiet(): Promise<void> {
+    lastCallMs = performance.now();
+    while (performance.now() - lastCallMs < quietMs) await sleep(quietMs / 10);
   }
 
   async function respond(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const path = new URL(incoming.url ?? "/", "http://service").pathname;
     const reply = await answer(path, incoming.headers);
-    const lastOne = server.listening ? undefined : { connection: "close" };
+    if (path !== healthPath) lastCallMs = performance.now();
+    const lastOne = isEnding ? { connection: "close" } : undefined;
     outgoing.writeHead(reply.status, { "content-type": reply.type, ...lastOne });
     outgoing.end(reply.body);
   }
 
   async function answer(path: string, headers: IncomingHttpHeaders): Promise<Reply> {
-    if (path === "/health") return json(200, { status: `${options.name} is healthy` });
+    if (path === healthPath) return json(200, { status: `${options.name} is healthy` });
     try {
       return (await handle(path, headers)) ?? json(404, { error: `${options.name} has no ${path}` });
     } catch (cause) {
