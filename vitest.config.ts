@@ -14,9 +14,9 @@ export default defineConfig({
     ],
     // These need a whole Kubernetes node: `make e2e`.
     exclude: ["test/e2e/**", "**/node_modules/**"],
-    // A second try for what real servers and a crowded machine decide between them; the closing reporter names every test
+    // Further tries for what real servers and a crowded machine decide between them; the closing reporter names every test
     // that needed it, so that none gets used to it.
-    retry: 1,
+    retry: 2,
     // Only what hangs ends this way: a loaded machine takes several times as long for real servers as a quiet one.
     testTimeout: 120_000,
     hookTimeout: 300_000,

@@ -10,7 +10,7 @@ const checklistFolders = ["../protocol", "../security"].map((folder) => join(imp
  * Prints the last line of a test run, "N passed, N failed": the plain form that a person and a machine can both read.
  * A file that could not even be loaded counts as one failure, and so does an error outside every test. Where protocol
  * tests ran, the table of the checklist comes before it; a number without a test fails the run. What failed, and what
- * passed on its second try only, is named right above that line: whoever has only the end of a log still has it.
+ * did not pass on its first try, is named right above that line: whoever has only the end of a log still has it.
  */
 export default class ClosingReporter implements Reporter {
   #isFiltered = false;
@@ -62,8 +62,9 @@ function remarkOn(test: TestCase): string[] {
   const { state, errors } = test.result();
   const name = `${test.module.relativeModuleId}: ${test.fullName}`;
   if (state === "failed") return [`failed: ${name}: ${firstLine(errors?.[0]?.message ?? "no message")}`];
-  if (!test.diagnostic()?.flaky) return [];
-  return [`passed on the second try only: ${name}: ${firstLine(errors?.[0]?.message ?? "no message")}`];
+  const { flaky: isFlaky = false, retryCount = 0 } = test.diagnostic() ?? {};
+  if (!isFlaky) return [];
+  return [`passed on try ${retryCount + 1} only: ${name}: ${firstLine(errors?.[0]?.message ?? "no message")}`];
 }
 
 /** Errors come from workers as plain objects, not all of which can be printed. */
