@@ -1,0 +1,37 @@
+/** Network filters: what happens to a connection after TLS. */
+import type { NetworkFilterEnv } from "../config/env.ts";
+import type { DownstreamConnection } from "../listeners/connection.ts";
+
+/**
+ * A filter of one chain, for all of its connections. In Envoy's terms one with `serve` is terminal: it takes the
+ * connection over, and must be the last.
+ */
+export interface NetworkFilter {
+  /**
+   * Before the next filter: false where the filter has closed the connection (or answered and will). Filters are asked in
+   * order; bytes wait until all have said yes.
+   */
+  admit?(connection: DownstreamConnection): boolean | Promise<boolean>;
+  /** Sees the bytes of both directions as they pass, such as for statistics of a protocol. */
+  observe?(connection: DownstreamConnection): NetworkObserver | undefined;
+  /** Takes the connection over. Whoever does so ends it. */
+  serve?(connection: DownstreamConnection): void;
+  /** The listener drains: connections that do nothing may end. */
+  drain?(): void;
+  /** The chain is gone, with all of its connections. */
+  close?(): void;
+}
+
+export interface NetworkObserver {
+  fromClient(chunk: Uint8Array): void;
+  fromServer(chunk: Uint8Array): void;
+  close?(): void;
+}
+
+/** A kind of network filter, by the full name of its configuration. */
+export interface NetworkFilterFactory<Wire> {
+  readonly name: string;
+  readonly type: string;
+  /** Throws ConfigError. */
+  compile(config: Wire, env: NetworkFilterEnv): NetworkFilter;
+}

@@ -1,0 +1,42 @@
+/** Route tables as the connection manager and the router filter use them. */
+import type { RouteAction, RouteConfiguration } from "@meltemi/protos/envoy/config/route/v3";
+import type { Exchange } from "../http/exchange.ts";
+
+/** A compiled RouteConfiguration. */
+export interface RouteTable {
+  readonly name: string;
+  readonly wire: RouteConfiguration;
+  /** The route for a request; undefined where none matches (404 route_not_found). Also decides weights and runtime fractions, once for each call. */
+  find(exchange: Exchange): Route | undefined;
+}
+
+/** The route that was found for one request, with the cluster that was chosen from its weights. */
+export interface Route {
+  readonly name: string;
+  readonly virtualHost: string;
+  /** metadata.filter_metadata, as JSON. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly decorator: string | undefined;
+  readonly action: RouteKind;
+  /** The configuration of a filter by its name in the chain, compiled, the closest level first; undefined where there is none. */
+  filterConfig(filterName: string): unknown;
+  /** True where the route switches a filter off. */
+  isDisabled(filterName: string): boolean;
+}
+
+/** What comes of a request. What "forward" carries is the router's own affair (router/forward-plan.ts). */
+export type RouteKind =
+  | { readonly kind: "forward"; readonly cluster: string; readonly plan: ForwardPlan; readonly wire: RouteAction }
+  | { readonly kind: "redirect" }
+  | { readonly kind: "direct_response" }
+  | { readonly kind: "non_forwarding" };
+
+/** Made by router/, opaque to everyone else but for what filters need. */
+export interface ForwardPlan {
+  /** Total time of a request, retries included, in milliseconds; 0 for none. */
+  readonly timeoutMs: number;
+  /** Upgrades that the route permits or forbids, by lower-case name; the connection manager's count otherwise. */
+  readonly upgrades: ReadonlyMap<string, boolean>;
+  /** CORS of the virtual host or route in its old place (RouteAction.cors), wire form. */
+  readonly idleTimeoutMs: number | undefined;
+}
