@@ -2,11 +2,7 @@
 
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type {
-  CommonTlsContext,
-  SdsSecretConfig,
-  Secret,
-} from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
+import type { SdsSecretConfig, Secret } from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
 import type { TlsInfo } from "../listeners/connection.ts";
 
 /** A secret that may change: by SDS, by files, or fixed. */
