@@ -4,7 +4,7 @@
  * A filter is a layer around those after it: it may change the request, answer itself, call `next` (once, or never), and
  * change the response. Errors go up as LocalReplyError or ExchangeError and become responses in one place (rescue.ts).
  */
-import type { HttpFilterEnv } from "../config/env.ts";
+import type { HttpFilterEnv, ProxyEnv } from "../config/env.ts";
 import type { DownstreamConnection } from "../listeners/connection.ts";
 import type { Route } from "../router/types.ts";
 import type { Span } from "../tracing/types.ts";
@@ -23,6 +23,8 @@ export interface Exchange {
   clearRoute(): void;
   /** What the route, its virtual host or the route table say for a filter, the closest first; by name of the filter in the chain. */
   perRoute<Config>(filter: HttpFilterFactory<unknown, Config>): Config | undefined;
+  /** The same of every level that says something, the closest first: for filters that add them up. */
+  perRouteAll<Config>(filter: HttpFilterFactory<unknown, Config>): readonly Config[];
   /** The trace span of this request; undefined where it is not sampled. */
   readonly span: Span | undefined;
   /** Sends a 1xx response (100, 103). Nothing where the protocol of the client has none. */
@@ -56,7 +58,8 @@ export interface HttpFilterFactory<Wire, PerRoute = never> {
   compile(config: Wire, env: HttpFilterEnv): HttpFilter;
   /** Full names of the messages that it takes in typed_per_filter_config. */
   readonly routeTypes?: readonly string[];
-  compileRoute?(config: unknown, env: HttpFilterEnv): PerRoute;
+  /** `config` is the unpacked message; `typeName` says of which of `routeTypes`. */
+  compileRoute?(config: unknown, env: ProxyEnv, typeName: string): PerRoute;
 }
 
 export interface LocalReply {

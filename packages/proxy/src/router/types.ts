@@ -1,5 +1,5 @@
 /** Route tables as the connection manager and the router filter use them. */
-import type { RouteAction, RouteConfiguration } from "@meltemi/protos/envoy/config/route/v3";
+import type { RouteAction, RouteConfiguration, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import type { Exchange } from "../http/exchange.ts";
 
 /** A compiled RouteConfiguration. */
@@ -14,12 +14,16 @@ export interface RouteTable {
 export interface Route {
   readonly name: string;
   readonly virtualHost: string;
+  /** The virtual host as it came: filters read its older fields there (cors, rate_limits, include_…). */
+  readonly virtualHostWire: VirtualHost;
   /** metadata.filter_metadata, as JSON. */
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly decorator: string | undefined;
   readonly action: RouteKind;
   /** The configuration of a filter by its name in the chain, compiled, the closest level first; undefined where there is none. */
   filterConfig(filterName: string): unknown;
+  /** That of every level that has one: the route (or its weighted cluster), the virtual host, the route table. */
+  filterConfigs(filterName: string): readonly unknown[];
   /** True where the route switches a filter off. */
   isDisabled(filterName: string): boolean;
 }
