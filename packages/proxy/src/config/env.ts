@@ -1,5 +1,5 @@
 /** What configuration is compiled with. Everything that touches the world comes from here. */
-import type { Node } from "@meltemi/protos/envoy/config/core/v3";
+import type { ConfigSource, Node } from "@meltemi/protos/envoy/config/core/v3";
 import type { RouteConfiguration } from "@meltemi/protos/envoy/config/route/v3";
 import type { AccessLogFactory } from "../access-log/types.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -27,11 +27,20 @@ export interface ProxyEnv {
   readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
   /** Filters whose configuration comes by ECDS. */
   readonly extensions: ExtensionConfigs;
+  /** True while an administrator has this proxy fail its health checks (/healthcheck/fail). */
+  readonly isFailingHealthChecks?: (() => boolean) | undefined;
 }
 
 export interface RouteTables {
   /** A table that changes while it is used; opened once for each user, and subscribed to as long as one is open. */
-  open(name: string): RouteTableSlot;
+  open(name: string, from?: ResourceOrigin): RouteTableSlot;
+}
+
+/** Where a resource that is asked for by name comes from; over ADS where not given. */
+export interface ResourceOrigin {
+  readonly source?: ConfigSource | undefined;
+  /** "http.PREFIX." of the connection manager that asks, for the statistics below "rds.NAME.". */
+  readonly stats?: Stats | undefined;
 }
 
 export interface RouteTableSlot {
@@ -42,10 +51,11 @@ export interface RouteTableSlot {
 }
 
 export interface ExtensionConfigs {
-  /** `current` is the Any of the filter's configuration; undefined until it came. */
+  /** Calls `onUpdate` for what is there and for each change; what that throws as ConfigError is refused, and the last one kept. */
   open(
     name: string,
     onUpdate: (typeName: string, message: Readonly<Record<string, unknown>>) => void,
+    from?: ResourceOrigin,
   ): { readonly ready: Promise<void>; close(): void };
 }
 
