@@ -7,6 +7,8 @@ import type { DownstreamConnection } from "../listeners/connection.ts";
  * connection over, and must be the last.
  */
 export interface NetworkFilter {
+  /** Resolves when what it waits for is there, such as a route table: before that the listener is warming. Never rejects. */
+  readonly ready?: Promise<void>;
   /**
    * Before the next filter: false where the filter has closed the connection (or answered and will). Filters are asked in
    * order; bytes wait until all have said yes.
