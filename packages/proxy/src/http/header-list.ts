@@ -5,6 +5,8 @@
 export class HeaderList {
   /** Names at even places, values at odd ones. Whoever changes it knows what it does. */
   raw: string[];
+  /** How names were spelt, by lower-case name; only where a codec was told to keep that (preserve_case). */
+  spelling: ReadonlyMap<string, string> | undefined = undefined;
 
   constructor(raw: string[] = []) {
     this.raw = raw;
@@ -76,7 +78,9 @@ export class HeaderList {
   }
 
   clone(): HeaderList {
-    return new HeaderList(this.raw.slice());
+    const list = new HeaderList(this.raw.slice());
+    list.spelling = this.spelling;
+    return list;
   }
 
   *[Symbol.iterator](): Generator<readonly [name: string, value: string]> {

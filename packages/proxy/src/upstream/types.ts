@@ -118,6 +118,8 @@ export interface UpstreamRequest {
   /** SNI and SANs that this request asks for in place of the cluster's (auto_sni, auto_san_validation). */
   readonly sni?: string | undefined;
   readonly sans?: readonly string[] | undefined;
+  /** The client's connection, for PROXY protocol: clusters without that take no notice of it. */
+  readonly downstream?: DownstreamConnection | undefined;
   /** 1xx responses other than 101. */
   readonly onInformation?: ((status: number, headers: HeaderList) => void) | undefined;
   /** The request's head has been written to a connection: "IP:PORT" of this end. */
