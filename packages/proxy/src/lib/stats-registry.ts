@@ -1,4 +1,5 @@
 /** All statistics of a proxy, as its administration pages read them. */
+import type { TaggedName } from "./stat-tags.ts";
 import type { Stats } from "./stats.ts";
 
 export interface HistogramSummary {
@@ -10,10 +11,26 @@ export interface HistogramSummary {
   readonly quantiles: readonly (readonly [percent: number, value: number])[];
 }
 
+/** Of all values since the start, and of those of the interval that ended last. */
+export interface HistogramView extends HistogramSummary {
+  readonly interval: HistogramSummary;
+}
+
 export interface StatsRegistry extends Stats {
   counters(): ReadonlyMap<string, number>;
   gauges(): ReadonlyMap<string, number>;
-  histograms(): ReadonlyMap<string, HistogramSummary>;
+  histograms(): ReadonlyMap<string, HistogramView>;
+  /** True where a statistic was ever counted, set or recorded into. */
+  isUsed(name: string): boolean;
+  /** The name without its labels, and these. Computed once for each name. */
+  tagsOf(name: string): TaggedName;
+  /** Ends an interval of the histograms; called every stats_flush_interval. */
+  flush(): void;
   /** Sets counters and histograms back to nothing (/reset_counters). */
   reset(): void;
+  /**
+   * Takes all statistics below a prefix ("cluster.a.") off the pages: what they were of is gone. Whoever still holds one
+   * counts on unseen; the next look-up of the name makes a new one.
+   */
+  forget(prefix: string): void;
 }
