@@ -1,8 +1,10 @@
 /** Access logs: one line for each request or connection, when it is over. */
 import type { AccessLog } from "@meltemi/protos/envoy/config/accesslog/v3";
+import type { AccessLogType } from "@meltemi/protos/envoy/data/accesslog/v3";
 import type { HeaderList } from "../http/header-list.ts";
 import type { HttpRequest } from "../http/message.ts";
 import type { StreamInfo } from "../http/stream-info.ts";
+import type { Span } from "../tracing/types.ts";
 
 /** What a line can be made of. Requests have a head, connections of bytes do not. */
 export interface LogEntry {
@@ -12,6 +14,12 @@ export interface LogEntry {
   readonly responseHeaders?: HeaderList | undefined;
   readonly responseTrailers?: HeaderList | undefined;
   readonly localReplyBody?: string | undefined;
+  /** metadata.filter_metadata of the route that was found, as JSON. */
+  readonly routeMetadata?: Readonly<Record<string, unknown>> | undefined;
+  /** That of the request, where it is traced. */
+  readonly span?: Span | undefined;
+  /** What the line is about; where not given: the end of the request, or of the connection where there is none. */
+  readonly type?: AccessLogType | undefined;
 }
 
 export interface AccessLogger {

@@ -2,7 +2,7 @@
  * What is known of one connection or one request, for logs, statistics, formatters and matchers: Envoy's StreamInfo.
  * Filled in by whoever learns it; read by the access log when all is over. Times are of the monotonic clock.
  */
-import type { DownstreamConnection } from "../listeners/connection.ts";
+import type { Address, DownstreamConnection } from "../listeners/connection.ts";
 import type { Host } from "../upstream/types.ts";
 import type { ResponseFlag } from "./response-flags.ts";
 
@@ -43,6 +43,8 @@ export class StreamInfo {
   requestId = "";
   traceId = "";
   isHealthCheck = false;
+  /** The client as trusted headers (x-forwarded-for) name it; undefined where they do not: then that of the connection. */
+  remoteAddress: Address | undefined;
   /** By name of a filter, then by key: what filters tell each other and the log. Plain JSON. */
   readonly dynamicMetadata = new Map<string, Record<string, unknown>>();
   /** By name of an object. A request sees those of its connection, too. */
