@@ -25,7 +25,8 @@ export interface NetworkFilter {
 }
 
 export interface NetworkObserver {
-  fromClient(chunk: Uint8Array): void;
+  /** A promise holds these bytes up until it resolves; it never rejects. */
+  fromClient(chunk: Uint8Array): Promise<void> | undefined;
   fromServer(chunk: Uint8Array): void;
   close?(): void;
 }
