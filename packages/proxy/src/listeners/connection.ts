@@ -51,6 +51,8 @@ export interface DownstreamConnection {
   readonly stream: Duplex;
   /** Where the client connected to; the original destination where that was found. */
   readonly localAddress: Address;
+  /** True where `localAddress` is what the client wanted before it was redirected: ORIGINAL_DST clusters need that. */
+  readonly isLocalAddressRestored?: boolean | undefined;
   /** The client; by PROXY protocol where that is spoken. */
   readonly remoteAddress: Address;
   /** The peer of the socket itself. */

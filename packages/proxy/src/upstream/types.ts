@@ -59,7 +59,9 @@ export type UpstreamFailure =
   | "refused-stream"
   | "local-reset"
   | "protocol-error"
-  | "dns-failure";
+  | "dns-failure"
+  /** drop_overloads of the load assignment asked for it: Envoy answers 503 "drop overload". */
+  | "drop-overload";
 
 /** An attempt failed. `hasSentAnything` is false where the server cannot have seen any of the request. */
 export class UpstreamError extends Error {
@@ -102,6 +104,7 @@ export const flagOfFailure: Readonly<Record<UpstreamFailure, ResponseFlag>> = {
   "local-reset": "LR",
   "protocol-error": "UPE",
   "dns-failure": "DF",
+  "drop-overload": "DO",
 };
 
 /** A request as it goes out: all is said, the pool only encodes. */
