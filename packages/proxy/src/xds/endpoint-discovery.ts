@@ -1,0 +1,141 @@
+/** Load assignments (EDS) for whatever clusters want them. */
+import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
+import type { ConfigSource } from "@meltemi/protos/envoy/config/core/v3";
+import type { ClusterLoadAssignment } from "@meltemi/protos/envoy/config/endpoint/v3";
+import type { DumpedResource } from "../admin/types.ts";
+import type { Clock } from "../lib/clock.ts";
+import { within } from "../lib/config-error.ts";
+import type { Stats } from "../lib/stats.ts";
+import type { ClusterUpdates } from "../upstream/types.ts";
+import { type ConfigSources, keyOfSource } from "./config-sources.ts";
+import { resourceTypes } from "./resource-types.ts";
+import type { ResourceHandler, ResourceUpdate, Subscription } from "./resource-update.ts";
+import type { Rejection } from "./subscription-state.ts";
+import { createSubscriptionStats, type SubscriptionStats } from "./subscription-stats.ts";
+
+export interface EndpointDiscoveryOptions {
+  readonly clusters: Pick<ClusterUpdates, "setEndpoints" | "wantedEndpoints" | "onWantedEndpoints">;
+  readonly sources: Pick<ConfigSources, "subscribe">;
+  readonly clock: Clock;
+  readonly stats: Stats;
+  readonly hash: (text: string) => number;
+}
+
+/** Where a service's endpoints come from, as its cluster says. */
+interface Origin {
+  readonly key: string;
+  readonly stats: SubscriptionStats;
+}
+
+interface Group {
+  readonly subscription: Subscription;
+  wanted: ReadonlySet<string>;
+}
+
+export class EndpointDiscovery {
+  readonly #options: EndpointDiscoveryOptions;
+  readonly #origins = new Map<string, Origin>();
+  readonly #groups = new Map<string, Group>();
+  readonly #assignments = new Map<string, DumpedResource<ClusterLoadAssignment>>();
+  #isDue = false;
+  #isClosed = false;
+
+  constructor(options: EndpointDiscoveryOptions) {
+    this.#options = options;
+    options.clusters.onWantedEndpoints(() => this.#refresh());
+  }
+
+  /** To be told of each cluster before it is taken over. ConfigError where its endpoints cannot be had. */
+  expect({ type, name = "", alt_stat_name: altName = "", eds_cluster_config: eds }: Cluster): void {
+    if (type !== "EDS") return;
+    const serviceName = eds?.service_name || name;
+    const source = eds?.eds_config;
+    const key = keyOfSource(source, serviceName);
+    within("eds_cluster_config.eds_config", () => this.#openGroup(key, source));
+    const { clock, hash } = this.#options;
+    const scope = this.#options.stats.scope(`cluster.${(altName || name).replaceAll(":", "_")}`);
+    const stats = createSubscriptionStats(scope, { hash, now: () => clock.now() });
+    this.#origins.set(serviceName, { key, stats });
+    this.#refresh();
+  }
+
+  /** The endpoints that are known for a cluster, given to it again: it may be another object under the same name. */
+  repeat({ type, name = "", eds_cluster_config: eds }: Cluster): void {
+    const known = type === "EDS" ? this.#assignments.get(eds?.service_name || name) : undefined;
+    if (known !== undefined) this.#options.clusters.setEndpoints(known.name, known.resource);
+  }
+
+  dump(): readonly DumpedResource<ClusterLoadAssignment>[] {
+    return [...this.#assignments.values()];
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const { subscription } of this.#groups.values()) subscription.close();
+    this.#groups.clear();
+  }
+
+  #openGroup(key: string, source: ConfigSource | undefined): void {
+    if (this.#groups.has(key)) return;
+    const handler: ResourceHandler = {
+      apply: (update) => Promise.resolve(this.#apply(update)),
+      failed: () => {
+        for (const origin of this.#origins.values()) if (origin.key === key) origin.stats.failure();
+      },
+    };
+    const subscription = this.#options.sources.subscribe(source, resourceTypes.eds, handler);
+    this.#groups.set(key, { subscription, wanted: new Set() });
+  }
+
+  /** Asks once for all clusters that came in one go. */
+  #refresh(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    queueMicrotask(() => {
+      this.#isDue = false;
+      if (this.#isClosed) return;
+      const names = this.#options.clusters.wantedEndpoints();
+      for (const [key, group] of this.#groups) this.#ask(key, group, names);
+    });
+  }
+
+  #ask(key: string, group: Group, names: readonly string[]): void {
+    const wanted = new Set(names.filter((name) => this.#origins.get(name)?.key === key).sort());
+    const added = [...wanted].filter((name) => !group.wanted.has(name));
+    const gone = [...group.wanted].filter((name) => !wanted.has(name));
+    if (added.length === 0 && gone.length === 0) return;
+    group.wanted = wanted;
+    for (const name of added) this.#origins.get(name)?.stats.attempt();
+    for (const name of gone) {
+      this.#assignments.delete(name);
+      if (this.#origins.get(name)?.key === key) this.#origins.delete(name);
+    }
+    if (wanted.size > 0 || key === "ads") return group.subscription.want(wanted);
+    group.subscription.close();
+    this.#groups.delete(key);
+  }
+
+  #apply(update: ResourceUpdate): readonly Rejection[] {
+    const { clusters, clock } = this.#options;
+    const rejections: Rejection[] = [];
+    for (const { name, version, message } of update.resources) {
+      const stats = this.#origins.get(name)?.stats;
+      const resource = message as ClusterLoadAssignment;
+      try {
+        clusters.setEndpoints(name, resource);
+        const state = { isStatic: false, isWarming: false, updatedAt: clock.now() };
+        if (stats !== undefined) this.#assignments.set(name, { name, resource, version, ...state });
+        stats?.settled(version, false);
+      } catch (cause: unknown) {
+        const reason = cause instanceof Error ? cause.message : String(cause);
+        rejections.push({ resource: `${resourceTypes.eds.shortName} ${name}`, reason });
+        stats?.settled(version, true);
+      }
+    }
+    for (const name of update.removed) {
+      this.#assignments.delete(name);
+      clusters.setEndpoints(name, undefined);
+    }
+    return rejections;
+  }
+}

@@ -1,0 +1,241 @@
+/**
+ * Bidirectional gRPC streams over a cluster of this proxy (docs: PROTOCOL-HTTP2 of gRPC): its endpoints, transport socket
+ * and connections serve the control plane's streams as they serve requests.
+ */
+import type { BodySink, BodySource } from "../http/body.ts";
+import { HeaderList } from "../http/header-list.ts";
+import type { ClusterManager, PendingRequest, UpstreamResponse } from "../upstream/types.ts";
+import type { MessageStream, MessageStreamEvents } from "./xds-client.ts";
+
+export interface GrpcTarget {
+  readonly clusters: Pick<ClusterManager, "find">;
+  readonly cluster: string;
+  /** The cluster's name where not given. */
+  readonly authority: string;
+  readonly metadata: readonly (readonly [name: string, value: string])[];
+  /** Resolves when the cluster can be used; clusters of the bootstrap may still resolve names or wait for secrets. */
+  readonly whenUsable: Promise<unknown>;
+}
+
+/** Bytes of one message that are taken; more is a fault of the server. */
+const longestMessage = 256 * 1024 * 1024;
+const prefixLength = 5;
+
+/** Opens a stream. What goes wrong, also at once, is told by `onEnd`. */
+export function openGrpcStream(target: GrpcTarget, method: string, events: MessageStreamEvents): MessageStream {
+  const stream = new GrpcStream(target, method, events);
+  void stream.begin();
+  return stream;
+}
+
+class GrpcStream implements MessageStream {
+  readonly #target: GrpcTarget;
+  readonly #method: string;
+  readonly #events: MessageStreamEvents;
+  readonly #requests = new OutgoingMessages();
+  #pending: PendingRequest | undefined;
+  #responses: BodySource | undefined;
+  #isOver = false;
+
+  constructor(target: GrpcTarget, method: string, events: MessageStreamEvents) {
+    this.#target = target;
+    this.#method = method;
+    this.#events = events;
+  }
+
+  async begin(): Promise<void> {
+    try {
+      await this.#target.whenUsable;
+      const response = await this.#request();
+      if (response !== undefined) this.#receive(response);
+    } catch (cause: unknown) {
+      this.#end(cause instanceof Error ? cause.message : String(cause));
+    }
+  }
+
+  send(message: Uint8Array): void {
+    if (!this.#isOver) this.#requests.push(frame(message));
+  }
+
+  resume(): void {
+    this.#responses?.resume();
+  }
+
+  close(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#requests.close();
+    this.#responses?.cancel();
+    this.#pending?.cancel();
+  }
+
+  async #request(): Promise<UpstreamResponse | undefined> {
+    const { clusters, cluster: name, authority, metadata } = this.#target;
+    const cluster = clusters.find(name);
+    if (cluster === undefined) throw new Error(`there is no cluster ${name}`);
+    const headers = ["content-type", "application/grpc", "te", "trailers", "user-agent", "meltemi-proxy"];
+    for (const [key, value] of metadata) headers.push(key.toLowerCase(), value);
+    const host = await cluster.chooseHost({});
+    if (this.#isOver) return undefined;
+    this.#pending = cluster.send(
+      host,
+      {
+        method: "POST",
+        scheme: "http",
+        authority: authority === "" ? name : authority,
+        path: this.#method,
+        headers: new HeaderList(headers),
+        body: this.#requests,
+        upgrade: undefined,
+        downstreamProtocol: "HTTP/2",
+      },
+      "DEFAULT",
+    );
+    return this.#pending.response;
+  }
+
+  #receive({ status, headers, body }: UpstreamResponse): void {
+    const outcome = describeStatus(headers);
+    if (status !== 200 || outcome !== undefined || body === undefined) {
+      body?.cancel();
+      return this.#end(outcome ?? `HTTP status ${status}`);
+    }
+    this.#responses = body;
+    const reader = new MessageReader((message) => this.#isOver || this.#events.onMessage(message));
+    body.pipe({
+      write: (chunk) => {
+        if (this.#isOver) return true;
+        try {
+          return reader.read(chunk);
+        } catch (cause: unknown) {
+          this.#end(cause instanceof Error ? cause.message : String(cause));
+          return true;
+        }
+      },
+      end: (trailers) => this.#end(describeStatus(trailers ?? new HeaderList()) ?? "the server ended the stream"),
+      abort: (cause) => this.#end(cause.message),
+    });
+  }
+
+  #end(reason: string): void {
+    if (this.#isOver) return;
+    this.close();
+    this.#events.onEnd(reason);
+  }
+}
+
+/** The grpc-status of headers or trailers; undefined where there is none. */
+function describeStatus(headers: HeaderList): string | undefined {
+  const status = headers.get("grpc-status");
+  if (status === undefined) return undefined;
+  const message = headers.get("grpc-message") ?? "";
+  return `grpc-status ${status}${message === "" ? "" : `: ${decodeMessage(message)}`}`;
+}
+
+function decodeMessage(message: string): string {
+  try {
+    return decodeURIComponent(message);
+  } catch {
+    return message;
+  }
+}
+
+function frame(message: Uint8Array): Uint8Array {
+  const framed = Buffer.allocUnsafe(prefixLength + message.length);
+  framed.writeUInt8(0, 0);
+  framed.writeUInt32BE(message.length, 1);
+  framed.set(message, prefixLength);
+  return framed;
+}
+
+/** Requests on their way to the server, until the stream is closed. */
+class OutgoingMessages implements BodySource {
+  #waiting: Uint8Array[] = [];
+  #sink: BodySink | undefined;
+  #isPaused = false;
+  #isOver = false;
+
+  push(chunk: Uint8Array): void {
+    if (this.#isOver) return;
+    this.#waiting.push(chunk);
+    this.#flush();
+  }
+
+  pipe(sink: BodySink): void {
+    if (this.#isOver) return sink.end();
+    this.#sink = sink;
+    this.#flush();
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#flush();
+  }
+
+  cancel(): void {
+    this.#isOver = true;
+    this.#waiting = [];
+    this.#sink = undefined;
+  }
+
+  close(): void {
+    const sink = this.#sink;
+    this.cancel();
+    sink?.end();
+  }
+
+  #flush(): void {
+    while (!this.#isPaused && this.#sink !== undefined) {
+      const chunk = this.#waiting.shift();
+      if (chunk === undefined) return;
+      if (!this.#sink.write(chunk)) this.#isPaused = true;
+    }
+  }
+}
+
+/** Messages from the bytes of a stream. */
+class MessageReader {
+  readonly #onMessage: (message: Uint8Array) => boolean;
+  #chunks: Uint8Array[] = [];
+  #length = 0;
+
+  constructor(onMessage: (message: Uint8Array) => boolean) {
+    this.#onMessage = onMessage;
+  }
+
+  /** False where a pause is asked for. Throws for a message that is compressed or too long. */
+  read(chunk: Uint8Array): boolean {
+    this.#chunks.push(chunk);
+    this.#length += chunk.length;
+    let goesOn = true;
+    for (;;) {
+      const message = this.#next();
+      if (message === undefined) return goesOn;
+      if (!this.#onMessage(message)) goesOn = false;
+    }
+  }
+
+  #next(): Uint8Array | undefined {
+    if (this.#length < prefixLength) return undefined;
+    const head = this.#peekHead();
+    if (head.readUInt8(0) !== 0) throw new Error("the server sent a compressed message that was not asked for");
+    const length = head.readUInt32BE(1);
+    if (length > longestMessage) throw new Error(`the server sent a message of ${length} bytes`);
+    if (this.#length < prefixLength + length) return undefined;
+    const all = this.#chunks.length === 1 && this.#chunks[0] ? this.#chunks[0] : Buffer.concat(this.#chunks);
+    const rest = all.subarray(prefixLength + length);
+    this.#chunks = rest.length === 0 ? [] : [rest];
+    this.#length = rest.length;
+    return all.subarray(prefixLength, prefixLength + length);
+  }
+
+  /** The prefix, which chunks may cut; long messages that are still coming are not joined for it. */
+  #peekHead(): Buffer {
+    const [first] = this.#chunks;
+    if (first !== undefined && first.length >= prefixLength)
+      return Buffer.from(first.buffer, first.byteOffset, prefixLength);
+    const all = Buffer.concat(this.#chunks);
+    this.#chunks = [all];
+    return all;
+  }
+}

@@ -1,0 +1,90 @@
+/** Responses of a control plane, as updates. A resource that cannot be read does not stand in the way of the others. */
+import { decode, decodeDynamic, typeNameOf } from "@meltemi/protos";
+import type { Resource } from "@meltemi/protos/envoy/service/discovery/v3";
+import type { Any } from "@meltemi/protos/google/protobuf";
+import type { ResourceType } from "./resource-types.ts";
+import type { ReceivedResource, ResourceUpdate, UnreadableResource } from "./resource-update.ts";
+
+/** A response of either form, before its resources are looked at. */
+export interface Response {
+  readonly typeName: string;
+  readonly nonce: string;
+  readonly version: string;
+  readonly controlPlane: string;
+  readonly resources: readonly Resource[];
+  readonly removed: readonly string[];
+}
+
+const wrapperType = "envoy.service.discovery.v3.Resource";
+
+/** Throws ProtoError for bytes that are no DiscoveryResponse. */
+export function readSotwResponse(bytes: Uint8Array): Response {
+  const message = decode("envoy.service.discovery.v3.DiscoveryResponse", bytes);
+  const version = message.version_info ?? "";
+  return {
+    typeName: typeNameOf(message.type_url ?? ""),
+    nonce: message.nonce ?? "",
+    version,
+    controlPlane: message.control_plane?.identifier ?? "",
+    resources: (message.resources ?? []).map((resource) => ({ resource, version })),
+    removed: [],
+  };
+}
+
+/** Throws ProtoError for bytes that are no DeltaDiscoveryResponse. */
+export function readDeltaResponse(bytes: Uint8Array): Response {
+  const message = decode("envoy.service.discovery.v3.DeltaDiscoveryResponse", bytes);
+  const names = (message.removed_resource_names ?? []).flatMap(({ name }) => name ?? []);
+  return {
+    typeName: typeNameOf(message.type_url ?? ""),
+    nonce: message.nonce ?? "",
+    version: message.system_version_info ?? "",
+    controlPlane: message.control_plane?.identifier ?? "",
+    resources: message.resources ?? [],
+    removed: [...(message.removed_resources ?? []), ...names],
+  };
+}
+
+/** Reads the resources of a response. `known` are the names that are in use, of which a whole set may leave some out. */
+export function readUpdate(type: ResourceType, response: Response, known: Iterable<string>): ResourceUpdate {
+  const resources = new Map<string, ReceivedResource>();
+  const unreadable: UnreadableResource[] = [];
+  for (const [index, wire] of response.resources.entries()) {
+    // Without a resource it only says that the one that is there is still good.
+    if (wire.resource === undefined) continue;
+    const place = `resource ${index} (${type.shortName})`;
+    try {
+      const resource = readResource(type, wire);
+      if (resource.name === "") unreadable.push({ name: undefined, place, reason: `${type.nameField}: is required` });
+      else if (resources.has(resource.name)) {
+        unreadable.push({ name: resource.name, place, reason: `duplicate ${type.shortName} ${resource.name}` });
+      } else resources.set(resource.name, resource);
+    } catch (cause: unknown) {
+      unreadable.push({ name: wire.name, place, reason: cause instanceof Error ? cause.message : String(cause) });
+    }
+  }
+  const isNamed = unreadable.every(({ name }) => name !== undefined);
+  const there = new Set([...resources.keys(), ...unreadable.map(({ name }) => name)]);
+  // Where a name cannot be read, none can be said to be missing.
+  const gone = isNamed ? [...response.removed, ...known] : response.removed;
+  const removed = [...new Set(gone)].filter((name) => !there.has(name));
+  return { version: response.version, resources: [...resources.values()], removed, unreadable };
+}
+
+function readResource(type: ResourceType, wire: Resource): ReceivedResource {
+  const { resource, version, name } = unwrap(wire);
+  const typeName = typeNameOf(resource.type_url ?? "");
+  if (typeName !== type.typeName) throw new Error(`is a ${typeName || "message without a type"}`);
+  const bytes = resource.value ?? new Uint8Array();
+  const message = decodeDynamic(typeName, bytes);
+  const own = message[type.nameField];
+  return { name: typeof own === "string" && own !== "" ? own : name, version, message, bytes };
+}
+
+/** State of the world may wrap its resources, too. */
+function unwrap(wire: Resource): { readonly resource: Any; readonly version: string; readonly name: string } {
+  const { resource = {}, version = "", name = "" } = wire;
+  if (typeNameOf(resource.type_url ?? "") !== wrapperType) return { resource, version, name };
+  const inner = decode(wrapperType, resource.value ?? new Uint8Array());
+  return { resource: inner.resource ?? {}, version: inner.version || version, name: inner.name ?? "" };
+}

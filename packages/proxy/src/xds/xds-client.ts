@@ -1,0 +1,202 @@
+/**
+ * One stream to a control plane, kept up for as long as the client lives: asked for anew after a jittered wait, with
+ * everything that is there announced again. What was received stays in use through any loss of it.
+ */
+import { encode, typeUrl } from "@meltemi/protos";
+import type { Node } from "@meltemi/protos/envoy/config/core/v3";
+import type { Clock, Timer } from "../lib/clock.ts";
+import type { Log } from "../lib/log.ts";
+import type { Stats } from "../lib/stats.ts";
+import { createBackOff, reconnectDelays } from "./back-off.ts";
+import { type Response, readDeltaResponse, readSotwResponse } from "./read-response.ts";
+import type { ResourceType } from "./resource-types.ts";
+import type { ResourceHandler, Subscription } from "./resource-update.ts";
+import { type AnyRequest, TypeSubscription } from "./type-subscription.ts";
+
+/** A bidirectional gRPC stream of encoded messages. */
+export interface MessageStream {
+  send(message: Uint8Array): void;
+  /** Goes on after `onMessage` asked for a pause. */
+  resume(): void;
+  close(): void;
+}
+
+export interface MessageStreamEvents {
+  /** False asks for a pause. */
+  onMessage(message: Uint8Array): boolean;
+  /** The stream is over, with what the server or the connection said. Comes once, not after `close`. */
+  onEnd(reason: string): void;
+}
+
+export type OpenStream = (method: string, events: MessageStreamEvents) => MessageStream;
+
+export interface XdsClientOptions {
+  readonly open: OpenStream;
+  readonly method: string;
+  readonly isDelta: boolean;
+  readonly node: Node;
+  /** Only the first request of a stream says who asks. */
+  readonly sendsNodeOnce: boolean;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+  /** "control_plane." */
+  readonly stats: Stats;
+}
+
+/** Responses that may wait to be tried before the server has to pause. */
+const longestQueue = 8;
+
+export class XdsClient {
+  readonly #options: XdsClientOptions;
+  readonly #subscriptions = new Map<string, TypeSubscription>();
+  readonly #backOff;
+  readonly #queue: Uint8Array[] = [];
+  #stream: MessageStream | undefined;
+  #hasNode = false;
+  #isWorking = false;
+  #state: "new" | "started" | "closed" = "new";
+  #retry: Timer | undefined;
+
+  constructor(options: XdsClientOptions) {
+    this.#options = options;
+    this.#backOff = createBackOff({ ...reconnectDelays, random: options.random });
+    options.stats.gauge("connected_state").set(0);
+  }
+
+  /** One subscription of a type at a time. */
+  subscribe(type: ResourceType, handler: ResourceHandler): Subscription {
+    if (this.#subscriptions.has(type.typeName)) throw new Error(`there is a subscription to ${type.kind} already`);
+    const subscription = new TypeSubscription(type, handler, this.#options.isDelta);
+    this.#subscriptions.set(type.typeName, subscription);
+    if (this.#stream !== undefined) subscription.connected();
+    return {
+      want: (names) => this.#send(subscription, subscription.want(names === "*" ? "*" : [...names].sort())),
+      close: () => {
+        if (this.#subscriptions.get(type.typeName) !== subscription) return;
+        this.#send(subscription, subscription.want([]));
+        this.#subscriptions.delete(type.typeName);
+      },
+    };
+  }
+
+  start(): void {
+    if (this.#state !== "new") return;
+    this.#state = "started";
+    this.#connect();
+  }
+
+  close(): void {
+    this.#state = "closed";
+    this.#retry?.close();
+    const stream = this.#stream;
+    this.#drop();
+    stream?.close();
+  }
+
+  #connect(): void {
+    this.#retry = undefined;
+    const { open, method, log } = this.#options;
+    this.#hasNode = false;
+    // A stream may fail before `open` has returned it.
+    let ended: string | undefined;
+    let isOver = false;
+    const stream = open(method, {
+      onMessage: (message) => isOver || this.#take(message),
+      onEnd: (reason) => {
+        isOver = true;
+        if (this.#stream === undefined) ended = reason;
+        else this.#lose(reason);
+      },
+    });
+    if (ended !== undefined) return this.#lose(ended);
+    this.#stream = stream;
+    log.debug("The stream to the control plane is opened", { method });
+    this.#options.stats.gauge("connected_state").set(1);
+    for (const subscription of this.#subscriptions.values()) this.#send(subscription, subscription.connected());
+  }
+
+  #lose(reason: string): void {
+    const stream = this.#stream;
+    this.#drop();
+    stream?.close();
+    for (const subscription of this.#subscriptions.values()) subscription.failed();
+    if (this.#state !== "started") return;
+    const delayMs = this.#backOff.next();
+    const fields = { method: this.#options.method, reason, delayMs: Math.round(delayMs) };
+    this.#options.log.warn("The stream to the control plane is lost; what it said stays in use", fields);
+    this.#retry = this.#options.clock.after(delayMs, () => this.#connect());
+  }
+
+  #drop(): void {
+    this.#stream = undefined;
+    this.#queue.length = 0;
+    this.#options.stats.gauge("connected_state").set(0);
+    for (const subscription of this.#subscriptions.values()) subscription.disconnected();
+  }
+
+  #take(message: Uint8Array): boolean {
+    this.#queue.push(message);
+    if (!this.#isWorking) void this.#work();
+    return this.#queue.length < longestQueue;
+  }
+
+  /** One response after the other: what the first changes, such as which endpoints are wanted, counts for the second. */
+  async #work(): Promise<void> {
+    this.#isWorking = true;
+    for (;;) {
+      const message = this.#queue.shift();
+      const stream = this.#stream;
+      if (message === undefined || stream === undefined) break;
+      const response = this.#read(message);
+      if (response === undefined) {
+        this.#lose("a message of the control plane cannot be read");
+        break;
+      }
+      await this.#handle(response, stream);
+      if (this.#queue.length < longestQueue) this.#stream?.resume();
+    }
+    this.#isWorking = false;
+    // Messages of a new stream came while one of the old was tried.
+    if (this.#queue.length > 0 && this.#stream !== undefined) void this.#work();
+  }
+
+  #read(message: Uint8Array): Response | undefined {
+    try {
+      return this.#options.isDelta ? readDeltaResponse(message) : readSotwResponse(message);
+    } catch (cause: unknown) {
+      this.#options.log.warn("A message of the control plane cannot be read", { cause });
+      return undefined;
+    }
+  }
+
+  async #handle(response: Response, stream: MessageStream): Promise<void> {
+    this.#backOff.reset();
+    const subscription = this.#subscriptions.get(response.typeName);
+    if (subscription === undefined) {
+      this.#options.log.warn("The control plane sent what nobody asked for", { type: response.typeName });
+      return;
+    }
+    const requests = await subscription.handle(response);
+    if (stream === this.#stream) this.#send(subscription, requests);
+    for (const { error_detail: detail } of requests) {
+      if (detail !== undefined) {
+        this.#options.log.warn("Configuration was refused", { type: response.typeName, detail: detail.message });
+      }
+    }
+  }
+
+  #send({ type }: TypeSubscription, requests: readonly AnyRequest[]): void {
+    for (const request of requests) {
+      const { sendsNodeOnce, node, isDelta } = this.#options;
+      const whole = {
+        ...request,
+        type_url: typeUrl(type.typeName),
+        ...(sendsNodeOnce && this.#hasNode ? {} : { node }),
+      };
+      this.#hasNode = true;
+      const name = isDelta ? "DeltaDiscoveryRequest" : "DiscoveryRequest";
+      this.#stream?.send(encode(`envoy.service.discovery.v3.${name}`, whole));
+    }
+  }
+}
