@@ -1,0 +1,34 @@
+/** All HTTP filters that this proxy has, and what routes say for them. */
+import type { Any } from "@meltemi/protos/google/protobuf";
+import type { ProxyEnv } from "../config/env.ts";
+import type { HttpFilterFactory } from "../http/exchange.ts";
+import { ConfigError } from "../lib/config-error.ts";
+import { corsFactory } from "./cors.ts";
+import { faultFactory } from "./fault.ts";
+import { jwtAuthnFactory } from "./jwt-authn/jwt-authn.ts";
+import { typeNameOfConfig, unpackConfig } from "./unpack-config.ts";
+
+export const httpFilterFactories: readonly HttpFilterFactory<unknown, unknown>[] = [
+  corsFactory,
+  faultFactory,
+  jwtAuthnFactory,
+];
+
+const byType = new Map(httpFilterFactories.map((factory) => [factory.type, factory]));
+
+/** By the full name of a filter's configuration message; undefined where this proxy has no such filter. */
+export function findHttpFilter(typeName: string): HttpFilterFactory<unknown, unknown> | undefined {
+  return byType.get(typeName);
+}
+
+/**
+ * Compiles what a level of a route table says for a filter; the wrapper that switches filters on and off is the route
+ * table's affair. Undefined for an unknown type where that is optional. Throws ConfigError.
+ */
+export function compileFilterConfig(filterName: string, any: Any, isOptional: boolean, env: ProxyEnv): unknown {
+  const typeName = typeNameOfConfig(any);
+  const factory = httpFilterFactories.find(({ routeTypes }) => routeTypes?.includes(typeName));
+  if (factory?.compileRoute) return factory.compileRoute(unpackConfig(any).message, env, typeName);
+  if (isOptional) return undefined;
+  throw new ConfigError("", `no HTTP filter takes ${typeName || "nothing"} from routes (${filterName})`);
+}
