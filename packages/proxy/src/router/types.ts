@@ -1,6 +1,26 @@
 /** Route tables as the connection manager and the router filter use them. */
 import type { RouteAction, RouteConfiguration, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
+import type { Any } from "@meltemi/protos/google/protobuf";
+import type { Runtime } from "../config/runtime.ts";
 import type { Exchange } from "../http/exchange.ts";
+import type { Stats } from "../lib/stats.ts";
+import type { ClusterManager } from "../upstream/types.ts";
+
+/** What a route table is compiled with. */
+export interface RouteEnv {
+  /** At least 0 and less than 1. */
+  readonly random: () => number;
+  readonly runtime: Runtime;
+  readonly clusters: ClusterManager;
+  readonly stats: Stats;
+  /** Whether unknown clusters are refused where the table does not say: true for static tables. */
+  readonly validateClusters?: boolean;
+  /**
+   * Compiles what a route says for the filter of that name. Undefined where nothing knows the type and it is optional;
+   * throws ConfigError otherwise.
+   */
+  compileFilterConfig(filterName: string, config: Any, isOptional: boolean): unknown;
+}
 
 /** A compiled RouteConfiguration. */
 export interface RouteTable {
