@@ -107,7 +107,7 @@ export class ConfigSources {
       cluster,
       authority: service?.envoy_grpc?.authority ?? "",
       metadata: metadataOf(service),
-      whenUsable: Promise.resolve(this.#options.whenUsable(cluster)),
+      whenUsable: () => this.#options.whenUsable(cluster),
     };
   }
 }

@@ -110,7 +110,10 @@ export class EndpointDiscovery {
       this.#assignments.delete(name);
       if (this.#origins.get(name)?.key === key) this.#origins.delete(name);
     }
-    if (wanted.size > 0 || key === "ads") return group.subscription.want(wanted);
+    if (wanted.size > 0 || key === "ads") {
+      group.subscription.want(wanted);
+      return;
+    }
     group.subscription.close();
     this.#groups.delete(key);
   }

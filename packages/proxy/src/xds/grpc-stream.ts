@@ -14,7 +14,7 @@ export interface GrpcTarget {
   readonly authority: string;
   readonly metadata: readonly (readonly [name: string, value: string])[];
   /** Resolves when the cluster can be used; clusters of the bootstrap may still resolve names or wait for secrets. */
-  readonly whenUsable: Promise<unknown>;
+  readonly whenUsable: () => Promise<unknown>;
 }
 
 /** Bytes of one message that are taken; more is a fault of the server. */
@@ -45,7 +45,7 @@ class GrpcStream implements MessageStream {
 
   async begin(): Promise<void> {
     try {
-      await this.#target.whenUsable;
+      await this.#target.whenUsable();
       const response = await this.#request();
       if (response !== undefined) this.#receive(response);
     } catch (cause: unknown) {
@@ -98,7 +98,8 @@ class GrpcStream implements MessageStream {
     const outcome = describeStatus(headers);
     if (status !== 200 || outcome !== undefined || body === undefined) {
       body?.cancel();
-      return this.#end(outcome ?? `HTTP status ${status}`);
+      this.#end(outcome ?? `HTTP status ${status}`);
+      return;
     }
     this.#responses = body;
     const reader = new MessageReader((message) => this.#isOver || this.#events.onMessage(message));
@@ -162,7 +163,10 @@ class OutgoingMessages implements BodySource {
   }
 
   pipe(sink: BodySink): void {
-    if (this.#isOver) return sink.end();
+    if (this.#isOver) {
+      sink.end();
+      return;
+    }
     this.#sink = sink;
     this.#flush();
   }

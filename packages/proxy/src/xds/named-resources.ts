@@ -150,7 +150,10 @@ export class NamedResources<Value> {
     const wanted = JSON.stringify(names);
     if (wanted === group.wanted) return;
     group.wanted = wanted;
-    if (names.length > 0 || group.key === "ads") return group.subscription.want(names);
+    if (names.length > 0 || group.key === "ads") {
+      group.subscription.want(names);
+      return;
+    }
     group.subscription.close();
     if (this.#groups.get(group.key) === group) this.#groups.delete(group.key);
   }

@@ -17,7 +17,7 @@ export class TypeSubscription {
   readonly #isDelta: boolean;
   readonly #reduce: Reduce;
   /** Names of a whole set that were taken, to see what a state of the world leaves out. */
-  #known = new Set<string>();
+  readonly #known = new Set<string>();
 
   constructor(type: ResourceType, handler: ResourceHandler, isDelta: boolean) {
     this.type = type;

@@ -109,7 +109,10 @@ export class XdsClient {
         else this.#lose(reason);
       },
     });
-    if (ended !== undefined) return this.#lose(ended);
+    if (ended !== undefined) {
+      this.#lose(ended);
+      return;
+    }
     this.#stream = stream;
     log.debug("The stream to the control plane is opened", { method });
     this.#options.stats.gauge("connected_state").set(1);

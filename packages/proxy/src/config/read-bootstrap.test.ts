@@ -1,0 +1,98 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { unpackAs } from "@meltemi/protos";
+import { describe, expect, it } from "vitest";
+import { readBootstrap } from "./read-bootstrap.ts";
+
+const goldens = fileURLToPath(new URL("../../../../test/envoy/agent-bootstrap/", import.meta.url));
+
+const classic = `
+static_resources:
+  listeners:
+  - name: listener_0
+    address:
+      socket_address: { address: 0.0.0.0, port_value: 10000 }
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: ingress_http
+          access_log:
+          - name: envoy.access_loggers.stdout
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+          route_config:
+            name: local_route
+            virtual_hosts:
+            - name: local_service
+              domains: ["*"]
+              routes:
+              - match: { prefix: "/" }
+                route: { host_rewrite_literal: www.google.com, cluster: service_google }
+  clusters:
+  - name: service_google
+    type: LOGICAL_DNS
+    dns_lookup_family: V4_ONLY
+    load_assignment:
+      cluster_name: service_google
+      endpoints:
+      - lb_endpoints:
+        - endpoint:
+            address:
+              socket_address: { address: www.google.com, port_value: 443 }
+    transport_socket:
+      name: envoy.transport_sockets.tls
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+        sni: www.google.com
+`;
+
+describe("readBootstrap", () => {
+  it("takes the classic one as it is", () => {
+    const { bootstrap, notes } = readBootstrap(classic);
+    const [cluster] = bootstrap.static_resources?.clusters ?? [];
+    const tls = unpackAs(
+      "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+      cluster?.transport_socket?.typed_config ?? {},
+    );
+    expect([cluster?.name, tls?.sni, notes]).toEqual(["service_google", "www.google.com", []]);
+  });
+
+  it.each(readdirSync(goldens).filter((name) => name.endsWith(".golden.txt")))("takes the agent's %s", (name) => {
+    const { bootstrap, notes } = readBootstrap(readFileSync(`${goldens}${name}`, "utf8"));
+    expect(bootstrap.dynamic_resources?.ads_config?.grpc_services?.[0]?.envoy_grpc?.cluster_name).toBe("xds-grpc");
+    expect(notes.map(({ field }) => field)).toContain("overload_manager");
+  });
+
+  it.each([
+    ["", "is no object"],
+    ["[1]", "is no object"],
+    ["a: [", "neither JSON nor YAML: "],
+    ['{"nodes": {}}', "nodes: no such field"],
+    ['{"node": {"id": 3}}', "node.id: "],
+    ['{"static_resources": {"clusters": [{"name": "a"}, {"lb_policy": "BEST"}]}}', "static_resources.clusters[1].lb_policy: "],
+    ['{"default_config_source": {"ads": {}}}', "default_config_source: is not supported"],
+    ['{"header_prefix": "x-mine"}', "header_prefix: only x-envoy is supported"],
+    ['{"dynamic_resources": {"lds_resources_locator": "xdstp://a"}}', "dynamic_resources.lds_resources_locator: "],
+    [
+      '{"bootstrap_extensions": [{"name": "wasm", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.wasm.v3.WasmService"}}]}',
+      "bootstrap_extensions[0]: the extension wasm is not supported",
+    ],
+  ])("refuses %s", (text, problem) => {
+    expect(() => readBootstrap(text)).toThrow(problem);
+  });
+
+  it("leaves out what touches no answer, also where nobody knows the extension", () => {
+    const { bootstrap, notes } = readBootstrap({
+      statsFlushInterval: "5s",
+      stats_sinks: [{ name: "mine", typed_config: { "@type": "type.googleapis.com/no.such.Sink" } }],
+    });
+    expect(notes.map(({ field }) => field)).toEqual(["stats_flush_interval", "stats_sinks"]);
+    expect(bootstrap).toEqual({ stats_flush_interval: { seconds: 5 } });
+  });
+});

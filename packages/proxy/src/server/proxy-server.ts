@@ -1,0 +1,246 @@
+/** One running proxy: its parts, the states it goes through, and its end. */
+import type { Bootstrap } from "@meltemi/protos/envoy/config/bootstrap/v3";
+import { createAccessLogFactory } from "../access-log/factory.ts";
+import { startAdmin } from "../admin/admin-server.ts";
+import type { AdminSource } from "../admin/types.ts";
+import { buildNode, type NodeOverrides } from "../config/build-node.ts";
+import type { ProxyEnv } from "../config/env.ts";
+import { listExtensions } from "../config/extensions.ts";
+import { createLayeredRuntime } from "../config/layered-runtime.ts";
+import { compileFilterConfig } from "../filters/registry.ts";
+import type { Clock } from "../lib/clock.ts";
+import { Closers } from "../lib/closers.ts";
+import { within } from "../lib/config-error.ts";
+import { createStatsRegistry } from "../lib/create-stats.ts";
+import type { Log } from "../lib/log.ts";
+import type { StatsRegistry } from "../lib/stats-registry.ts";
+import { createListenerManager } from "../listeners/listener-manager.ts";
+import type { ListenerManager } from "../listeners/types.ts";
+import { compileRouteTable } from "../router/compile-routes.ts";
+import type { RouteEnv } from "../router/types.ts";
+import { createSecrets, type Secrets } from "../tls/secrets.ts";
+import { createClusterManager } from "../upstream/cluster-manager.ts";
+import type { ClusterUpdates } from "../upstream/types.ts";
+import { ConfigSources } from "../xds/config-sources.ts";
+import { createExtensionConfigs, type DynamicExtensionConfigs } from "../xds/extension-configs.ts";
+import { createRouteTables, type DynamicRouteTables } from "../xds/route-tables.ts";
+import { Discovery } from "./discovery.ts";
+import { ServerStats } from "./server-stats.ts";
+import type { LogLevels, RunningProxy, ServerState } from "./types.ts";
+
+export interface ProxyServerOptions {
+  readonly bootstrap: Bootstrap;
+  readonly nodeOverrides: NodeOverrides | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly logLevels: LogLevels;
+  readonly random: () => number;
+  readonly commandLine: Readonly<Record<string, unknown>>;
+  readonly version: string;
+  /** xxHash64 of a text, as a number. */
+  readonly hash: (text: string) => number;
+  readonly environment: ((name: string) => string | undefined) | undefined;
+  readonly drainTimeMs: number | undefined;
+}
+
+export class ProxyServer implements RunningProxy {
+  readonly stats: StatsRegistry;
+  readonly listeners: ListenerManager;
+  readonly clusters: ClusterUpdates;
+  readonly admin: AdminSource;
+  readonly live: Promise<void>;
+  readonly quitRequested: Promise<void>;
+  readonly #options: ProxyServerOptions;
+  readonly #parts: Parts;
+  readonly #discovery: Discovery;
+  readonly #serverStats: ServerStats;
+  readonly #closers = new Closers();
+  readonly #live = Promise.withResolvers<void>();
+  readonly #quit = Promise.withResolvers<void>();
+  #adminPort: number | undefined;
+  #phase: Exclude<ServerState, "DRAINING"> = "PRE_INITIALIZING";
+  #isDraining = false;
+  #isFailing = false;
+  #isClosed = false;
+
+  /** Throws ConfigError. Nothing runs yet but timers of parts, which `close` ends. */
+  constructor(options: ProxyServerOptions) {
+    this.#options = options;
+    this.#parts = createParts(options, () => this.#isFailing);
+    const { stats, env, clusters, sources } = this.#parts;
+    this.stats = stats;
+    this.clusters = clusters;
+    this.listeners = createListenerManager(
+      env,
+      options.drainTimeMs === undefined ? {} : { drainTimeMs: options.drainTimeMs },
+    );
+    const { bootstrap, clock, log, hash } = options;
+    this.#discovery = new Discovery({
+      listeners: this.listeners,
+      ...{ bootstrap, clusters, sources, clock, log, stats, hash },
+    });
+    this.#parts.whenUsable.find = (cluster) => this.#discovery.whenUsable(cluster);
+    this.#serverStats = new ServerStats(stats, {
+      clock,
+      state: () => this.state(),
+      connections: () => this.listeners.list().reduce((sum, { connections }) => sum + connections, 0),
+    });
+    this.admin = this.#createAdminSource();
+    this.live = this.#live.promise;
+    this.quitRequested = this.#quit.promise;
+    this.#pushClosers();
+  }
+
+  get adminPort(): number | undefined {
+    return this.#adminPort;
+  }
+
+  state(): ServerState {
+    return this.#isDraining || this.#isFailing ? "DRAINING" : this.#phase;
+  }
+
+  async begin(): Promise<void> {
+    const address = this.#options.bootstrap.admin?.address;
+    if (address !== undefined) {
+      const admin = await startAdmin(this.admin, address);
+      this.#adminPort = admin.port;
+      this.#closers.push(() => admin.close());
+    }
+    const { listening } = await this.#discovery.begin();
+    // An address of the bootstrap that is taken shows within a turn, and ends the start as it ends Envoy's.
+    await Promise.race([listening, new Promise((resolve) => setImmediate(resolve))]);
+    void this.#initialize(listening);
+  }
+
+  drain(): void {
+    this.#isDraining = true;
+    this.#serverStats.refresh();
+    this.listeners.drain({ isInboundOnly: false, isGraceful: true, keepsListening: true });
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#live.resolve();
+    await this.#closers.close();
+  }
+
+  /** Clusters and their endpoints, then listeners and their routes. */
+  async #initialize(listening: Promise<unknown>): Promise<void> {
+    const { log } = this.#options;
+    try {
+      await this.#discovery.discoverClusters();
+      if (this.#isClosed) return;
+      this.#enter("INITIALIZING");
+      await this.#discovery.discoverListeners();
+      await listening.catch(() => undefined);
+    } catch (cause: unknown) {
+      log.error("The proxy cannot be configured as its bootstrap says", { cause });
+      return;
+    }
+    if (this.#isClosed) return;
+    this.#enter("LIVE");
+    this.#serverStats.initialized();
+    log.info("All that was asked for is in use");
+    this.#live.resolve();
+  }
+
+  #enter(phase: Exclude<ServerState, "DRAINING">): void {
+    this.#phase = phase;
+    this.#serverStats.refresh();
+  }
+
+  #createAdminSource(): AdminSource {
+    const { bootstrap, clock, log, version, commandLine, logLevels } = this.#options;
+    const { env, stats, routes, extensions, clusters } = this.#parts;
+    return {
+      ...{ bootstrap, clock, log, version, commandLine, stats, clusters },
+      runtime: env.runtime,
+      listeners: this.listeners,
+      secrets: env.secrets,
+      dump: () => ({
+        clusters: this.#discovery.clusters.dump(),
+        routes: routes.dump(),
+        listenerErrors: this.#discovery.listeners.errors(),
+        endpoints: this.#discovery.endpoints.dump(),
+        extensions: extensions.dump(),
+      }),
+      state: () => this.state(),
+      setLogLevel: (level, component) => logLevels.set(level, component),
+      logLevels: () => logLevels.list(),
+      reopenLogs: () => env.accessLogs.reopen(),
+      failHealthChecks: (isFailing) => {
+        this.#isFailing = isFailing;
+        this.#serverStats.refresh();
+      },
+      quit: () => this.#quit.resolve(),
+    };
+  }
+
+  /** In the order of their making: the last is ended first, so that whoever uses a part ends before it. */
+  #pushClosers(): void {
+    const { env, sources, secrets, routes, extensions } = this.#parts;
+    this.#closers.push(() => env.accessLogs.close());
+    this.#closers.push(() => secrets.close());
+    this.#closers.push(() => this.clusters.close());
+    this.#closers.push(() => sources.close());
+    this.#closers.push(() => extensions.close());
+    this.#closers.push(() => routes.close());
+    this.#closers.push(() => this.#discovery.close());
+    this.#closers.push(() => this.listeners.close());
+    this.#closers.push(() => this.#serverStats.close());
+  }
+}
+
+interface Parts {
+  readonly env: ProxyEnv;
+  readonly stats: StatsRegistry;
+  readonly clusters: ClusterUpdates;
+  readonly sources: ConfigSources;
+  readonly secrets: Secrets;
+  readonly routes: DynamicRouteTables;
+  readonly extensions: DynamicExtensionConfigs;
+  /** Set once the clusters of the bootstrap are known. */
+  readonly whenUsable: { find: (cluster: string) => Promise<unknown> };
+}
+
+/** Parts that know each other only by functions, as clusters need secrets, and secrets streams over clusters. */
+function createParts(options: ProxyServerOptions, isFailing: () => boolean): Parts {
+  const { bootstrap, clock, log, random, hash } = options;
+  const stats = within("stats_config", () => createStatsRegistry({ tags: bootstrap.stats_config }));
+  const node = buildNode(bootstrap.node, {
+    overrides: options.nodeOverrides,
+    version: options.version,
+    extensions: listExtensions(),
+  });
+  const runtime = createLayeredRuntime(bootstrap.layered_runtime);
+  const held: { clusters?: ClusterUpdates } = {};
+  const whenUsable: Parts["whenUsable"] = { find: () => Promise.resolve() };
+  const sources = new ConfigSources({
+    node,
+    adsConfig: bootstrap.dynamic_resources?.ads_config,
+    clusters: { find: (name) => held.clusters?.find(name) },
+    whenUsable: (cluster) => whenUsable.find(cluster),
+    ...{ clock, random, stats, log: log.child({ component: "config" }) },
+  });
+  const secrets = createSecrets({
+    secrets: bootstrap.static_resources?.secrets ?? [],
+    ...{ sources, clock, log, stats, hash },
+  });
+  const clusters = createClusterManager({ node, runtime, secrets, clock, log, stats, random, bootstrap });
+  held.clusters = clusters;
+  const environment = options.environment;
+  const accessLogs = createAccessLogFactory({ clock, log, stats, runtime, random, clusters, environment });
+  const routeEnv: RouteEnv = {
+    compileFilterConfig: (name, any, isOptional) => compileFilterConfig(name, any, isOptional, env),
+    ...{ random, runtime, clusters, stats },
+  };
+  const compileRoutes: ProxyEnv["compileRoutes"] = (config) => compileRouteTable(config, routeEnv);
+  const routes = createRouteTables({ compile: compileRoutes, ...{ sources, clock, stats, hash } });
+  const extensions = createExtensionConfigs({ sources, clock, stats, hash });
+  const env: ProxyEnv = {
+    ...{ clock, log, stats, random, node, runtime, clusters, secrets, accessLogs, routes, compileRoutes, extensions },
+    isFailingHealthChecks: isFailing,
+  };
+  return { env, stats, clusters, sources, secrets, routes, extensions, whenUsable };
+}

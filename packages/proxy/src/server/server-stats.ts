@@ -1,0 +1,64 @@
+/** Statistics of the process as a whole (docs: configuration/observability/statistics, "server."). */
+import type { Clock, Timer } from "../lib/clock.ts";
+import type { Stats } from "../lib/stats.ts";
+import type { ServerState } from "./types.ts";
+
+/** Envoy's numbers of the states. */
+const stateNumbers: Readonly<Record<ServerState, number>> = {
+  LIVE: 0,
+  DRAINING: 1,
+  PRE_INITIALIZING: 2,
+  INITIALIZING: 3,
+};
+
+export interface ServerStatsOptions {
+  readonly clock: Clock;
+  readonly state: () => ServerState;
+  /** Connections of clients that are open. */
+  readonly connections: () => number;
+}
+
+const flushPeriodMs = 5000;
+
+export class ServerStats {
+  readonly #stats: Stats;
+  readonly #options: ServerStatsOptions;
+  readonly #startedAt: number;
+  readonly #timer: Timer;
+
+  constructor(stats: Stats, options: ServerStatsOptions) {
+    this.#stats = stats.scope("server");
+    this.#options = options;
+    this.#startedAt = options.clock.monotonic();
+    this.#stats.gauge("concurrency").set(1);
+    this.#timer = options.clock.every(flushPeriodMs, () => this.refresh());
+    this.refresh();
+  }
+
+  /** Brings what nobody counts up to date. */
+  refresh(): void {
+    const { clock, state, connections } = this.#options;
+    const { heapUsed, heapTotal, rss } = process.memoryUsage();
+    const now = state();
+    const gauges: Readonly<Record<string, number>> = {
+      state: stateNumbers[now],
+      live: now === "LIVE" ? 1 : 0,
+      uptime: Math.floor((clock.monotonic() - this.#startedAt) / 1000),
+      total_connections: connections(),
+      memory_allocated: heapUsed,
+      memory_heap_size: heapTotal,
+      memory_physical_size: rss,
+    };
+    for (const [name, value] of Object.entries(gauges)) this.#stats.gauge(name).set(value);
+  }
+
+  /** Milliseconds from the start to LIVE, once. */
+  initialized(): void {
+    this.#stats.histogram("initialization_time_ms").record(this.#options.clock.monotonic() - this.#startedAt);
+    this.refresh();
+  }
+
+  close(): void {
+    this.#timer.close();
+  }
+}
