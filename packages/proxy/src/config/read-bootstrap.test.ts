@@ -75,7 +75,10 @@ describe("readBootstrap", () => {
     ["a: [", "neither JSON nor YAML: "],
     ['{"nodes": {}}', "nodes: no such field"],
     ['{"node": {"id": 3}}', "node.id: "],
-    ['{"static_resources": {"clusters": [{"name": "a"}, {"lb_policy": "BEST"}]}}', "static_resources.clusters[1].lb_policy: "],
+    [
+      '{"static_resources": {"clusters": [{"name": "a"}, {"lb_policy": "BEST"}]}}',
+      "static_resources.clusters[1].lb_policy: ",
+    ],
     ['{"default_config_source": {"ads": {}}}', "default_config_source: is not supported"],
     ['{"header_prefix": "x-mine"}', "header_prefix: only x-envoy is supported"],
     ['{"dynamic_resources": {"lds_resources_locator": "xdstp://a"}}', "dynamic_resources.lds_resources_locator: "],
@@ -90,7 +93,7 @@ describe("readBootstrap", () => {
   it("leaves out what touches no answer, also where nobody knows the extension", () => {
     const { bootstrap, notes } = readBootstrap({
       statsFlushInterval: "5s",
-      stats_sinks: [{ name: "mine", typed_config: { "@type": "type.googleapis.com/no.such.Sink" } }],
+      stats_sinks: [{ name: "mine", typed_config: { "@type": "type.googleapis.com/no.such.Sink", path: "/" } }],
     });
     expect(notes.map(({ field }) => field)).toEqual(["stats_flush_interval", "stats_sinks"]);
     expect(bootstrap).toEqual({ stats_flush_interval: { seconds: 5 } });

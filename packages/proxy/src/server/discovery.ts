@@ -92,9 +92,11 @@ export class Discovery {
     await Promise.race([Promise.all(primaries), this.#closed.promise, new Promise<void>((done) => (isOver = done))]);
     timer.close();
     const waits = listeners.map((listener, index) =>
-      this.#addStatic(`static_resources.listeners[${index}]`, () =>
-        this.listeners.addStatic(listener.name ?? `static ${index}`, listener),
-      ),
+      this.#addStatic(`static_resources.listeners[${index}]`, () => {
+        // Envoy makes up a name, too.
+        const name = listener.name || `static-${index}`;
+        return this.listeners.addStatic(name, { ...listener, name });
+      }),
     );
     return { listening: Promise.all(waits) };
   }
