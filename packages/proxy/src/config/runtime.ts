@@ -9,4 +9,6 @@ export interface Runtime {
   isChosen(fraction: RuntimeFractionalPercent | undefined, dice: number): boolean;
   /** For /runtime. */
   entries(): ReadonlyMap<string, unknown>;
+  /** Overrides values for /runtime_modify ("" takes an override back). False where no layer is the administrator's. */
+  modify?(overrides: ReadonlyMap<string, string>): boolean;
 }

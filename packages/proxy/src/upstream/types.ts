@@ -185,6 +185,8 @@ export interface UpstreamCluster {
   /** Tells outlier detection of what it cannot see itself, such as a timeout of the router. */
   report(host: Host, result: AttemptResult): void;
   listHosts(): readonly Host[];
+  /** Connections and requests of a host, for /clusters; see HostPools. */
+  describeHost?(host: Host): Readonly<Record<string, number>>;
 }
 
 export interface ConnectOptions {
