@@ -1,0 +1,130 @@
+/**
+ * Reads server name and protocols from the first message of a TLS client (RFC 8446, 4.1.2), which may be spread over
+ * several records. Nothing is verified beyond what has to be read: the handshake itself comes later.
+ */
+export type ClientHello =
+  | { readonly kind: "more" }
+  | { readonly kind: "not-tls" }
+  | { readonly kind: "hello"; readonly sni: string; readonly alpn: readonly string[] };
+
+const notTls: ClientHello = { kind: "not-tls" };
+const more: ClientHello = { kind: "more" };
+
+const handshakeRecord = 22;
+const clientHelloMessage = 1;
+const serverNameExtension = 0;
+const alpnExtension = 16;
+/** TLSPlaintext.length, RFC 8446, 5.1, with what older versions add to it. */
+const maxRecordLength = 16_384 + 2_048;
+
+export function parseClientHello(bytes: Uint8Array): ClientHello {
+  const message = joinRecords(bytes);
+  if (message === undefined) return notTls;
+  if (message.length < 1) return more;
+  if (message[0] !== clientHelloMessage) return notTls;
+  if (message.length < 4) return more;
+  const length = message.readUIntBE(1, 3);
+  if (message.length < 4 + length) return more;
+  try {
+    return readHello(new Cursor(message.subarray(4, 4 + length)));
+  } catch (cause: unknown) {
+    if (cause instanceof RangeError) return notTls;
+    throw cause;
+  }
+}
+
+/** The handshake bytes of all records that came; undefined where these are no handshake records. */
+function joinRecords(bytes: Uint8Array): Buffer | undefined {
+  const parts: Uint8Array[] = [];
+  let offset = 0;
+  while (offset < bytes.length) {
+    const left = bytes.length - offset;
+    if (bytes[offset] !== handshakeRecord) return undefined;
+    if (left >= 2 && bytes[offset + 1] !== 3) return undefined;
+    if (left < 5) break;
+    const length = ((bytes[offset + 3] ?? 0) << 8) | (bytes[offset + 4] ?? 0);
+    if (length === 0 || length > maxRecordLength) return undefined;
+    parts.push(bytes.subarray(offset + 5, offset + 5 + length));
+    offset += 5 + length;
+    if (isWhole(parts)) break;
+  }
+  return Buffer.concat(parts);
+}
+
+/** What follows the hello, such as early data, is of no interest. */
+function isWhole(parts: readonly Uint8Array[]): boolean {
+  const message = Buffer.concat(parts);
+  return message.length >= 4 && message.length >= 4 + message.readUIntBE(1, 3);
+}
+
+function readHello(hello: Cursor): ClientHello {
+  hello.skip(2 + 32);
+  hello.skip(hello.uint(1));
+  hello.skip(hello.uint(2));
+  hello.skip(hello.uint(1));
+  let sni = "";
+  let alpn: readonly string[] = [];
+  if (hello.isAtEnd) return { kind: "hello", sni, alpn };
+  const extensions = hello.take(hello.uint(2));
+  while (!extensions.isAtEnd) {
+    const type = extensions.uint(2);
+    const body = extensions.take(extensions.uint(2));
+    if (type === serverNameExtension) sni = readServerName(body);
+    else if (type === alpnExtension) alpn = readProtocols(body);
+  }
+  return { kind: "hello", sni, alpn };
+}
+
+function readServerName(body: Cursor): string {
+  const list = body.take(body.uint(2));
+  while (!list.isAtEnd) {
+    const type = list.uint(1);
+    const name = list.text(list.uint(2));
+    if (type === 0) return name.toLowerCase();
+  }
+  return "";
+}
+
+function readProtocols(body: Cursor): readonly string[] {
+  const list = body.take(body.uint(2));
+  const protocols: string[] = [];
+  while (!list.isAtEnd) protocols.push(list.text(list.uint(1)));
+  return protocols;
+}
+
+/** Reads along; RangeError where there are not enough bytes. */
+class Cursor {
+  readonly #bytes: Buffer;
+  #offset = 0;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  get isAtEnd(): boolean {
+    return this.#offset >= this.#bytes.length;
+  }
+
+  uint(size: 1 | 2): number {
+    const value = this.#bytes.readUIntBE(this.#offset, size);
+    this.#offset += size;
+    return value;
+  }
+
+  skip(length: number): void {
+    if (this.#offset + length > this.#bytes.length) throw new RangeError("beyond the end");
+    this.#offset += length;
+  }
+
+  take(length: number): Cursor {
+    const start = this.#offset;
+    this.skip(length);
+    return new Cursor(this.#bytes.subarray(start, start + length));
+  }
+
+  text(length: number): string {
+    const start = this.#offset;
+    this.skip(length);
+    return this.#bytes.toString("latin1", start, start + length);
+  }
+}

@@ -1,0 +1,13 @@
+import type { Echo } from "@meltemi/protos/envoy/extensions/filters/network/echo/v3";
+import type { NetworkFilterFactory } from "./types.ts";
+
+/** Sends back what it gets. */
+export const echoFactory: NetworkFilterFactory<Echo> = {
+  name: "envoy.filters.network.echo",
+  type: "envoy.extensions.filters.network.echo.v3.Echo",
+  compile: () => ({
+    serve({ stream }) {
+      stream.pipe(stream);
+    },
+  }),
+};

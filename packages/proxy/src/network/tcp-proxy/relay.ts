@@ -1,0 +1,39 @@
+import type { Duplex } from "node:stream";
+
+export interface RelayHooks {
+  readonly onClientBytes: (length: number) => void;
+  readonly onServerBytes: (length: number) => void;
+  readonly onClientPaused: () => void;
+  readonly onClientResumed: () => void;
+}
+
+/**
+ * Carries bytes both ways between two streams, at the pace of the slower one, and the end of each direction by itself: a
+ * client that has said all may still be answered.
+ */
+export function relay(client: Duplex, server: Duplex, hooks: RelayHooks): void {
+  carry(client, server, hooks.onClientBytes, hooks);
+  carry(server, client, hooks.onServerBytes, undefined);
+}
+
+function carry(
+  from: Duplex,
+  to: Duplex,
+  onBytes: (length: number) => void,
+  pauses: Pick<RelayHooks, "onClientPaused" | "onClientResumed"> | undefined,
+): void {
+  const onDrain = (): void => {
+    pauses?.onClientResumed();
+    from.resume();
+  };
+  from.on("data", (chunk: Buffer) => {
+    onBytes(chunk.length);
+    if (to.destroyed || to.write(chunk)) return;
+    from.pause();
+    pauses?.onClientPaused();
+    to.once("drain", onDrain);
+  });
+  from.on("end", () => {
+    if (!to.destroyed) to.end();
+  });
+}
