@@ -1,0 +1,66 @@
+/**
+ * The border between codecs and the connection manager: a codec reads requests from a connection and writes answers, the
+ * manager decides what they are.
+ */
+import type { LocalReply } from "./exchange.ts";
+import type { HeaderList } from "./header-list.ts";
+import type { HttpRequest, HttpResponse } from "./message.ts";
+
+/** One request and its answer on the wire. */
+export interface CodecStream {
+  /** True when all of the request has come. */
+  readonly isRequestComplete: boolean;
+  /** True where the request itself names its scheme: in HTTP/2, and in an absolute target. */
+  readonly namesScheme: boolean;
+  /** Trailers that were sent with the answer. */
+  readonly responseTrailers: HeaderList | undefined;
+  /** True where the client wants no further request on this connection. */
+  readonly wantsClose: boolean;
+  /** Bytes of bodies. */
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  /** Sends a 1xx head. */
+  inform(status: number, headers: HeaderList): void;
+  /** Sends the answer; `isLast` ends the connection after it. The events' `onResponseEnd` follows in every case but a reset. */
+  respond(response: HttpResponse, isLast: boolean): void;
+  /** Ends the request without a (further) answer: RST_STREAM, or the end of an HTTP/1 connection. No event follows. */
+  reset(details: string): void;
+}
+
+/** What a codec tells of a request after its head. */
+export interface StreamEvents {
+  /** The last byte of the request came. */
+  onRequestEnd(): void;
+  /** The rest of the request cannot be read. Nothing of it follows. */
+  onMalformed(reply: LocalReply): void;
+  /** The client is gone, or has reset the request. Nothing follows. */
+  onGone(cause: Error): void;
+  /** The answer is written. Nothing follows. */
+  onResponseEnd(): void;
+  /** The body of the answer broke off: the codec has reset the stream. Nothing follows. */
+  onResponseBroken(cause: Error): void;
+}
+
+/** Takes the requests of one connection. */
+export interface RequestReceiver {
+  /** A head came. The events must be ready when this returns: the body follows at once. */
+  onRequest(stream: CodecStream, request: HttpRequest): StreamEvents;
+  /** A head came that cannot be read, and is answered; the connection ends after that. */
+  onMalformedHead(stream: CodecStream, reply: LocalReply): StreamEvents;
+  /** The client did not end a connection in time that was closed on this side. */
+  onDelayedClose(): void;
+  /** True where no request must begin on this connection any more. */
+  readonly isDraining: boolean;
+}
+
+/** A codec on a connection. */
+export interface CodecConnection {
+  /** When the head began that is coming now, on the monotonic clock; undefined where none is. */
+  readonly headStartedAt: number | undefined;
+  /** Tells the client not to ask again: a first GOAWAY in HTTP/2; in HTTP/1 the next answer says so. */
+  startDrain(): void;
+  /** Ends the connection as soon as what is under way is done, at once where nothing is. */
+  finishDrain(): void;
+  /** The head did not come in time. */
+  refuseLateHead(reply: LocalReply): void;
+}

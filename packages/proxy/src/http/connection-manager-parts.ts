@@ -1,0 +1,26 @@
+/** What the connections and exchanges of one connection manager share. */
+import type { AccessLogger } from "../access-log/types.ts";
+import type { HttpFilterEnv } from "../config/env.ts";
+import type { RouteTable } from "../router/types.ts";
+import type { Tracer } from "../tracing/types.ts";
+import type { ConnectionStats } from "./connection-stats.ts";
+import type { FilterChain } from "./filter-chain.ts";
+import type { DateHeader } from "./http-date.ts";
+import type { RenderReply } from "./local-replies.ts";
+import type { Settings } from "./settings.ts";
+import type { UpgradeChains } from "./upgrade-chains.ts";
+
+export interface Manager {
+  readonly env: HttpFilterEnv;
+  readonly settings: Settings;
+  readonly stats: ConnectionStats;
+  readonly date: DateHeader;
+  readonly chain: FilterChain;
+  readonly upgrades: UpgradeChains;
+  /** The route table in force; undefined until one came. */
+  routes(): RouteTable | undefined;
+  readonly renderReply: RenderReply;
+  readonly tracer: Tracer | undefined;
+  /** Undefined where nothing is logged. */
+  readonly accessLog: AccessLogger | undefined;
+}

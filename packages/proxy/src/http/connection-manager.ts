@@ -1,0 +1,150 @@
+/**
+ * Envoy's HTTP connection manager: a network filter that reads requests from connections, takes them through the HTTP
+ * filters and writes the answers. See Envoy's documentation, "HTTP connection management".
+ */
+import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
+import type { HttpFilterEnv, NetworkFilterEnv, RouteTableSlot } from "../config/env.ts";
+import type { Timer } from "../lib/clock.ts";
+import { Closers } from "../lib/closers.ts";
+import { ConfigError, need, within } from "../lib/config-error.ts";
+import type { DownstreamConnection } from "../listeners/connection.ts";
+import type { NetworkFilter, NetworkFilterFactory } from "../network/types.ts";
+import type { RouteTable } from "../router/types.ts";
+import { createTracer } from "../tracing/tracer.ts";
+import { ClientConnection } from "./client-connection.ts";
+import type { Manager } from "./connection-manager-parts.ts";
+import { createConnectionStats } from "./connection-stats.ts";
+import { compileFilterChain, type FilterChain } from "./filter-chain.ts";
+import { DateHeader } from "./http-date.ts";
+import { compileLocalReplies } from "./local-replies.ts";
+import { compileSettings, type Settings } from "./settings.ts";
+import { compileUpgradeChains } from "./upgrade-chains.ts";
+
+export const httpConnectionManagerFactory: NetworkFilterFactory<HttpConnectionManager> = {
+  name: "envoy.filters.network.http_connection_manager",
+  type: "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+  compile: compileConnectionManager,
+};
+
+/** Throws ConfigError, and leaves nothing behind. */
+function compileConnectionManager(wire: HttpConnectionManager, env: NetworkFilterEnv): NetworkFilter {
+  const settings = compileSettings(wire, env);
+  const closers = new Closers();
+  const chains: FilterChain[] = [];
+  closers.push(() => {
+    for (const chain of chains) chain.close();
+  });
+  try {
+    return assemble(wire, settings, { env, closers, chains });
+  } catch (cause: unknown) {
+    void closers.close().catch(() => undefined);
+    throw cause;
+  }
+}
+
+interface Assembly {
+  readonly env: NetworkFilterEnv;
+  readonly closers: Closers;
+  readonly chains: FilterChain[];
+}
+
+function assemble(wire: HttpConnectionManager, settings: Settings, { env, closers, chains }: Assembly): NetworkFilter {
+  const { statPrefix } = settings;
+  const filterEnv: HttpFilterEnv = { ...env, statPrefix, httpStats: env.stats.scope(`http.${statPrefix}`) };
+  const chain = compileFilterChain(wire.http_filters, filterEnv);
+  chains.push(chain);
+  const upgrades = compileUpgradeChains(wire, filterEnv, chains);
+  const routes = compileRoutes(wire, filterEnv);
+  closers.push(() => routes.close());
+  const { tracing, access_log: logs = [] } = wire;
+  const tracer = tracing && within("tracing", () => createTracer(tracing, filterEnv));
+  closers.push(() => tracer?.close());
+  const accessLog = logs.length === 0 ? undefined : within("access_log", () => env.accessLogs.compile(logs));
+  closers.push(() => accessLog?.close());
+  const manager: Manager = {
+    env: filterEnv,
+    settings,
+    stats: createConnectionStats(filterEnv.httpStats, env.listenerStats.scope(`http.${statPrefix}`)),
+    date: new DateHeader(env.clock),
+    chain,
+    upgrades,
+    routes: () => routes.current(),
+    renderReply: within("local_reply_config", () => compileLocalReplies(wire.local_reply_config, env)),
+    tracer,
+    accessLog,
+  };
+  const waits = [routes.ready, ...chains.flatMap(({ ready }) => ready)];
+  return new ConnectionManager(manager, Promise.all(waits), closers);
+}
+
+interface Routes {
+  current(): RouteTable | undefined;
+  readonly ready: Promise<void>;
+  close(): void;
+}
+
+function compileRoutes(wire: HttpConnectionManager, env: HttpFilterEnv): Routes {
+  const { rds, route_config: config } = wire;
+  if (rds !== undefined) {
+    const name = within("rds", () => need("route_config_name", rds.route_config_name));
+    const origin = { stats: env.httpStats, ...(rds.config_source === undefined ? {} : { source: rds.config_source }) };
+    const slot: RouteTableSlot = env.routes.open(name, origin);
+    return { current: () => slot.current, ready: slot.ready, close: () => slot.close() };
+  }
+  if (config === undefined) throw new ConfigError("", "one of rds, route_config is required");
+  const table = within("route_config", () => env.compileRoutes(config));
+  return { current: () => table, ready: Promise.resolve(), close: () => undefined };
+}
+
+/** Serves connections until its chain is gone. */
+class ConnectionManager implements NetworkFilter {
+  readonly ready: Promise<void>;
+  readonly #manager: Manager;
+  readonly #closers: Closers;
+  readonly #clients = new Set<ClientConnection>();
+  #sweeper: Timer | undefined;
+
+  constructor(manager: Manager, ready: Promise<unknown>, closers: Closers) {
+    this.#manager = manager;
+    this.#closers = closers;
+    this.ready = ready.then(() => undefined);
+  }
+
+  serve(connection: DownstreamConnection): void {
+    const client = new ClientConnection(this.#manager, connection, (ended) => this.#forget(ended));
+    this.#clients.add(client);
+    this.#sweeper ??= this.#manager.env.clock.every(sweepPeriod(this.#manager.settings), () => this.#sweep());
+    client.start();
+  }
+
+  drain(): void {
+    for (const client of this.#clients) client.drain();
+  }
+
+  close(): void {
+    for (const client of [...this.#clients]) client.close();
+    this.#sweeper?.close();
+    this.#sweeper = undefined;
+    void this.#closers.close().catch((cause: unknown) => {
+      this.#manager.env.log.error("A connection manager did not end cleanly", { cause });
+    });
+  }
+
+  #sweep(): void {
+    const now = this.#manager.env.clock.monotonic();
+    for (const client of [...this.#clients]) client.sweep(now);
+  }
+
+  #forget(client: ClientConnection): void {
+    this.#clients.delete(client);
+    if (this.#clients.size > 0) return;
+    this.#sweeper?.close();
+    this.#sweeper = undefined;
+  }
+}
+
+/** How often limits are looked at, in milliseconds: a tenth of the shortest, so that none is much exceeded. */
+function sweepPeriod({ timeouts }: Settings): number {
+  const shortest = Math.min(...Object.values(timeouts).filter((value: number) => value > 0), 5_000);
+  return Math.max(10, Math.ceil(shortest / 10));
+}

@@ -1,0 +1,311 @@
+/**
+ * One request from its head to the end of its answer: what filters see as Exchange and codecs as StreamEvents. Made once for
+ * each request, with nothing in it that is not needed by most.
+ */
+import type { LogEntry } from "../access-log/types.ts";
+import type { DownstreamConnection } from "../listeners/connection.ts";
+import type { Route } from "../router/types.ts";
+import type { Span } from "../tracing/types.ts";
+import type { ClientConnection } from "./client-connection.ts";
+import type { CodecStream, StreamEvents } from "./codec-stream.ts";
+import type { Manager } from "./connection-manager-parts.ts";
+import { ExchangeResetError, type HttpFilterFactory, type LocalReply } from "./exchange.ts";
+import type { ChainExchange, FilterChain } from "./filter-chain.ts";
+import type { HeaderList } from "./header-list.ts";
+import type { HttpRequest, HttpResponse } from "./message.ts";
+import { applyRequestRules } from "./request-rules.ts";
+import { rescue } from "./rescue.ts";
+import { applyResponseRules } from "./response-rules.ts";
+import { StreamInfo } from "./stream-info.ts";
+import { findUpgradeChain } from "./upgrade-chains.ts";
+
+const noRoute = Symbol("not looked for");
+
+export class HttpExchange implements ChainExchange, StreamEvents {
+  readonly connection: DownstreamConnection;
+  readonly request: HttpRequest;
+  readonly info: StreamInfo;
+  readonly stream: CodecStream;
+  readonly #manager: Manager;
+  readonly #client: ClientConnection;
+  #chain: FilterChain;
+  #route: Route | undefined | typeof noRoute = noRoute;
+  #onAbort: ((cause: Error) => void)[] | undefined;
+  #onEnd: (() => void)[] | undefined;
+  #abortCause: Error | undefined;
+  /** An answer goes out; what the filters still say is not wanted. */
+  #isAnswered = false;
+  #isOver = false;
+  #isReadable: boolean;
+  #isUpgraded = false;
+  #responseHeaders: HeaderList | undefined;
+  #localReplyBody: string | undefined;
+  span: Span | undefined;
+  filtersOff: number | undefined;
+  /** What the sweep has seen of the stream's bytes, and when. */
+  seenBytes = 0;
+  seenAt: number;
+
+  constructor(client: ClientConnection, stream: CodecStream, request: HttpRequest) {
+    const { manager } = client;
+    this.#client = client;
+    this.#manager = manager;
+    this.#chain = manager.chain;
+    this.stream = stream;
+    this.connection = client.connection;
+    this.request = request;
+    this.#isReadable = true;
+    const { clock } = manager.env;
+    const startedAt = clock.monotonic();
+    this.info = new StreamInfo(client.connection, clock.now(), startedAt);
+    this.info.protocol = request.protocol;
+    this.seenAt = startedAt;
+  }
+
+  get route(): Route | undefined {
+    if (this.#route === noRoute) {
+      this.#route = this.#manager.routes()?.find(this);
+      if (this.#route !== undefined) {
+        this.info.routeName = this.#route.name;
+        this.info.virtualHostName = this.#route.virtualHost;
+      }
+    }
+    return this.#route;
+  }
+
+  clearRoute(): void {
+    this.#route = noRoute;
+  }
+
+  perRoute<Config>(filter: HttpFilterFactory<unknown, Config>): Config | undefined {
+    return this.route?.filterConfig(this.#chain.nameOf(filter as HttpFilterFactory<never, unknown>)) as
+      | Config
+      | undefined;
+  }
+
+  perRouteAll<Config>(filter: HttpFilterFactory<unknown, Config>): readonly Config[] {
+    const name = this.#chain.nameOf(filter as HttpFilterFactory<never, unknown>);
+    return (this.route?.filterConfigs(name) ?? []) as readonly Config[];
+  }
+
+  get isAborted(): boolean {
+    return this.#abortCause !== undefined;
+  }
+
+  /** Of the route that was found, in place of the connection manager's; undefined where it says nothing. */
+  get idleTimeoutMs(): number | undefined {
+    const action = this.#route === noRoute ? undefined : this.#route?.action;
+    return action?.kind === "forward" ? action.plan.idleTimeoutMs : undefined;
+  }
+
+  onAbort(run: (cause: Error) => void): () => void {
+    if (this.#abortCause !== undefined) {
+      run(this.#abortCause);
+      return () => undefined;
+    }
+    this.#onAbort ??= [];
+    const list = this.#onAbort;
+    list.push(run);
+    return () => {
+      const place = list.indexOf(run);
+      if (place >= 0) list.splice(place, 1);
+    };
+  }
+
+  onEnd(run: () => void): void {
+    if (this.#isOver) {
+      run();
+      return;
+    }
+    this.#onEnd ??= [];
+    this.#onEnd.push(run);
+  }
+
+  inform(status: number, headers: HeaderList): void {
+    if (this.#isAnswered || this.isAborted) return;
+    // Without proxy_100_continue the client was told to continue here.
+    if (status === 100 && !this.#manager.settings.proxies100) return;
+    this.stream.inform(status, headers);
+  }
+
+  /** Begins: rules first, then the filters. */
+  start(): void {
+    const { settings, tracer } = this.#manager;
+    const reply = applyRequestRules(
+      settings.rules,
+      { request: this.request, info: this.info, connection: this.connection, namesScheme: this.stream.namesScheme },
+      this.#manager.routes()?.wire.internal_only_headers,
+    );
+    if (reply !== undefined) {
+      this.#client.countRefusal(reply);
+      this.answerLocally(reply);
+      return;
+    }
+    if (tracer !== undefined) this.span = tracer.start(this);
+    if (this.request.upgrade !== undefined && !this.#chooseUpgradeChain()) return;
+    void this.#run();
+  }
+
+  /** Answers a head that could not be read. */
+  startMalformed(reply: LocalReply): void {
+    this.#isReadable = false;
+    this.answerLocally(reply);
+  }
+
+  #chooseUpgradeChain(): boolean {
+    const chain = findUpgradeChain(this.#manager, this);
+    if (chain === undefined) {
+      this.#manager.stats.counters.rq_ws_on_non_ws_route.inc();
+      this.answerLocally({ status: 403, body: "", details: "upgrade_failed" });
+      return false;
+    }
+    this.#chain = chain;
+    return true;
+  }
+
+  async #run(): Promise<void> {
+    let response: HttpResponse;
+    try {
+      response = await this.#chain.handle(this);
+    } catch (cause: unknown) {
+      if (!this.#isAnswered && !this.#isOver) this.#rescue(cause);
+      return;
+    }
+    if (this.#isAnswered || this.#isOver) response.body?.cancel();
+    else this.#answer(response);
+  }
+
+  #rescue(cause: unknown): void {
+    const result = rescue(cause);
+    if (result.kind === "reset") {
+      for (const flag of result.error.flags) this.info.responseFlags.add(flag);
+      this.#reset(result.error.message);
+      return;
+    }
+    if (result.kind === "defect") this.#manager.env.log.error("A filter failed", { cause: result.cause });
+    this.answerLocally(result.reply);
+  }
+
+  /** The proxy's own answer; where one has begun to go out, the stream is reset instead. */
+  answerLocally(reply: LocalReply): void {
+    if (this.#isOver) return;
+    for (const flag of reply.flags ?? []) this.info.responseFlags.add(flag);
+    if (this.#isAnswered) {
+      this.info.responseCodeDetails = reply.details;
+      this.#reset(reply.details);
+      return;
+    }
+    this.info.responseCodeDetails = reply.details.replaceAll(" ", "_");
+    this.#localReplyBody = reply.body ?? "";
+    const request = this.#isReadable ? this.request : undefined;
+    this.#answer(this.#manager.renderReply(reply, { info: this.info, request }));
+  }
+
+  /** Ends what the filters do, and answers: a timeout, or a request that cannot be read further. */
+  interrupt(reply: LocalReply): void {
+    if (this.#isOver) return;
+    this.#tellAbort(new ExchangeResetError(reply.details, reply.flags ?? []));
+    this.answerLocally(reply);
+  }
+
+  #answer(response: HttpResponse): void {
+    this.#isAnswered = true;
+    const { info } = this;
+    const { env, stats } = this.#manager;
+    info.responseCode = response.status;
+    info.responseStartedAt = env.clock.monotonic();
+    applyResponseRules(response.headers, this.#isReadable ? this.request : undefined, this.#manager);
+    this.#responseHeaders = response.headers;
+    if (this.request.upgrade !== undefined && isAccepted(response.status)) this.#countUpgrade();
+    else if (!this.stream.isRequestComplete) stats.counters.rq_response_before_rq_complete.inc();
+    this.stream.respond(response, this.#client.isLastAnswer(this.stream));
+  }
+
+  #countUpgrade(): void {
+    const { counters, gauges } = this.#manager.stats;
+    this.#isUpgraded = true;
+    counters.cx_upgrades_total.inc();
+    gauges.cx_upgrades_active.inc();
+  }
+
+  #reset(details: string): void {
+    if (this.#isOver) return;
+    this.#manager.stats.counters.rq_tx_reset.inc();
+    this.stream.reset(details);
+    this.#tellAbort(new ExchangeResetError(details));
+    this.#finish();
+  }
+
+  onRequestEnd(): void {
+    this.info.requestReceivedAt = this.#manager.env.clock.monotonic();
+  }
+
+  onMalformed(reply: LocalReply): void {
+    this.#manager.stats.counters.cx_protocol_error.inc();
+    this.interrupt(reply);
+  }
+
+  onGone(cause: Error): void {
+    if (this.#isOver) return;
+    this.info.responseFlags.add("DC");
+    this.info.responseCodeDetails = "downstream_remote_disconnect";
+    this.#manager.stats.counters.rq_rx_reset.inc();
+    this.#tellAbort(cause);
+    this.#finish();
+  }
+
+  onResponseEnd(): void {
+    this.#finish();
+  }
+
+  onResponseBroken(cause: Error): void {
+    this.#manager.stats.counters.rq_tx_reset.inc();
+    if (cause instanceof ExchangeResetError) for (const flag of cause.flags) this.info.responseFlags.add(flag);
+    this.#tellAbort(cause);
+    this.#finish();
+  }
+
+  #tellAbort(cause: Error): void {
+    if (this.#abortCause !== undefined) return;
+    this.#abortCause = cause;
+    const list = this.#onAbort;
+    this.#onAbort = undefined;
+    if (list !== undefined) for (const run of list.splice(0)) run(cause);
+  }
+
+  #finish(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const { info, stream } = this;
+    const { env, stats, tracer, accessLog } = this.#manager;
+    info.endedAt = env.clock.monotonic();
+    info.bytesReceived = stream.bytesReceived;
+    info.bytesSent = stream.bytesSent;
+    if (this.#isUpgraded) stats.gauges.cx_upgrades_active.dec();
+    if (info.responseCode !== undefined) stats.countStatus(info.responseCode);
+    stats.requestTime.record(info.endedAt - info.startedAt);
+    if (this.#onEnd !== undefined) for (const run of this.#onEnd.splice(0)) run();
+    if (accessLog !== undefined || this.span !== undefined) {
+      const entry = this.#logEntry();
+      if (this.span !== undefined) tracer?.finish(this.span, entry);
+      accessLog?.log(entry);
+    }
+    this.#client.onExchangeEnd(this);
+  }
+
+  #logEntry(): LogEntry {
+    return {
+      info: this.info,
+      request: this.#isReadable ? this.request : undefined,
+      responseHeaders: this.#responseHeaders,
+      responseTrailers: this.stream.responseTrailers,
+      localReplyBody: this.#localReplyBody,
+      routeMetadata: this.#route === noRoute ? undefined : this.#route?.metadata,
+      span: this.span,
+    };
+  }
+}
+
+function isAccepted(status: number): boolean {
+  return status === 101 || (status >= 200 && status < 300);
+}

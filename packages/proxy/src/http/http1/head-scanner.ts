@@ -1,0 +1,100 @@
+/** Finds the end of a request's head in the bytes of a connection, however they are cut, in time that is linear in them. */
+
+export type Scanned =
+  | { readonly kind: "more" }
+  | { readonly kind: "bad"; readonly isTooLarge: boolean }
+  /** `text` is the head with the line end of its last line; `end` the place after the empty line in the chunk. */
+  | { readonly kind: "found"; readonly text: string; readonly end: number };
+
+const more: Scanned = { kind: "more" };
+const tooLarge: Scanned = { kind: "bad", isTooLarge: true };
+const bad: Scanned = { kind: "bad", isTooLarge: false };
+const headEnd = Buffer.from("\r\n\r\n");
+const maxEmptyLines = 8;
+
+export class HeadScanner {
+  readonly #maxBytes: number;
+  #parts: Buffer[] = [];
+  #length = 0;
+  #last = 0;
+  #isLineEmpty = true;
+  #emptyLines = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** True where a part of a head has come. */
+  get hasBegun(): boolean {
+    return this.#length > 0;
+  }
+
+  feed(chunk: Buffer): Scanned {
+    const start = this.#length === 0 ? this.#skipEmptyLines(chunk) : 0;
+    if (start < 0) return bad;
+    if (this.#length === 0) {
+      const end = chunk.indexOf(headEnd, start);
+      if (end >= 0) {
+        if (end - start > this.#maxBytes) return tooLarge;
+        this.#emptyLines = 0;
+        return { kind: "found", text: chunk.toString("latin1", start, end + 2), end: end + 4 };
+      }
+    }
+    return this.#feedSlowly(chunk, start);
+  }
+
+  /** Empty lines before a request are passed over, some of them (RFC 9112, section 2.2). -1: too many, or no line. */
+  #skipEmptyLines(chunk: Buffer): number {
+    let from = 0;
+    while (from < chunk.length && (chunk[from] === 13 || chunk[from] === 10)) {
+      if (chunk[from] === 10) {
+        if (this.#last !== 13) return -1;
+        this.#emptyLines += 1;
+      } else if (this.#last === 13) return -1;
+      this.#last = chunk[from] ?? 0;
+      from += 1;
+    }
+    if (from < chunk.length) {
+      if (this.#last === 13) return -1;
+      this.#last = 0;
+    }
+    return this.#emptyLines > maxEmptyLines ? -1 : from;
+  }
+
+  /** Byte for byte, so that what can be no head is refused before it ends, and nothing is looked at twice. */
+  #feedSlowly(chunk: Buffer, start: number): Scanned {
+    if (this.#length === 0) this.#isLineEmpty = false;
+    for (let index = start; index < chunk.length; index += 1) {
+      const byte = chunk[index] ?? 0;
+      if (byte === 10) {
+        if (this.#last !== 13) return bad;
+        if (this.#isLineEmpty) return this.#found(chunk, start, index + 1);
+        this.#isLineEmpty = true;
+      } else {
+        if (this.#last === 13 || isControl(byte)) return bad;
+        if (byte !== 13) this.#isLineEmpty = false;
+      }
+      this.#last = byte;
+    }
+    if (start < chunk.length) {
+      this.#parts.push(start === 0 ? chunk : chunk.subarray(start));
+      this.#length += chunk.length - start;
+    }
+    return this.#length > this.#maxBytes ? tooLarge : more;
+  }
+
+  #found(chunk: Buffer, start: number, end: number): Scanned {
+    this.#parts.push(chunk.subarray(start, end));
+    const bytes = this.#parts.length === 1 && this.#parts[0] ? this.#parts[0] : Buffer.concat(this.#parts);
+    this.#parts = [];
+    this.#length = 0;
+    this.#last = 0;
+    this.#emptyLines = 0;
+    if (bytes.length > this.#maxBytes) return tooLarge;
+    return { kind: "found", text: bytes.toString("latin1", 0, bytes.length - 2), end };
+  }
+}
+
+function isControl(byte: number): boolean {
+  return (byte < 32 && byte !== 9 && byte !== 13) || byte === 127;
+}

@@ -1,0 +1,55 @@
+/** Settings of the HTTP/1 codec, compiled. */
+import type { HeaderCase } from "../../upstream/pool/header-case.ts";
+import type { LocalReply } from "../exchange.ts";
+import { NameTable } from "./name-table.ts";
+
+export interface Http1Options {
+  readonly acceptsHttp10: boolean;
+  readonly defaultHost: string;
+  readonly allowsAbsoluteUrl: boolean;
+  readonly allowsChunkedLength: boolean;
+  readonly allowsCustomMethods: boolean;
+  readonly hasTrailers: boolean;
+  readonly maxHeadBytes: number;
+  readonly maxHeaders: number;
+  readonly underscores: "ALLOW" | "REJECT_REQUEST" | "DROP_HEADER";
+  readonly keyFormat: HeaderCase;
+  /** Milliseconds that a client has to end a connection that was closed on this side; 0: it is cut at once. */
+  readonly delayedCloseMs: number;
+  /** Whether a malformed message ends its connection: always in HTTP/1, but where the configuration says otherwise. */
+  readonly closesOnMalformed: boolean;
+  readonly names: NameTable;
+}
+
+export const http1Defaults: Http1Options = {
+  acceptsHttp10: false,
+  defaultHost: "",
+  allowsAbsoluteUrl: true,
+  allowsChunkedLength: false,
+  allowsCustomMethods: false,
+  hasTrailers: false,
+  maxHeadBytes: 60 * 1024,
+  maxHeaders: 100,
+  underscores: "ALLOW",
+  keyFormat: "lower",
+  delayedCloseMs: 1_000,
+  closesOnMalformed: true,
+  names: new NameTable(),
+};
+
+/** Answers to what cannot be read, with Envoy's bodies and details. */
+export const malformed = (details: string): LocalReply => ({
+  status: 400,
+  body: "Bad Request",
+  flags: ["DPE"],
+  details,
+});
+
+export const codecError: LocalReply = malformed("http1.codec_error");
+export const headTooLarge: LocalReply = {
+  status: 431,
+  body: "Request Header Fields Too Large",
+  flags: ["DPE"],
+  details: "http1.headers_too_large",
+};
+export const tooManyHeaders: LocalReply = { ...headTooLarge, details: "http1.too_many_headers" };

@@ -1,0 +1,61 @@
+/** The text of an HTTP/1 head. */
+import { STATUS_CODES } from "node:http";
+import { type HeaderCase, toProperCase } from "../../upstream/pool/header-case.ts";
+import type { HeaderList } from "../header-list.ts";
+
+const statusLines = new Map<number, string>();
+for (const [status, reason] of Object.entries(STATUS_CODES))
+  statusLines.set(Number(status), `HTTP/1.1 ${status} ${reason}\r\n`);
+
+/** Headers that say how a message is framed or what becomes of the connection: the codec writes its own. */
+function isOwn(name: string): boolean {
+  switch (name) {
+    case "connection":
+    case "keep-alive":
+    case "proxy-connection":
+    case "transfer-encoding":
+    case "upgrade":
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Status line and headers, with the headers in `own` (as text) at their end, and the empty line. */
+export function formatHead(status: number, headers: HeaderList, { own, format, isOld = false }: HeadStyle): string {
+  const { raw } = headers;
+  let text = statusLines.get(status) ?? `HTTP/1.1 ${status} Unknown\r\n`;
+  if (isOld) text = text.replace("HTTP/1.1", "HTTP/1.0");
+  for (let index = 0; index < raw.length; index += 2) {
+    const name = raw[index] ?? "";
+    if (isOwn(name)) continue;
+    text += `${format === "lower" ? name : restyle(name, headers, format)}: ${harmless(raw[index + 1] ?? "")}\r\n`;
+  }
+  return `${text}${own}\r\n`;
+}
+
+export interface HeadStyle {
+  /** Lines that the codec adds, each with its line end. */
+  readonly own: string;
+  readonly format: HeaderCase;
+  /** The client speaks HTTP/1.0: Envoy answers in that. */
+  readonly isOld?: boolean;
+}
+
+/** Trailers of a chunked body, after the last chunk. */
+export function formatTrailers(trailers: HeaderList, format: HeaderCase): string {
+  let text = "";
+  for (const [name, value] of trailers) text += `${restyle(name, trailers, format)}: ${harmless(value)}\r\n`;
+  return text;
+}
+
+function restyle(name: string, headers: HeaderList, format: HeaderCase): string {
+  if (format === "lower") return name;
+  if (format === "preserve") return headers.spelling?.get(name) ?? name;
+  return toProperCase(name);
+}
+
+/** A value without line ends: nothing that filters make of foreign text must begin another header. */
+function harmless(value: string): string {
+  return value.includes("\n") || value.includes("\r") ? value.replace(/[\r\n]+/g, " ") : value;
+}

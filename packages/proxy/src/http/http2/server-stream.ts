@@ -1,0 +1,206 @@
+/** One request on an HTTP/2 connection, and its answer. */
+import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import type { BodySink, BodySource } from "../body.ts";
+import type { CodecStream, RequestReceiver, StreamEvents } from "../codec-stream.ts";
+import type { LocalReply } from "../exchange.ts";
+import { HeaderList } from "../header-list.ts";
+import type { HttpResponse } from "../message.ts";
+import { RequestBody } from "../request-body.ts";
+import type { Http2Head } from "./read-head.ts";
+
+export class Http2Stream implements CodecStream, BodySink {
+  readonly #stream: ServerHttp2Stream;
+  readonly #onPremature: () => void;
+  readonly namesScheme = true;
+  readonly wantsClose = false;
+  #events: StreamEvents | undefined;
+  #requestBody: RequestBody | undefined;
+  #responseBody: BodySource | undefined;
+  #requestTrailers: HeaderList | undefined;
+  #isOver = false;
+  #hasEnded = false;
+  #isExtended = false;
+  isRequestComplete: boolean;
+  responseTrailers: HeaderList | undefined;
+  bytesReceived = 0;
+  bytesSent = 0;
+
+  constructor(stream: ServerHttp2Stream, hasBody: boolean, onPremature: () => void) {
+    this.#stream = stream;
+    this.#onPremature = onPremature;
+    this.isRequestComplete = !hasBody;
+    stream.on("error", () => undefined);
+    stream.on("close", () => this.#onClose());
+  }
+
+  begin(receiver: RequestReceiver, head: Http2Head, isTls: boolean): void {
+    this.#isExtended = head.upgrade !== undefined && head.upgrade !== "connect";
+    if (!this.isRequestComplete) this.#readBody(head);
+    const { method, authority, path, headers, upgrade } = head;
+    const scheme = upgrade === "connect" && isTls ? "https" : head.scheme;
+    const body = this.#requestBody;
+    this.#events = receiver.onRequest(this, {
+      method,
+      scheme,
+      authority,
+      path,
+      headers,
+      body,
+      protocol: "HTTP/2",
+      upgrade,
+    });
+    if (this.isRequestComplete) this.#events.onRequestEnd();
+  }
+
+  #readBody({ headers, upgrade }: Http2Head): void {
+    const stream = this.#stream;
+    const length = upgrade === undefined ? headers.get("content-length") : undefined;
+    const body = new RequestBody(this, length === undefined ? undefined : Number(length));
+    this.#requestBody = body;
+    stream.on("data", (chunk: Buffer) => {
+      this.bytesReceived += chunk.length;
+      body.push(chunk);
+    });
+    stream.on("trailers", (_headers, _flags, raw?: string[]) => {
+      this.#requestTrailers = new HeaderList((raw ?? []).filter((_, index, list) => !isPseudo(list, index)));
+    });
+    stream.on("end", () => this.#onEnd());
+  }
+
+  #onEnd(): void {
+    // Node ends a stream's reading side when it is reset, too: that is no end of the request.
+    if (this.#stream.aborted || this.#stream.destroyed || this.isRequestComplete) return;
+    this.isRequestComplete = true;
+    this.#requestBody?.end(this.#requestTrailers);
+    this.#events?.onRequestEnd();
+  }
+
+  beginMalformed(receiver: RequestReceiver, reply: LocalReply): void {
+    this.#stream.resume();
+    this.#events = receiver.onMalformedHead(this, reply);
+  }
+
+  pauseBody(): void {
+    this.#stream.pause();
+  }
+
+  resumeBody(): void {
+    this.#stream.resume();
+  }
+
+  inform(status: number, headers: HeaderList): void {
+    if (this.#isOver || this.#stream.headersSent || this.#stream.destroyed) return;
+    this.#stream.additionalHeaders({ ...toObject(headers), ":status": status });
+  }
+
+  respond(response: HttpResponse): void {
+    const { body } = response;
+    if (this.#isOver || this.#stream.destroyed || this.#stream.headersSent) {
+      body?.cancel();
+      return;
+    }
+    const status = response.status === 101 && this.#isExtended ? 200 : response.status;
+    const headers = toObject(response.headers);
+    headers[":status"] = status;
+    if (body === undefined) {
+      this.#hasEnded = true;
+      this.#stream.respond(headers, { endStream: true });
+      return;
+    }
+    this.#stream.respond(headers, { waitForTrailers: true });
+    this.#stream.once("wantTrailers", () => this.#sendTrailers());
+    this.#stream.on("drain", () => this.#responseBody?.resume());
+    if (this.#stream.destroyed) {
+      body.cancel();
+      return;
+    }
+    this.#responseBody = body;
+    body.pipe(this);
+  }
+
+  #sendTrailers(): void {
+    const trailers = this.responseTrailers;
+    if (trailers === undefined) this.#stream.close();
+    else this.#stream.sendTrailers(toObject(trailers));
+  }
+
+  write(chunk: Uint8Array): boolean {
+    if (this.#isOver || this.#stream.destroyed || chunk.length === 0) return true;
+    this.bytesSent += chunk.length;
+    return this.#stream.write(chunk);
+  }
+
+  end(trailers?: HeaderList): void {
+    if (this.#isOver || this.#stream.destroyed) return;
+    this.#hasEnded = true;
+    this.responseTrailers = trailers;
+    this.#stream.end();
+  }
+
+  abort(cause: Error): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#requestBody?.abort(cause);
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    this.#events?.onResponseBroken(cause);
+  }
+
+  reset(details: string): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const cause = new Error(details);
+    this.#responseBody?.cancel(cause);
+    this.#requestBody?.abort(cause);
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  }
+
+  #onClose(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const cause = new Error("the client has reset the stream");
+    const isReset = this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR;
+    if (!isReset && this.#hasEnded) {
+      this.#requestBody?.abort(cause);
+      this.#events?.onResponseEnd();
+      return;
+    }
+    if (isReset) this.#onPremature();
+    this.#responseBody?.cancel(cause);
+    this.#requestBody?.abort(cause);
+    this.#events?.onGone(cause);
+  }
+}
+
+function isPseudo(list: readonly string[], index: number): boolean {
+  return (list[index - (index % 2)] ?? "").startsWith(":");
+}
+
+/** Headers as node:http2 takes them; several of one name as an array. */
+function toObject(headers: HeaderList): OutgoingHttpHeaders {
+  const { raw } = headers;
+  const object: OutgoingHttpHeaders = Object.create(null) as OutgoingHttpHeaders;
+  for (let index = 0; index < raw.length; index += 2) {
+    const name = raw[index] ?? "";
+    if (isConnectionHeader(name)) continue;
+    const value = raw[index + 1] ?? "";
+    const before = object[name];
+    if (before === undefined) object[name] = value;
+    else if (Array.isArray(before)) before.push(value);
+    else object[name] = [String(before), value];
+  }
+  return object;
+}
+
+function isConnectionHeader(name: string): boolean {
+  switch (name) {
+    case "connection":
+    case "keep-alive":
+    case "proxy-connection":
+    case "transfer-encoding":
+    case "upgrade":
+    case "http2-settings":
+      return true;
+    default:
+      return false;
+  }
+}

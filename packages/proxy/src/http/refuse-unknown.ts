@@ -1,0 +1,31 @@
+/** Fields of a connection manager that change answers and are not implemented: refused by name. */
+import { typeNameOf } from "@meltemi/protos";
+import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
+import { ConfigError } from "../lib/config-error.ts";
+
+const refused = [
+  "scoped_routes",
+  "path_normalization_options",
+  "typed_header_validation_config",
+  "http3_protocol_options",
+] as const satisfies readonly (keyof HttpConnectionManager)[];
+
+const uuid = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig";
+
+export function refuseUnknown(wire: HttpConnectionManager): void {
+  for (const field of refused) if (wire[field] !== undefined) throw new ConfigError(field, "is not implemented");
+  const requestId = wire.request_id_extension?.typed_config;
+  if (requestId !== undefined && typeNameOf(requestId.type_url ?? "") !== uuid) {
+    throw new ConfigError(
+      "request_id_extension.typed_config",
+      `${typeNameOf(requestId.type_url ?? "")} is not implemented`,
+    );
+  }
+  const http1 = wire.http_protocol_options;
+  // use_balsa_parser and use_oghttp2_codec choose between implementations of Envoy, append_local_overload answers only
+  // under its overload manager, allow_metadata concerns frames that no client sends unasked: none changes answers here.
+  // send_fully_qualified_url is about requests, which this side never sends.
+  if (http1?.send_fully_qualified_url === true) {
+    throw new ConfigError("http_protocol_options.send_fully_qualified_url", "is not for connections of clients");
+  }
+}
