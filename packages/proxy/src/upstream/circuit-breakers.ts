@@ -1,0 +1,129 @@
+/** Circuit breakers of a cluster, by priority: how much of each resource may be in use at once. */
+
+import { durationToMs } from "@meltemi/protos";
+import type { CircuitBreakers_Thresholds, CircuitBreakers as Wire } from "@meltemi/protos/envoy/config/cluster/v3";
+import { ConfigError } from "../lib/config-error.ts";
+import type { Counter, Gauge, Stats } from "../lib/stats.ts";
+import type { Breaker, CircuitBreakers } from "./types.ts";
+
+const defaultLimit = 1024;
+const defaultRetries = 3;
+const unlimited = 2 ** 32 - 1;
+
+/** The breakers of both priorities. Throws ConfigError. */
+export function compileCircuitBreakers(
+  wire: Wire | undefined,
+  stats: Stats,
+): (priority: "DEFAULT" | "HIGH") => CircuitBreakers {
+  if ((wire?.per_host_thresholds ?? []).length > 0) throw new ConfigError("per_host_thresholds", "are not supported");
+  for (const { retry_budget: budget } of wire?.thresholds ?? []) {
+    if ((durationToMs(budget?.budget_interval) ?? 0) > 0) {
+      throw new ConfigError("thresholds.retry_budget.budget_interval", "is not supported");
+    }
+  }
+  const build = (priority: "DEFAULT" | "HIGH"): CircuitBreakers =>
+    buildBreakers(
+      wire?.thresholds?.find((threshold) => (threshold.priority ?? "DEFAULT") === priority) ?? {},
+      stats,
+      `circuit_breakers.${priority.toLowerCase()}.`,
+    );
+  const byPriority = { DEFAULT: build("DEFAULT"), HIGH: build("HIGH") };
+  return (priority) => byPriority[priority];
+}
+
+function buildBreakers(thresholds: CircuitBreakers_Thresholds, stats: Stats, prefix: string): CircuitBreakers {
+  const create = (options: Pick<CountingOptions, "limit"> & { name: string; remaining: string; overflow: string }) =>
+    new CountingBreaker({
+      limit: options.limit,
+      open: stats.gauge(`${prefix}${options.name}_open`),
+      remaining: thresholds.track_remaining ? stats.gauge(`${prefix}remaining_${options.remaining}`) : undefined,
+      overflow: stats.counter(options.overflow),
+    });
+  const fixed = (wire: { readonly value?: number | undefined } | undefined, otherwise: number): (() => number) => {
+    const limit = wire === undefined ? otherwise : (wire.value ?? 0);
+    return () => limit;
+  };
+  const pendingRequests = create({
+    name: "rq_pending",
+    remaining: "pending",
+    overflow: "upstream_rq_pending_overflow",
+    limit: fixed(thresholds.max_pending_requests, defaultLimit),
+  });
+  const requests = create({
+    name: "rq",
+    remaining: "rq",
+    overflow: "upstream_rq_pending_overflow",
+    limit: fixed(thresholds.max_requests, defaultLimit),
+  });
+  const budget = thresholds.retry_budget;
+  const percent = budget?.budget_percent ? (budget.budget_percent.value ?? 0) : 20;
+  const least = budget?.min_retry_concurrency?.value ?? defaultRetries;
+  const retries = create({
+    name: "rq_retry",
+    remaining: "retries",
+    overflow: "upstream_rq_retry_overflow",
+    limit: budget
+      ? () => Math.max(least, Math.floor((percent / 100) * (requests.used + pendingRequests.used)))
+      : fixed(thresholds.max_retries, defaultRetries),
+  });
+  return {
+    connections: create({
+      name: "cx",
+      remaining: "cx",
+      overflow: "upstream_cx_overflow",
+      limit: fixed(thresholds.max_connections, defaultLimit),
+    }),
+    pendingRequests,
+    requests,
+    retries,
+    connectionPools: create({
+      name: "cx_pool",
+      remaining: "cx_pools",
+      overflow: "upstream_cx_pool_overflow",
+      limit: fixed(thresholds.max_connection_pools, unlimited),
+    }),
+  };
+}
+
+interface CountingOptions {
+  readonly limit: () => number;
+  readonly open: Gauge;
+  readonly remaining: Gauge | undefined;
+  readonly overflow: Counter;
+}
+
+class CountingBreaker implements Breaker {
+  readonly #options: CountingOptions;
+  #isOpen = false;
+  used = 0;
+
+  constructor(options: CountingOptions) {
+    this.#options = options;
+    this.#show();
+  }
+
+  take(): boolean {
+    if (this.used >= this.#options.limit()) {
+      this.#options.overflow.inc();
+      return false;
+    }
+    this.used += 1;
+    this.#show();
+    return true;
+  }
+
+  release(): void {
+    this.used -= 1;
+    this.#show();
+  }
+
+  #show(): void {
+    const { limit, open, remaining } = this.#options;
+    const isOpen = this.used >= limit();
+    if (isOpen !== this.#isOpen) {
+      this.#isOpen = isOpen;
+      open.set(isOpen ? 1 : 0);
+    }
+    remaining?.set(Math.max(0, limit() - this.used));
+  }
+}

@@ -1,0 +1,232 @@
+/**
+ * All clusters by name. A cluster that changes is made anew beside the one in use, takes its place when it is warm, and only
+ * then does the former one end: no request meets a cluster that is not ready.
+ */
+
+import { encode } from "@meltemi/protos";
+import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
+import type { Node } from "@meltemi/protos/envoy/config/core/v3";
+import type { ClusterLoadAssignment } from "@meltemi/protos/envoy/config/endpoint/v3";
+import type { Runtime } from "../config/runtime.ts";
+import type { Clock } from "../lib/clock.ts";
+import { within } from "../lib/config-error.ts";
+import type { Log } from "../lib/log.ts";
+import type { Stats } from "../lib/stats.ts";
+import type { SecretProvider } from "../tls/types.ts";
+import { panicThresholdOf } from "./balancers/compile-balancer.ts";
+import { type ClusterEnv, CompiledCluster } from "./cluster.ts";
+import { DnsCaches } from "./dns/dns-cache.ts";
+import { compileDnsResolver, type DnsResolverPlan, type DnsResolverWire } from "./dns/dns-config.ts";
+import type { HostSet } from "./hosts/host-set.ts";
+import type { ClusterUpdates, UpstreamCluster } from "./types.ts";
+
+export interface ClusterManagerEnv {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly stats: Stats;
+  /** At least 0 and less than 1. */
+  readonly random: () => number;
+  readonly secrets: SecretProvider;
+  readonly runtime: Runtime;
+  /** Its locality says which hosts are near. */
+  readonly node: Node;
+  /** The bootstrap's fields for DNS (typed_dns_resolver_config and the older ones). */
+  readonly dns?: DnsResolverWire | undefined;
+  /** cluster_manager.local_cluster_name of the bootstrap, for zone-aware routing. */
+  readonly localClusterName?: string | undefined;
+}
+
+/** Throws ConfigError where the bootstrap's DNS resolver cannot be used. */
+export function createClusterManager(env: ClusterManagerEnv): ClusterUpdates {
+  return new Clusters(env);
+}
+
+interface Entry {
+  readonly cluster: CompiledCluster;
+  readonly isStatic: boolean;
+  /** The resource in its canonical form: one that is equal changes nothing. */
+  readonly bytes: Uint8Array;
+}
+
+interface WarmingEntry extends Entry {
+  readonly done: Promise<void>;
+  isObsolete: boolean;
+}
+
+/** Secrets that do not come keep a cluster from being replaced for this long: then it fails handshakes, as Envoy does. */
+const warmLimitMs = 15_000;
+
+class Clusters implements ClusterUpdates {
+  readonly #env: ClusterManagerEnv;
+  readonly #clusterEnv: ClusterEnv;
+  readonly #caches: DnsCaches;
+  readonly #active = new Map<string, Entry>();
+  readonly #warming = new Map<string, WarmingEntry>();
+  /** The last of each service, so that a cluster that is made anew need not wait for what the server has sent already. */
+  readonly #assignments = new Map<string, ClusterLoadAssignment>();
+  readonly #listeners: (() => void)[] = [];
+  #wanted: readonly string[] = [];
+  #list: readonly UpstreamCluster[] | undefined;
+
+  constructor(env: ClusterManagerEnv) {
+    this.#env = env;
+    this.#caches = new DnsCaches(env);
+    this.#clusterEnv = this.#buildClusterEnv(compileDnsResolver(env.dns ?? {}));
+    this.#count();
+  }
+
+  find(name: string): UpstreamCluster | undefined {
+    return this.#active.get(name)?.cluster;
+  }
+
+  list(): readonly UpstreamCluster[] {
+    this.#list ??= [...this.#active.values()].map(({ cluster }) => cluster);
+    return this.#list;
+  }
+
+  async update(wire: Cluster, { isStatic }: { readonly isStatic: boolean; readonly version: string }): Promise<void> {
+    const name = wire.name ?? "";
+    const bytes = encode("envoy.config.cluster.v3.Cluster", wire);
+    const warming = this.#warming.get(name);
+    if (warming !== undefined && Buffer.compare(warming.bytes, bytes) === 0) return await warming.done;
+    const active = this.#active.get(name);
+    if (active !== undefined && Buffer.compare(active.bytes, bytes) === 0) {
+      // Back to what is in use, before something else was ready.
+      if (warming !== undefined) this.#dropWarming(name, warming);
+      return;
+    }
+    const cluster = new CompiledCluster(wire, this.#clusterEnv);
+    if (warming !== undefined) this.#dropWarming(name, warming);
+    await this.#warm(name, { cluster, bytes, isStatic });
+  }
+
+  remove(name: string): void {
+    const warming = this.#warming.get(name);
+    if (warming !== undefined) this.#dropWarming(name, warming);
+    const active = this.#active.get(name);
+    if (active !== undefined) {
+      this.#active.delete(name);
+      active.cluster.retire();
+      this.#counter("cluster_removed").inc();
+    }
+    this.#onChange();
+  }
+
+  setEndpoints(serviceName: string, assignment: ClusterLoadAssignment | undefined): void {
+    for (const { cluster } of [...this.#active.values(), ...this.#warming.values()]) {
+      if (cluster.serviceName === serviceName) within("", () => cluster.setEndpoints(assignment));
+    }
+    if (assignment === undefined) this.#assignments.delete(serviceName);
+    else if (this.#wanted.includes(serviceName)) this.#assignments.set(serviceName, assignment);
+  }
+
+  wantedEndpoints(): readonly string[] {
+    return this.#wanted;
+  }
+
+  onWantedEndpoints(run: () => void): void {
+    this.#listeners.push(run);
+  }
+
+  async close(): Promise<void> {
+    const all = [...this.#active.values(), ...this.#warming.values()];
+    for (const [name, warming] of this.#warming) this.#dropWarming(name, warming);
+    this.#active.clear();
+    this.#list = undefined;
+    await Promise.all(all.map(({ cluster }) => cluster.close()));
+  }
+
+  #warm(name: string, entry: Entry): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const warming: WarmingEntry = { ...entry, done: promise, isObsolete: false };
+    this.#warming.set(name, warming);
+    const { serviceName } = entry.cluster;
+    const known = serviceName === undefined ? undefined : this.#assignments.get(serviceName);
+    if (known !== undefined) {
+      entry.cluster.stats.counter("assignment_use_cached").inc();
+      entry.cluster.setEndpoints(known);
+    }
+    this.#onChange();
+    const isBounded = entry.cluster.wire.transport_socket !== undefined;
+    const limit = Promise.withResolvers<void>();
+    const timer = isBounded ? this.#env.clock.after(warmLimitMs, limit.resolve) : undefined;
+    const ready = entry.cluster.warm();
+    Promise.race(isBounded ? [ready, limit.promise] : [ready])
+      .catch((cause: unknown) => {
+        this.#env.log.warn("a cluster is used though it could not be made ready", { name, cause: String(cause) });
+      })
+      .finally(() => {
+        timer?.close();
+        if (!warming.isObsolete) this.#activate(name, warming);
+        resolve();
+      })
+      .catch((cause: unknown) =>
+        this.#env.log.error("a cluster could not be put in place", { name, cause: String(cause) }),
+      );
+    return promise;
+  }
+
+  #activate(name: string, warming: WarmingEntry): void {
+    this.#warming.delete(name);
+    const former = this.#active.get(name);
+    this.#active.set(name, warming);
+    former?.cluster.retire();
+    // Both counted their hosts under one name.
+    warming.cluster.showCounts();
+    this.#counter(former === undefined ? "cluster_added" : "cluster_modified").inc();
+    this.#onChange();
+  }
+
+  #dropWarming(name: string, warming: WarmingEntry): void {
+    warming.isObsolete = true;
+    this.#warming.delete(name);
+    warming.cluster.retire();
+    this.#active.get(name)?.cluster.showCounts();
+    this.#onChange();
+  }
+
+  #onChange(): void {
+    this.#list = undefined;
+    this.#count();
+    const wanted = new Set<string>();
+    for (const { cluster } of [...this.#active.values(), ...this.#warming.values()]) {
+      if (cluster.serviceName !== undefined) wanted.add(cluster.serviceName);
+    }
+    if (wanted.size === this.#wanted.length && this.#wanted.every((name) => wanted.has(name))) return;
+    this.#wanted = [...wanted];
+    for (const name of this.#assignments.keys()) if (!wanted.has(name)) this.#assignments.delete(name);
+    for (const run of this.#listeners) run();
+  }
+
+  #count(): void {
+    const { stats } = this.#env;
+    stats.gauge("cluster_manager.active_clusters").set(this.#active.size);
+    stats.gauge("cluster_manager.warming_clusters").set(this.#warming.size);
+  }
+
+  #counter(name: string): ReturnType<Stats["counter"]> {
+    return this.#env.stats.counter(`cluster_manager.${name}`);
+  }
+
+  #buildClusterEnv(dns: DnsResolverPlan): ClusterEnv {
+    const { node, localClusterName } = this.#env;
+    const { region = "", zone = "", sub_zone = "" } = node.locality ?? {};
+    const localHosts = (): HostSet | undefined =>
+      localClusterName ? this.#active.get(localClusterName)?.cluster.sets[0] : undefined;
+    return {
+      ...this.#env,
+      dns,
+      home: { region, zone, sub_zone },
+      localHosts,
+      discovery: {
+        caches: this.#caches,
+        findMember: (name) => {
+          const cluster = this.#active.get(name)?.cluster;
+          if (cluster === undefined) return undefined;
+          return { cluster, sets: cluster.sets, choose: (context) => cluster.chooseForAggregate(context) };
+        },
+        panicThreshold: (wire) => panicThresholdOf(wire, this.#env.runtime),
+      },
+    };
+  }
+}
