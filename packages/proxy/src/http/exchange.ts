@@ -33,6 +33,8 @@ export interface Exchange {
   onAbort(run: (cause: Error) => void): () => void;
   /** True when the client is gone or the exchange was reset: nobody wants an answer any more. */
   readonly isAborted: boolean;
+  /** True where a RestartError is understood: without that, redirects of upstreams are left to the client. */
+  readonly canRestart?: boolean;
   /** Calls `run` once when all is over, whatever the end; in the order of calls. For statistics and what is held. */
   onEnd(run: () => void): void;
 }
@@ -93,5 +95,16 @@ export class ExchangeResetError extends Error {
     super(details);
     this.name = "ExchangeResetError";
     this.flags = flags;
+  }
+}
+
+/**
+ * The request has been changed into another (an upstream's redirect that the proxy follows itself) and is to go through
+ * all filters again, with its route found anew. Only thrown where the exchange says that it can.
+ */
+export class RestartError extends Error {
+  constructor() {
+    super("the request is to be led through the filters again");
+    this.name = "RestartError";
   }
 }
