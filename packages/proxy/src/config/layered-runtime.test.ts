@@ -46,6 +46,15 @@ describe("createLayeredRuntime", () => {
     expect(runtime.isChosen(undefined, 0.999)).toBe(true);
   });
 
+  it("lets an administrator override values in the place of the administrator's layer", () => {
+    const own = createLayeredRuntime({ layers: [{ name: "admin", admin_layer: {} }] });
+    expect(own.modify?.(new Map([["a", "3"]]))).toBe(true);
+    expect(own.number("a", 1)).toBe(3);
+    own.modify?.(new Map([["a", ""]]));
+    expect(own.number("a", 1)).toBe(1);
+    expect(createLayeredRuntime(undefined).modify?.(new Map())).toBe(false);
+  });
+
   it("refuses layers that come from elsewhere", () => {
     expect(() => createLayeredRuntime({ layers: [{ name: "x", rtds_layer: { name: "x" } }] })).toThrow(
       "layered_runtime.layers[0].rtds_layer: is not supported",

@@ -17,16 +17,33 @@ const denominators: ReadonlyMap<string, number> = new Map([
 
 /** Compiles the layers. Throws ConfigError for a kind of layer that is not supported. */
 export function createLayeredRuntime(config: Wire | undefined): Runtime {
-  const entries = new Map<string, unknown>();
+  const fixed: (ReadonlyMap<string, unknown> | "admin")[] = [];
   for (const [index, layer] of (config?.layers ?? []).entries()) {
     for (const kind of ["disk_layer", "rtds_layer"] as const) {
       if (layer[kind] !== undefined) {
         throw new ConfigError(`layered_runtime.layers[${index}].${kind}`, "is not supported");
       }
     }
-    if (layer.static_layer !== undefined) addEntries(entries, "", structToJson(layer.static_layer));
+    if (layer.admin_layer !== undefined) fixed.push("admin");
+    if (layer.static_layer === undefined) continue;
+    const own = new Map<string, unknown>();
+    addEntries(own, "", structToJson(layer.static_layer));
+    fixed.push(own);
   }
+  const admin = new Map<string, unknown>();
+  const merge = (): ReadonlyMap<string, unknown> =>
+    new Map(fixed.flatMap((layer) => [...(layer === "admin" ? admin : layer)]));
+  let entries = merge();
   return {
+    modify(overrides) {
+      if (!fixed.includes("admin")) return false;
+      for (const [key, value] of overrides) {
+        if (value === "") admin.delete(key);
+        else admin.set(key, value);
+      }
+      entries = merge();
+      return true;
+    },
     number: (key, otherwise) => asNumber(entries.get(key)) ?? otherwise,
     flag: (key, otherwise) => asFlag(entries.get(key)) ?? otherwise,
     isChosen: (fraction, dice) => dice < shareOf(fraction, entries),

@@ -13,7 +13,7 @@ import type { Stats } from "../lib/stats.ts";
 import type { ListenerManager } from "../listeners/types.ts";
 import type { ClusterUpdates } from "../upstream/types.ts";
 import { type ConfigSources, fetchTimeoutOf } from "../xds/config-sources.ts";
-import { EndpointDiscovery } from "../xds/endpoint-discovery.ts";
+import { EndpointDiscovery, isByDiscovery } from "../xds/endpoint-discovery.ts";
 import { type ResourceType, resourceTypes } from "../xds/resource-types.ts";
 import type { Subscription } from "../xds/resource-update.ts";
 import { createSubscriptionStats, type SubscriptionStats } from "../xds/subscription-stats.ts";
@@ -51,9 +51,7 @@ export class Discovery {
       stats: this.#countUpdates("cluster_manager.cds"),
       update: (cluster, origin) => {
         this.endpoints.expect(cluster);
-        const done = clusters.update(cluster, origin);
-        this.endpoints.repeat(cluster);
-        return done;
+        return clusters.update(cluster, origin);
       },
       remove: (name) => clusters.remove(name),
       ...{ clock, log },
@@ -74,9 +72,10 @@ export class Discovery {
 
   /** Takes over what the bootstrap has. Rejects with ConfigError; the result resolves when all of it is in use. */
   async begin(): Promise<{ readonly listening: Promise<unknown> }> {
-    const { bootstrap, clock } = this.#options;
+    const { bootstrap } = this.#options;
     const { clusters = [], listeners = [] } = bootstrap.static_resources ?? {};
     const primaries: Promise<void>[] = [];
+    const all: Promise<void>[] = [];
     for (const [index, cluster] of clusters.entries()) {
       const name = cluster.name ?? "";
       const done = this.#addStatic(`static_resources.clusters[${index}]`, () => this.clusters.addStatic(name, cluster));
@@ -84,13 +83,13 @@ export class Discovery {
         name,
         done.catch(() => undefined),
       );
+      all.push(done);
       // Endpoints by xDS come when the stream is there, which needs the other clusters first.
-      if (cluster.type !== "EDS") primaries.push(done);
+      if (!isByDiscovery(cluster)) primaries.push(done);
     }
-    let isOver: () => void = () => undefined;
-    const timer = clock.after(primaryWaitMs, () => isOver());
-    await Promise.race([Promise.all(primaries), this.#closed.promise, new Promise<void>((done) => (isOver = done))]);
-    timer.close();
+    // What is wrong with a configuration shows within a turn, also of clusters that are not waited for.
+    await Promise.race([Promise.all(all), new Promise((resolve) => setImmediate(resolve))]);
+    await this.#waitFor(primaries);
     const waits = listeners.map((listener, index) =>
       this.#addStatic(`static_resources.listeners[${index}]`, () => {
         // Envoy makes up a name, too.
@@ -99,6 +98,12 @@ export class Discovery {
       }),
     );
     return { listening: Promise.all(waits) };
+  }
+
+  async #waitFor(primaries: readonly Promise<void>[]): Promise<void> {
+    const over = Promise.withResolvers<void>();
+    const timer = this.#options.clock.after(primaryWaitMs, () => over.resolve());
+    await Promise.race([Promise.all(primaries), this.#closed.promise, over.promise]).finally(() => timer.close());
   }
 
   /** Subscribes to clusters and waits for them. */
@@ -125,14 +130,15 @@ export class Discovery {
     this.endpoints.close();
   }
 
-  /** A promise that fails later than at once is told of, not thrown where nobody waits. */
-  #addStatic(path: string, add: () => Promise<void>): Promise<void> {
-    const done = within(path, add).catch((cause: unknown) => {
-      this.#options.log.error("A resource of the bootstrap cannot be used", { path, cause });
-      throw cause;
-    });
-    done.catch(() => undefined);
-    return done;
+  /** What fails has the path of its resource, and is thrown to whoever waits for it. */
+  async #addStatic(path: string, add: () => Promise<void>): Promise<void> {
+    try {
+      await add();
+    } catch (cause: unknown) {
+      within(path, () => {
+        throw cause;
+      });
+    }
   }
 
   #subscribe<Message>(kind: "cds" | "lds", source: ConfigSource, set: WholeSet<Message>): void {

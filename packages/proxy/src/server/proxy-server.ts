@@ -133,7 +133,7 @@ export class ProxyServer implements RunningProxy {
       if (this.#isClosed) return;
       this.#enter("INITIALIZING");
       await this.#discovery.discoverListeners();
-      await listening.catch(() => undefined);
+      await listening;
     } catch (cause: unknown) {
       log.error("The proxy cannot be configured as its bootstrap says", { cause });
       return;
@@ -227,7 +227,11 @@ function createParts(options: ProxyServerOptions, isFailing: () => boolean): Par
     secrets: bootstrap.static_resources?.secrets ?? [],
     ...{ sources, clock, log, stats, hash },
   });
-  const clusters = createClusterManager({ node, runtime, secrets, clock, log, stats, random, bootstrap });
+  const clusters = createClusterManager({
+    ...{ node, runtime, secrets, clock, log, stats, random },
+    dns: bootstrap,
+    localClusterName: bootstrap.cluster_manager?.local_cluster_name,
+  });
   held.clusters = clusters;
   const environment = options.environment;
   const accessLogs = createAccessLogFactory({ clock, log, stats, runtime, random, clusters, environment });

@@ -11,7 +11,6 @@ import { type ConfigSources, keyOfSource } from "./config-sources.ts";
 import { resourceTypes } from "./resource-types.ts";
 import type { ResourceHandler, ResourceUpdate, Subscription } from "./resource-update.ts";
 import type { Rejection } from "./subscription-state.ts";
-import { createSubscriptionStats, type SubscriptionStats } from "./subscription-stats.ts";
 
 export interface EndpointDiscoveryOptions {
   readonly clusters: Pick<ClusterUpdates, "setEndpoints" | "wantedEndpoints" | "onWantedEndpoints">;
@@ -24,7 +23,8 @@ export interface EndpointDiscoveryOptions {
 /** Where a service's endpoints come from, as its cluster says. */
 interface Origin {
   readonly key: string;
-  readonly stats: SubscriptionStats;
+  /** "cluster.NAME.", of which the cluster counts its updates itself. */
+  readonly stats: Stats;
 }
 
 interface Group {
@@ -46,23 +46,16 @@ export class EndpointDiscovery {
   }
 
   /** To be told of each cluster before it is taken over. ConfigError where its endpoints cannot be had. */
-  expect({ type, name = "", alt_stat_name: altName = "", eds_cluster_config: eds }: Cluster): void {
-    if (type !== "EDS") return;
+  expect(cluster: Cluster): void {
+    if (!isByDiscovery(cluster)) return;
+    const { name = "", alt_stat_name: altName = "", eds_cluster_config: eds } = cluster;
     const serviceName = eds?.service_name || name;
     const source = eds?.eds_config;
     const key = keyOfSource(source, serviceName);
     within("eds_cluster_config.eds_config", () => this.#openGroup(key, source));
-    const { clock, hash } = this.#options;
-    const scope = this.#options.stats.scope(`cluster.${(altName || name).replaceAll(":", "_")}`);
-    const stats = createSubscriptionStats(scope, { hash, now: () => clock.now() });
+    const stats = this.#options.stats.scope(`cluster.${altName || name}`);
     this.#origins.set(serviceName, { key, stats });
     this.#refresh();
-  }
-
-  /** The endpoints that are known for a cluster, given to it again: it may be another object under the same name. */
-  repeat({ type, name = "", eds_cluster_config: eds }: Cluster): void {
-    const known = type === "EDS" ? this.#assignments.get(eds?.service_name || name) : undefined;
-    if (known !== undefined) this.#options.clusters.setEndpoints(known.name, known.resource);
   }
 
   dump(): readonly DumpedResource<ClusterLoadAssignment>[] {
@@ -80,7 +73,8 @@ export class EndpointDiscovery {
     const handler: ResourceHandler = {
       apply: (update) => Promise.resolve(this.#apply(update)),
       failed: () => {
-        for (const origin of this.#origins.values()) if (origin.key === key) origin.stats.failure();
+        for (const origin of this.#origins.values())
+          if (origin.key === key) origin.stats.counter("update_failure").inc();
       },
     };
     const subscription = this.#options.sources.subscribe(source, resourceTypes.eds, handler);
@@ -105,7 +99,6 @@ export class EndpointDiscovery {
     const gone = [...group.wanted].filter((name) => !wanted.has(name));
     if (added.length === 0 && gone.length === 0) return;
     group.wanted = wanted;
-    for (const name of added) this.#origins.get(name)?.stats.attempt();
     for (const name of gone) {
       this.#assignments.delete(name);
       if (this.#origins.get(name)?.key === key) this.#origins.delete(name);
@@ -119,7 +112,7 @@ export class EndpointDiscovery {
   }
 
   #apply(update: ResourceUpdate): readonly Rejection[] {
-    const { clusters, clock } = this.#options;
+    const { clusters, clock, hash } = this.#options;
     const rejections: Rejection[] = [];
     for (const { name, version, message } of update.resources) {
       const stats = this.#origins.get(name)?.stats;
@@ -128,11 +121,10 @@ export class EndpointDiscovery {
         clusters.setEndpoints(name, resource);
         const state = { isStatic: false, isWarming: false, updatedAt: clock.now() };
         if (stats !== undefined) this.#assignments.set(name, { name, resource, version, ...state });
-        stats?.settled(version, false);
+        stats?.gauge("version").set(hash(version));
       } catch (cause: unknown) {
         const reason = cause instanceof Error ? cause.message : String(cause);
         rejections.push({ resource: `${resourceTypes.eds.shortName} ${name}`, reason });
-        stats?.settled(version, true);
       }
     }
     for (const name of update.removed) {
@@ -141,4 +133,11 @@ export class EndpointDiscovery {
     }
     return rejections;
   }
+}
+
+const extensionNames: ReadonlySet<string> = new Set(["envoy.cluster.eds", "envoy.clusters.eds"]);
+
+/** True for a cluster whose endpoints come by EDS. */
+export function isByDiscovery({ type, cluster_type: extension }: Cluster): boolean {
+  return extension === undefined ? type === "EDS" : extensionNames.has(extension.name ?? "");
 }

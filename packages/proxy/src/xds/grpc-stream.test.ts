@@ -1,0 +1,127 @@
+import { fromJson } from "@meltemi/protos";
+import { afterEach, describe, expect, it } from "vitest";
+import { createLayeredRuntime } from "../config/layered-runtime.ts";
+import { systemClock } from "../lib/clock.ts";
+import { createStatsRegistry } from "../lib/create-stats.ts";
+import { silentLog } from "../lib/log.ts";
+import { createClusterManager } from "../upstream/cluster-manager.ts";
+import type { ClusterManager } from "../upstream/types.ts";
+import { type GrpcTarget, openGrpcStream } from "./grpc-stream.ts";
+import { adsMethods } from "./resource-types.ts";
+import { startTestControlPlane, type TestControlPlane } from "./test-control-plane.ts";
+import type { MessageStream } from "./xds-client.ts";
+
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+async function createClusters(port: number): Promise<ClusterManager> {
+  const clusters = createClusterManager({
+    clock: systemClock,
+    log: silentLog,
+    stats: createStatsRegistry(),
+    random: () => 0,
+    node: {},
+    runtime: createLayeredRuntime(undefined),
+    secrets: {
+      open() {
+        throw new Error("there are no secrets");
+      },
+      list: () => [],
+    },
+  });
+  closers.push(() => clusters.close());
+  const address = { socket_address: { address: "127.0.0.1", port_value: port } };
+  const options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+  const wire = fromJson("envoy.config.cluster.v3.Cluster", {
+    name: "xds",
+    type: "STATIC",
+    connect_timeout: "1s",
+    load_assignment: { cluster_name: "xds", endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] },
+    typed_extension_protocol_options: {
+      [options]: {
+        "@type": `type.googleapis.com/${options}`,
+        explicit_http_config: { http2_protocol_options: {} },
+      },
+    },
+  });
+  await clusters.update(wire, { isStatic: true, version: "" });
+  return clusters;
+}
+
+async function startServer(): Promise<TestControlPlane> {
+  const server = await startTestControlPlane([adsMethods.sotw]);
+  closers.push(server.stop);
+  return server;
+}
+
+interface Opened {
+  readonly stream: MessageStream;
+  readonly messages: Buffer[];
+  readonly ended: Promise<string>;
+  /** Resolves when so many messages came. */
+  received(count: number): Promise<void>;
+}
+
+function open(clusters: ClusterManager, method: string, target: Partial<GrpcTarget> = {}): Opened {
+  const messages: Buffer[] = [];
+  const ended = Promise.withResolvers<string>();
+  const waiting: { readonly count: number; readonly done: () => void }[] = [];
+  const stream = openGrpcStream(
+    { clusters, cluster: "xds", authority: "", metadata: [], whenUsable: () => Promise.resolve(), ...target },
+    method,
+    {
+      onMessage(message) {
+        messages.push(Buffer.from(message));
+        for (const { count, done } of waiting) if (messages.length >= count) done();
+        return true;
+      },
+      onEnd: ended.resolve,
+    },
+  );
+  closers.push(() => stream.close());
+  return {
+    ...{ stream, messages, ended: ended.promise },
+    received: (count) =>
+      messages.length >= count ? Promise.resolve() : new Promise((done) => waiting.push({ count, done })),
+  };
+}
+
+describe("openGrpcStream", () => {
+  it("carries messages both ways, short and long, in order", async () => {
+    const server = await startServer();
+    const { stream, messages, received, ended } = open(await createClusters(server.port), adsMethods.sotw);
+    // A DiscoveryRequest with version_info "v".
+    stream.send(Uint8Array.of(0x0a, 1, 0x76));
+    const heard = await server.stream();
+    expect(await heard.next()).toEqual({ version_info: "v" });
+    const long = Buffer.alloc(3_000_000, 7);
+    for (const message of [Buffer.of(1), Buffer.alloc(0), long, Buffer.of(2)]) heard.send(message);
+    await received(4);
+    expect(messages.map(({ length }) => length)).toEqual([1, 0, 3_000_000, 1]);
+    expect(messages[2]?.equals(long)).toBe(true);
+    stream.send(Uint8Array.of(0x0a, 1, 0x77));
+    expect(await heard.next()).toEqual({ version_info: "w" });
+    heard.end();
+    expect(await ended).toMatch(/^grpc-status 0/);
+  });
+
+  it("tells what the server says, and what cannot be reached", async () => {
+    const server = await startServer();
+    const clusters = await createClusters(server.port);
+    expect(await open(clusters, "/no.Such/Method").ended).toMatch(/^grpc-status 12: .*\/no\.Such\/Method/);
+    expect(await open(clusters, adsMethods.sotw, { cluster: "none" }).ended).toBe("there is no cluster none");
+    server.stop();
+    expect(await open(await createClusters(server.port), adsMethods.sotw).ended).toMatch(/^connection-failure/);
+  });
+
+  it("ends when the server is gone in the midst of it", async () => {
+    const server = await startServer();
+    const { stream, ended } = open(await createClusters(server.port), adsMethods.sotw);
+    stream.send(Uint8Array.of(0x0a, 1, 0x76));
+    await (await server.stream()).next();
+    server.stop();
+    expect(await ended).not.toBe("");
+  });
+});
