@@ -3,6 +3,7 @@ import { durationToMs } from "@meltemi/protos";
 import type { Address as WireAddress } from "@meltemi/protos/envoy/config/core/v3";
 import type { Listener } from "@meltemi/protos/envoy/config/listener/v3";
 import { ConfigError, compileAll, need, within } from "../lib/config-error.ts";
+import { wrappedBool } from "../lib/wrapped.ts";
 import { type Address, formatAddress } from "./connection.ts";
 
 export interface ListenAddress {
@@ -57,7 +58,7 @@ export function compileListenerPlan(wire: Listener): ListenerPlan {
   return {
     name: wire.name || text,
     addresses: [first, ...others],
-    isBound: wire.bind_to_port?.value ?? wire.deprecated_v1?.bind_to_port?.value ?? true,
+    isBound: wrappedBool(wire.bind_to_port ?? wire.deprecated_v1?.bind_to_port, true),
     backlog: wire.tcp_backlog_size?.value,
     keepAliveMs: keepAliveOf(wire),
     handsOffByOriginalDst: wire.use_original_dst?.value === true,

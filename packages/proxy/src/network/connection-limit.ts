@@ -2,6 +2,7 @@ import { durationToMs } from "@meltemi/protos";
 import type { ConnectionLimit } from "@meltemi/protos/envoy/extensions/filters/network/connection_limit/v3";
 import type { Timer } from "../lib/clock.ts";
 import { ConfigError } from "../lib/config-error.ts";
+import { wrappedBool } from "../lib/wrapped.ts";
 import type { NetworkFilterFactory } from "./types.ts";
 
 /** Lets only so many connections of a chain live at once; the others are closed, after a delay where one is given. */
@@ -16,7 +17,7 @@ export const connectionLimitFactory: NetworkFilterFactory<ConnectionLimit> = {
     const limited = stats.counter("limited_connections");
     const active = stats.gauge("active_connections");
     const switchKey = config.runtime_enabled?.runtime_key ?? "";
-    const isOnByDefault = config.runtime_enabled?.default_value?.value ?? true;
+    const isOnByDefault = wrappedBool(config.runtime_enabled?.default_value, true);
     const waiting = new Set<Timer>();
     let count = 0;
     return {

@@ -1,5 +1,6 @@
 import type { LocalRateLimit } from "@meltemi/protos/envoy/extensions/filters/network/local_ratelimit/v3";
 import { ConfigError, need, within } from "../lib/config-error.ts";
+import { wrappedBool } from "../lib/wrapped.ts";
 import { compileTokenBucket } from "../listeners/token-bucket.ts";
 import type { NetworkFilterFactory } from "./types.ts";
 
@@ -12,7 +13,7 @@ export const localRateLimitFactory: NetworkFilterFactory<LocalRateLimit> = {
     const bucket = within("token_bucket", () => compileTokenBucket(need("", config.token_bucket), env.clock));
     const limited = env.stats.scope(`local_rate_limit.${config.stat_prefix ?? ""}`).counter("rate_limited");
     const switchKey = config.runtime_enabled?.runtime_key ?? "";
-    const isOnByDefault = config.runtime_enabled?.default_value?.value ?? true;
+    const isOnByDefault = wrappedBool(config.runtime_enabled?.default_value, true);
     return {
       admit(connection) {
         if (!env.runtime.flag(switchKey, isOnByDefault) || bucket.take()) return true;

@@ -1,5 +1,5 @@
-import { connect as connectTls } from "node:tls";
 import { connect, createServer, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { beforeAll, describe, expect, it } from "vitest";
 import { parseClientHello } from "./client-hello.ts";
 import { inspectHttp } from "./http-inspector.ts";
@@ -7,7 +7,9 @@ import { inspectHttp } from "./http-inspector.ts";
 /** The first bytes that a real TLS client sends. */
 async function captureHello(options: { readonly servername?: string; readonly ALPNProtocols?: string[] }) {
   const server = createServer();
-  const bytes = new Promise<Buffer>((resolve) => server.once("connection", (socket: Socket) => socket.once("data", resolve)));
+  const bytes = new Promise<Buffer>((resolve) =>
+    server.once("connection", (socket: Socket) => socket.once("data", resolve)),
+  );
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("no port");

@@ -1,6 +1,7 @@
 import type { LocalRateLimit } from "@meltemi/protos/envoy/extensions/filters/listener/local_ratelimit/v3";
 import type { ProxyEnv } from "../../config/env.ts";
 import { need, within } from "../../lib/config-error.ts";
+import { wrappedBool } from "../../lib/wrapped.ts";
 import { compileTokenBucket } from "../token-bucket.ts";
 import { done, type ListenerFilter } from "./listener-filter.ts";
 
@@ -9,7 +10,7 @@ export function compileListenerRateLimit(config: LocalRateLimit, env: ProxyEnv):
   const bucket = within("token_bucket", () => compileTokenBucket(need("", config.token_bucket), env.clock));
   const limited = env.stats.scope(`listener_local_ratelimit.${config.stat_prefix ?? ""}`).counter("rate_limited");
   const switchKey = config.runtime_enabled?.runtime_key ?? "";
-  const isOnByDefault = config.runtime_enabled?.default_value?.value ?? true;
+  const isOnByDefault = wrappedBool(config.runtime_enabled?.default_value, true);
   return {
     name: "envoy.filters.listener.local_ratelimit",
     accept() {

@@ -36,9 +36,7 @@ describe("parseProxyHeader", () => {
     const { version, length, addresses } = parsed.header;
     const format = ({ ip, port }: { readonly ip: string; readonly port: number }) => `${ip}:${port}`;
     const texts =
-      addresses === undefined
-        ? {}
-        : { source: format(addresses.source), destination: format(addresses.destination) };
+      addresses === undefined ? {} : { source: format(addresses.source), destination: format(addresses.destination) };
     expect({ version, length, ...texts }).toEqual(expected);
   });
 

@@ -6,6 +6,7 @@ import type { HashPolicy } from "@meltemi/protos/envoy/type/v3";
 import type { AccessLogger } from "../../access-log/types.ts";
 import type { NetworkFilterEnv } from "../../config/env.ts";
 import { ConfigError, compileAll, within } from "../../lib/config-error.ts";
+import { wrappedNumber } from "../../lib/wrapped.ts";
 import type { DownstreamConnection } from "../../listeners/connection.ts";
 import { xxHash64 } from "../../upstream/hash/xx-hash.ts";
 import { compileTunnel, type Tunnel } from "./tunnel.ts";
@@ -41,7 +42,7 @@ export function compileTcpProxyPlan(config: TcpProxy, env: NetworkFilterEnv): Tc
   }
   if (config.on_demand !== undefined) throw new ConfigError("on_demand", "clusters on demand are not supported");
   const { tunneling_config: tunneling, access_log_options: logging } = config;
-  const maxConnectAttempts = config.max_connect_attempts?.value ?? 1;
+  const maxConnectAttempts = wrappedNumber(config.max_connect_attempts, 1);
   if (maxConnectAttempts < 1) throw new ConfigError("max_connect_attempts", "must be at least 1");
   return {
     chooseCluster: compileClusterChoice(config, env),
