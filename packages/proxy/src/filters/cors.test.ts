@@ -17,31 +17,48 @@ const preflight = (origin: string, more = {}): TestRequest => ({
 
 describe("corsFactory", () => {
   it.each([
-    ["a preflight of an allowed origin", policy, preflight("https://x.b.example"), {
-      "access-control-allow-origin": "https://x.b.example",
-      "access-control-allow-credentials": "true",
-      "access-control-allow-methods": "GET,POST",
-      "access-control-allow-headers": "x-one",
-      "access-control-max-age": "60",
-    }],
-    ["a preflight that asks for anything", { allow_origin_string_match: [{ exact: "*" }], allow_methods: "*", allow_headers: "*" },
-      preflight("https://z", { "access-control-request-headers": "x-a,x-b" }), {
-        "access-control-allow-origin": "https://z",
-        "access-control-allow-methods": "PUT",
-        "access-control-allow-headers": "x-a,x-b",
-      }],
-    ["a preflight of another origin that is not forwarded", { ...policy, forward_not_matching_preflights: { value: false } },
-      preflight("https://evil"), {
+    [
+      "a preflight of an allowed origin",
+      policy,
+      preflight("https://x.b.example"),
+      {
+        "access-control-allow-origin": "https://x.b.example",
         "access-control-allow-credentials": "true",
         "access-control-allow-methods": "GET,POST",
         "access-control-allow-headers": "x-one",
         "access-control-max-age": "60",
-      }],
-    ["a preflight from a private network", { allow_origin_string_match: [{ exact: "*" }], allow_private_network_access: { value: true } },
-      preflight("https://z", { "access-control-request-private-network": "true" }), {
+      },
+    ],
+    [
+      "a preflight that asks for anything",
+      { allow_origin_string_match: [{ exact: "*" }], allow_methods: "*", allow_headers: "*" },
+      preflight("https://z", { "access-control-request-headers": "x-a,x-b" }),
+      {
+        "access-control-allow-origin": "https://z",
+        "access-control-allow-methods": "PUT",
+        "access-control-allow-headers": "x-a,x-b",
+      },
+    ],
+    [
+      "a preflight of another origin that is not forwarded",
+      { ...policy, forward_not_matching_preflights: { value: false } },
+      preflight("https://evil"),
+      {
+        "access-control-allow-credentials": "true",
+        "access-control-allow-methods": "GET,POST",
+        "access-control-allow-headers": "x-one",
+        "access-control-max-age": "60",
+      },
+    ],
+    [
+      "a preflight from a private network",
+      { allow_origin_string_match: [{ exact: "*" }], allow_private_network_access: { value: true } },
+      preflight("https://z", { "access-control-request-private-network": "true" }),
+      {
         "access-control-allow-origin": "https://z",
         "access-control-allow-private-network": "true",
-      }],
+      },
+    ],
   ])("answers %s itself", async (_what, config, request, headers) => {
     const chain = createTestChain(corsFactory, { filter: {}, perRoute: [config] });
     const outcome = await chain.ask(request);
@@ -51,11 +68,15 @@ describe("corsFactory", () => {
   });
 
   it.each<[string, TestRequest, object]>([
-    ["an allowed origin", { headers: { origin: "https://a.example" } }, {
-      "access-control-allow-origin": "https://a.example",
-      "access-control-allow-credentials": "true",
-      "access-control-expose-headers": "x-two",
-    }],
+    [
+      "an allowed origin",
+      { headers: { origin: "https://a.example" } },
+      {
+        "access-control-allow-origin": "https://a.example",
+        "access-control-allow-credentials": "true",
+        "access-control-expose-headers": "x-two",
+      },
+    ],
     ["another origin", { headers: { origin: "https://evil" } }, {}],
     ["a preflight of another origin", preflight("https://evil"), {}],
     ["no origin", {}, {}],
@@ -89,7 +110,10 @@ describe("corsFactory", () => {
   it("only counts where it is enabled in the shadow, and does nothing where it is not", async () => {
     const off = { default_value: { numerator: 0 } };
     const on = { default_value: { numerator: 100 } };
-    const shadow = createTestChain(corsFactory, { filter: {}, perRoute: [{ ...policy, filter_enabled: off, shadow_enabled: on }] });
+    const shadow = createTestChain(corsFactory, {
+      filter: {},
+      perRoute: [{ ...policy, filter_enabled: off, shadow_enabled: on }],
+    });
     expect((await shadow.ask(preflight("https://a.example"))).forwarded).toBeDefined();
     expect(shadow.stat("http.test.cors.origin_valid")).toBe(1);
     const disabled = createTestChain(corsFactory, { filter: {}, perRoute: [{ ...policy, filter_enabled: off }] });

@@ -32,12 +32,27 @@ describe("faultFactory", () => {
   it.each([
     ["a status", { abort: { http_status: 418, percentage: always } }, {}, { status: 418 }],
     ["a gRPC status", { abort: { grpc_status: 8, percentage: always } }, {}, { status: 200, grpcStatus: 8 }],
-    ["what a header asks for", { abort: { header_abort: {}, percentage: always } }, { "x-envoy-fault-abort-request": "501" }, { status: 501 }],
-    ["a gRPC status that a header asks for", { abort: { header_abort: {}, percentage: always } }, { "x-envoy-fault-abort-grpc-request": "7" }, { status: 200, grpcStatus: 7 }],
+    [
+      "what a header asks for",
+      { abort: { header_abort: {}, percentage: always } },
+      { "x-envoy-fault-abort-request": "501" },
+      { status: 501 },
+    ],
+    [
+      "a gRPC status that a header asks for",
+      { abort: { header_abort: {}, percentage: always } },
+      { "x-envoy-fault-abort-grpc-request": "7" },
+      { status: 200, grpcStatus: 7 },
+    ],
   ])("aborts with %s", async (_what, filter, headers, reply) => {
     const chain = createTestChain(faultFactory, { filter });
     const outcome = await chain.ask({ headers });
-    expect(outcome.reply).toEqual({ ...reply, body: "fault filter abort", details: "fault_filter_abort", flags: ["FI"] });
+    expect(outcome.reply).toEqual({
+      ...reply,
+      body: "fault filter abort",
+      details: "fault_filter_abort",
+      flags: ["FI"],
+    });
     expect(outcome.forwarded).toBeUndefined();
     expect(chain.stat("http.test.fault.aborts_injected")).toBe(1);
     expect(chain.stat("http.test.fault.active_faults")).toBe(0);
@@ -46,11 +61,27 @@ describe("faultFactory", () => {
   it.each([
     ["no part is chosen", { abort: { http_status: 418, percentage: { numerator: 10 } } }, {}],
     ["no part is given", { abort: { http_status: 418 } }, {}],
-    ["a header lowers the part", { abort: { header_abort: {}, percentage: always } }, { "x-envoy-fault-abort-request": "501", "x-envoy-fault-abort-request-percentage": "10" }],
-    ["the header is no status", { abort: { header_abort: {}, percentage: always } }, { "x-envoy-fault-abort-request": "99" }],
-    ["headers do not match", { abort: { http_status: 418, percentage: always }, headers: [{ name: "x-user", string_match: { exact: "a" } }] }, { "x-user": "b" }],
+    [
+      "a header lowers the part",
+      { abort: { header_abort: {}, percentage: always } },
+      { "x-envoy-fault-abort-request": "501", "x-envoy-fault-abort-request-percentage": "10" },
+    ],
+    [
+      "the header is no status",
+      { abort: { header_abort: {}, percentage: always } },
+      { "x-envoy-fault-abort-request": "99" },
+    ],
+    [
+      "headers do not match",
+      { abort: { http_status: 418, percentage: always }, headers: [{ name: "x-user", string_match: { exact: "a" } }] },
+      { "x-user": "b" },
+    ],
     ["the cluster is another", { abort: { http_status: 418, percentage: always }, upstream_cluster: "other" }, {}],
-    ["the node is another", { abort: { http_status: 418, percentage: always }, downstream_nodes: ["n1"] }, { "x-envoy-downstream-service-node": "n2" }],
+    [
+      "the node is another",
+      { abort: { http_status: 418, percentage: always }, downstream_nodes: ["n1"] },
+      { "x-envoy-downstream-service-node": "n2" },
+    ],
     ["too many are active", { abort: { http_status: 418, percentage: always }, max_active_faults: { value: 0 } }, {}],
     ["nothing is configured", {}, {}],
   ])("does nothing where %s", async (_what, filter, headers) => {

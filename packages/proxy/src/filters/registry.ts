@@ -4,14 +4,22 @@ import type { ProxyEnv } from "../config/env.ts";
 import type { HttpFilterFactory } from "../http/exchange.ts";
 import { ConfigError } from "../lib/config-error.ts";
 import { corsFactory } from "./cors.ts";
+import { extAuthzFactory } from "./ext-authz/ext-authz.ts";
 import { faultFactory } from "./fault.ts";
 import { jwtAuthnFactory } from "./jwt-authn/jwt-authn.ts";
+import { localRateLimitFactory } from "./local-rate-limit.ts";
+import { rateLimitFactory } from "./rate-limit.ts";
+import { rbacFactory } from "./rbac.ts";
 import { typeNameOfConfig, unpackConfig } from "./unpack-config.ts";
 
 export const httpFilterFactories: readonly HttpFilterFactory<unknown, unknown>[] = [
   corsFactory,
   faultFactory,
   jwtAuthnFactory,
+  rbacFactory,
+  extAuthzFactory,
+  localRateLimitFactory,
+  rateLimitFactory,
 ];
 
 const byType = new Map(httpFilterFactories.map((factory) => [factory.type, factory]));

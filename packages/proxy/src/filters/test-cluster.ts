@@ -43,9 +43,19 @@ export const testHost: Host = {
   activeRequests: 0,
 };
 
-export function createTestCluster(name: string, answer: TestService, hosts: readonly Host[] = [testHost]): ClusterManager {
+export function createTestCluster(
+  name: string,
+  answer: TestService,
+  hosts: readonly Host[] = [testHost],
+): ClusterManager {
   const breaker = { take: () => true, release: () => undefined };
-  const breakers = { connections: breaker, pendingRequests: breaker, requests: breaker, retries: breaker, connectionPools: breaker };
+  const breakers = {
+    connections: breaker,
+    pendingRequests: breaker,
+    requests: breaker,
+    retries: breaker,
+    connectionPools: breaker,
+  };
   const cluster: UpstreamCluster = {
     name,
     wire: { name },

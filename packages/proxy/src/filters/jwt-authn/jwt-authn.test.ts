@@ -1,7 +1,7 @@
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
-import { createTestChain, type TestRequest } from "../test-exchange.ts";
 import { createTestCluster } from "../test-cluster.ts";
+import { createTestChain, type TestRequest } from "../test-exchange.ts";
 import { jwtAuthnFactory } from "./jwt-authn.ts";
 
 type Key = Awaited<ReturnType<typeof generateKeyPair>>["privateKey"];
@@ -52,10 +52,20 @@ function createChain(requires: object, more: object = {}, perRoute: readonly obj
   const providers = {
     p1: { issuer: "i1", ...local() },
     p2: { issuer: "i2", audiences: ["https://aud/"], forward: true, ...local() },
-    p3: { require_expiration: true, subjects: { prefix: "ok" }, max_lifetime: { seconds: 100 }, from_headers: [{ name: "x-jwt" }], ...local() },
+    p3: {
+      require_expiration: true,
+      subjects: { prefix: "ok" },
+      max_lifetime: { seconds: 100 },
+      from_headers: [{ name: "x-jwt" }],
+      ...local(),
+    },
     ...more,
   };
-  const filter = { providers, rules: [{ match: { prefix: "/" }, requires }], requirement_map: { named: { provider_name: "p1" } } };
+  const filter = {
+    providers,
+    rules: [{ match: { prefix: "/" }, requires }],
+    requirement_map: { named: { provider_name: "p1" } },
+  };
   return createTestChain(jwtAuthnFactory, { filter, clock, perRoute });
 }
 
@@ -66,16 +76,36 @@ describe("the answers of jwtAuthnFactory", () => {
   it.each<[string, () => Promise<TestRequest>, number, string]>([
     ["no token", async () => ({}), 401, "Jwt is missing"],
     ["another scheme", async () => ({ headers: { authorization: "Basic x" } }), 401, "Jwt is missing"],
-    ["two sections", async () => bearer("a.b"), 401, "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections"],
+    [
+      "two sections",
+      async () => bearer("a.b"),
+      401,
+      "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections",
+    ],
     ["a header that is no Base64url", async () => bearer("a.b.c"), 401, "Jwt header is an invalid Base64url encoded"],
     ["a header that is no JSON", async () => bearer("YWFh.YWFh.YWFh"), 401, "Jwt header is an invalid JSON"],
     ["another issuer", async () => bearer(await sign({ iss: "zz" })), 401, "Jwt issuer is not configured"],
     ["an expired token", async () => bearer(await sign({ iss: "i1", exp: now - 61 })), 401, "Jwt is expired"],
     ["a token of later", async () => bearer(await sign({ iss: "i1", nbf: now + 100 })), 401, "Jwt not yet valid"],
     ["a forged signature", async () => bearer(await sign({ iss: "i1" }, stranger)), 401, "Jwt verification fails"],
-    ["an unknown key", async () => bearer(await sign({ iss: "i1" }, rsa, { alg: "RS256", kid: "zz" })), 401, "Jwks doesn't have key to match kid or alg from Jwt"],
-    ["an algorithm that the key has not", async () => bearer(await sign({ iss: "i1" }, ec, { alg: "ES256", kid: "k1" })), 401, "Jwks doesn't have key to match kid or alg from Jwt"],
-    ["a time that is a text", async () => bearer(await sign({ iss: "i1", exp: "x" as unknown as number })), 401, "Jwt payload [exp] field is not an integer"],
+    [
+      "an unknown key",
+      async () => bearer(await sign({ iss: "i1" }, rsa, { alg: "RS256", kid: "zz" })),
+      401,
+      "Jwks doesn't have key to match kid or alg from Jwt",
+    ],
+    [
+      "an algorithm that the key has not",
+      async () => bearer(await sign({ iss: "i1" }, ec, { alg: "ES256", kid: "k1" })),
+      401,
+      "Jwks doesn't have key to match kid or alg from Jwt",
+    ],
+    [
+      "a time that is a text",
+      async () => bearer(await sign({ iss: "i1", exp: "x" as unknown as number })),
+      401,
+      "Jwt payload [exp] field is not an integer",
+    ],
   ])("refuses %s", async (_what, build, status, text) => {
     const outcome = await createChain({ provider_name: "p1" }).ask({ path: "/p?a=1", ...(await build()) });
     const problem = text === "Jwt is missing" ? "" : ', error="invalid_token"';
@@ -93,7 +123,12 @@ describe("the answers of jwtAuthnFactory", () => {
     ["a token just expired", "p1", () => sign({ iss: "i1", exp: now - 50 }), 200],
     ["an elliptic key", "p1", () => sign({ iss: "i1" }, ec, { alg: "ES256", kid: "k2" }), 200],
     ["a shared secret", "p1", () => sign({ iss: "i1" }, secret, { alg: "HS256", kid: "k3" }), 200],
-    ["a secret where a public key is named", "p1", () => sign({ iss: "i1" }, secret, { alg: "HS256", kid: "k2" }), "Jwt verification fails"],
+    [
+      "a secret where a public key is named",
+      "p1",
+      () => sign({ iss: "i1" }, secret, { alg: "HS256", kid: "k2" }),
+      "Jwt verification fails",
+    ],
   ])("judges %s", async (_what, provider, build, expected) => {
     const outcome = await createChain({ provider_name: provider }).ask(bearer(await build()));
     expect(expected === 200 ? outcome.status : outcome.body).toBe(expected);
@@ -121,11 +156,16 @@ describe("what a good token brings", () => {
       header_in_metadata: "head",
       normalize_payload_in_metadata: { space_delimited_claims: ["scope"] },
       clear_route_cache: true,
-      claim_to_headers: ["sub", "a.b", "l", "n", "f", "yes", "none"].map((claim) => ({ header_name: `x-${claim}`, claim_name: claim })),
+      claim_to_headers: ["sub", "a.b", "l", "n", "f", "yes", "none"].map((claim) => ({
+        header_name: `x-${claim}`,
+        claim_name: claim,
+      })),
     };
     const token = await sign(claims);
     const chain = createChain({ provider_name: "p" }, { p: provider });
-    const outcome = await chain.ask({ headers: { authorization: `Bearer ${token}`, "x-none": "evil", "x-pay": "evil" } });
+    const outcome = await chain.ask({
+      headers: { authorization: `Bearer ${token}`, "x-none": "evil", "x-pay": "evil" },
+    });
     expect(outcome.forwarded?.headers).toEqual({
       "x-pay": token.split(".")[1],
       "x-sub": "s",
@@ -143,7 +183,10 @@ describe("what a good token brings", () => {
 
   it("finds tokens in parameters and cookies, and takes them out of parameters", async () => {
     const token = await sign({ iss: "i1" });
-    const chain = createChain({ provider_name: "p" }, { p: { ...local(), from_params: ["tok"], from_cookies: ["jar"] } });
+    const chain = createChain(
+      { provider_name: "p" },
+      { p: { ...local(), from_params: ["tok"], from_cookies: ["jar"] } },
+    );
     const byParameter = await chain.ask({ path: `/x?a=%20b&tok=${token}&c=1` });
     expect(byParameter.forwarded?.path).toBe("/x?a=%20b&c=1");
     const byCookie = await chain.ask({ headers: { cookie: `a=b; jar=${token}` } });
@@ -167,14 +210,29 @@ describe("requirements", () => {
     ["any, wrong audience", any, async () => bearer(await sign({ iss: "i2" })), "Audiences in Jwt are not allowed"],
     ["any, the second", any, async () => bearer(await sign({ iss: "i2", aud: "aud" })), 200],
     ["or missing, none there", orMissing, async () => ({}), 200],
-    ["or missing, bad", orMissing, async () => bearer("bad"), "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections"],
+    [
+      "or missing, bad",
+      orMissing,
+      async () => bearer("bad"),
+      "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections",
+    ],
     ["or missing, unknown", orMissing, async () => bearer(await sign({ iss: "zz" })), "Jwt issuer is not configured"],
     ["or failed, bad", orFailed, async () => bearer("bad"), 200],
-    ["missing alone, bad", { allow_missing: {} }, async () => bearer("bad"), "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections"],
+    [
+      "missing alone, bad",
+      { allow_missing: {} },
+      async () => bearer("bad"),
+      "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections",
+    ],
     ["missing alone, none there", { allow_missing: {} }, async () => ({}), 200],
     ["failed alone, bad", { allow_missing_or_failed: {} }, async () => bearer("bad"), 200],
     ["all, one there", all, async () => bearer(await sign({ iss: "i1" })), "Jwt is missing"],
-    ["own audiences, another", narrow, async () => bearer(await sign({ iss: "i1", aud: "x" })), "Audiences in Jwt are not allowed"],
+    [
+      "own audiences, another",
+      narrow,
+      async () => bearer(await sign({ iss: "i1", aud: "x" })),
+      "Audiences in Jwt are not allowed",
+    ],
     ["own audiences, mine", narrow, async () => bearer(await sign({ iss: "i1", aud: "mine" })), 200],
     ["none", {}, async () => ({}), 200],
   ])("%s", async (_what, requires, build, expected) => {
@@ -212,8 +270,14 @@ describe("requirements", () => {
 
   it.each<[object, string]>([
     [{ providers: { p: {} } }, "providers.p: local_jwks or remote_jwks is required"],
-    [{ providers: { p: { local_jwks: { inline_string: "{bad" } } } }, "Provider 'p' in jwt_authn config has invalid local jwks: Jwks is an invalid JSON"],
-    [{ rules: [{ match: { prefix: "/" }, requires: { provider_name: "q" } }] }, "rules[0].requires: Required provider ['q'] is not configured."],
+    [
+      { providers: { p: { local_jwks: { inline_string: "{bad" } } } },
+      "Provider 'p' in jwt_authn config has invalid local jwks: Jwks is an invalid JSON",
+    ],
+    [
+      { rules: [{ match: { prefix: "/" }, requires: { provider_name: "q" } }] },
+      "rules[0].requires: Required provider ['q'] is not configured.",
+    ],
     [{ rules: [{ match: {} }] }, "rules[0].match"],
     [{ rules: [{ match: { prefix: "/" }, requirement_name: "q" }] }, "Wrong requirement_name: q"],
   ])("refuses %j", (filter, text) => {
@@ -230,8 +294,15 @@ describe("keys from a server", () => {
       asked.push(`${request.method} ${request.authority}${request.path}`);
       return { status: 200, body: jwks };
     });
-    const filter = { providers: { p: { issuer: "i1", remote_jwks: remote } }, rules: [{ match: { prefix: "/" }, requires: { provider_name: "p" } }] };
-    const chain = createTestChain(jwtAuthnFactory, { filter, clock: { ...clock, after: () => ({ close: () => undefined }) }, clusters: cluster });
+    const filter = {
+      providers: { p: { issuer: "i1", remote_jwks: remote } },
+      rules: [{ match: { prefix: "/" }, requires: { provider_name: "p" } }],
+    };
+    const chain = createTestChain(jwtAuthnFactory, {
+      filter,
+      clock: { ...clock, after: () => ({ close: () => undefined }) },
+      clusters: cluster,
+    });
     const request = bearer(await sign({ iss: "i1" }));
     const outcomes = await Promise.all([chain.ask(request), chain.ask(request)]);
     expect([...outcomes, await chain.ask(request)].map(({ status }) => status)).toEqual([200, 200, 200]);
@@ -249,9 +320,15 @@ describe("keys from a server", () => {
       return { status, body };
     });
     const remote_jwks = { ...remote, retry_policy: { num_retries: { value: 2 } } };
-    const filter = { providers: { p: { remote_jwks } }, rules: [{ match: { prefix: "/" }, requires: { provider_name: "p" } }] };
+    const filter = {
+      providers: { p: { remote_jwks } },
+      rules: [{ match: { prefix: "/" }, requires: { provider_name: "p" } }],
+    };
     // The time of a fetch does not run out: only waits between tries end.
-    const patient = { ...clock, after: (ms: number, run: () => void) => (ms === 5000 ? { close: () => undefined } : clock.after(ms, run)) };
+    const patient = {
+      ...clock,
+      after: (ms: number, run: () => void) => (ms === 5000 ? { close: () => undefined } : clock.after(ms, run)),
+    };
     const chain = createTestChain(jwtAuthnFactory, { filter, clock: patient, clusters });
     const outcome = await chain.ask(bearer(await sign({ iss: "i1" })));
     expect([outcome.body, asked]).toEqual(["Jwks remote fetch is failed", 3]);
