@@ -38,7 +38,10 @@ export interface UpstreamTls {
     options: {
       readonly sni?: string | undefined;
       readonly sans?: readonly string[] | undefined;
+      /** In place of the configuration's. */
       readonly alpn?: readonly string[] | undefined;
+      /** Where neither `alpn` nor the configuration names any. */
+      readonly fallbackAlpn?: readonly string[] | undefined;
     },
   ): Promise<{ readonly stream: Duplex; readonly info: TlsInfo }>;
   readonly ready: Promise<void>;

@@ -1,0 +1,201 @@
+/** TLS towards clients. */
+import { constants } from "node:crypto";
+import type { Duplex } from "node:stream";
+import { type SecureContextOptions, TLSSocket, type TLSSocketOptions } from "node:tls";
+import { durationToMs } from "@meltemi/protos";
+import type { CommonTlsContext, DownstreamTlsContext } from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
+import { ConfigError, compileAll, within } from "../lib/config-error.ts";
+import type { Stats } from "../lib/stats.ts";
+import type { TlsInfo } from "../listeners/connection.ts";
+import { readKeyPair } from "./key-pair.ts";
+import { peekClientHello } from "./peek-client-hello.ts";
+import { compilePeerVerifier, findPlatformError, type PeerVerifier } from "./peer-verifier.ts";
+import { buildServerContexts, deriveTicketKeys, nameSessionContext, type ServerContexts } from "./server-contexts.ts";
+import { createVerifyError, describeTlsError, TlsError } from "./tls-error.ts";
+import { buildTlsInfo } from "./tls-info.ts";
+import { compileTlsParams } from "./tls-params.ts";
+import {
+  openTlsSecrets,
+  readDataSource,
+  type TlsMaterial,
+  type TlsSecrets,
+  type TlsSecretsEnv,
+} from "./tls-secrets.ts";
+import { createTlsStats, type TlsStats } from "./tls-stats.ts";
+import type { DownstreamTls } from "./types.ts";
+
+export interface DownstreamTlsEnv extends TlsSecretsEnv {
+  /** "listener.ADDRESS_PORT." */
+  readonly listenerStats: Stats;
+}
+
+/** Envoy's for sessions: two hours. */
+const sessionSeconds = 7200;
+
+/** Compiles the context of a filter chain. Throws ConfigError; also later, out of a secret's change that cannot be used. */
+export function compileDownstreamTls(wire: DownstreamTlsContext, env: DownstreamTlsEnv): DownstreamTls {
+  refuseUnknown(wire);
+  const common = wire.common_tls_context ?? {};
+  const params = within("common_tls_context", () => compileTlsParams(common.tls_params, "server"));
+  const sessions = compileSessions(wire);
+  return within("common_tls_context", () => {
+    checkCertificates(common);
+    const secrets = openTlsSecrets(common, env);
+    const build = (material: TlsMaterial) => buildState(material, { ...params, ...sessions });
+    return new ServerTls(wire, { secrets, build, stats: createTlsStats(env.listenerStats) });
+  });
+}
+
+interface ServerState {
+  readonly contexts: ServerContexts;
+  readonly verifier: PeerVerifier;
+}
+
+interface ServerParts {
+  readonly secrets: TlsSecrets;
+  readonly stats: TlsStats;
+  build(material: TlsMaterial): ServerState;
+}
+
+class ServerTls implements DownstreamTls {
+  readonly ready: Promise<void>;
+  readonly #parts: ServerParts;
+  readonly #alpn: readonly string[];
+  readonly #mustShow: boolean;
+  readonly #mustName: boolean;
+  #state: ServerState | undefined;
+
+  constructor(wire: DownstreamTlsContext, parts: ServerParts) {
+    this.#parts = parts;
+    this.#alpn = wire.common_tls_context?.alpn_protocols ?? [];
+    this.#mustShow = wire.require_client_certificate?.value === true;
+    this.#mustName = wire.require_sni?.value === true;
+    this.ready = parts.secrets.ready;
+    parts.secrets.onChange(() => this.#rebuild());
+    try {
+      this.#rebuild();
+    } catch (cause: unknown) {
+      parts.secrets.close();
+      throw cause;
+    }
+  }
+
+  async accept(socket: Duplex): Promise<{ readonly stream: Duplex; readonly info: TlsInfo }> {
+    const { stats } = this.#parts;
+    try {
+      return await this.#shakeHands(socket);
+    } catch (cause: unknown) {
+      const error = describeTlsError(cause);
+      stats.countFailure(error);
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#parts.secrets.close();
+  }
+
+  #rebuild(): void {
+    const material = this.#parts.secrets.find();
+    if (material) this.#state = this.#parts.build(material);
+  }
+
+  async #shakeHands(socket: Duplex): Promise<{ readonly stream: Duplex; readonly info: TlsInfo }> {
+    const state = this.#state;
+    if (state === undefined) throw new TlsError("TLS error: Secret is not supplied by SDS");
+    const alpn = await this.#agreeable(socket);
+    const stream = new TLSSocket(socket, this.#buildOptions(state, alpn));
+    await waitForHandshake(stream);
+    const sni = typeof stream.servername === "string" ? stream.servername : "";
+    const peer = stream.getPeerX509Certificate();
+    const problem = this.#findProblem(stream, state, sni);
+    if (problem.error) {
+      stream.destroy();
+      throw problem.error;
+    }
+    this.#parts.stats.countHandshake(stream, peer !== undefined);
+    return { stream, info: buildTlsInfo({ socket: stream, sni, peer, isPeerVerified: problem.isVerified }) };
+  }
+
+  #buildOptions({ contexts, verifier }: ServerState, alpn: readonly string[]): TLSSocketOptions {
+    return {
+      isServer: true,
+      secureContext: contexts.fallback,
+      requestCert: verifier.asks || this.#mustShow,
+      // Judged after the handshake, by more than the platform looks at.
+      rejectUnauthorized: false,
+      ...(alpn.length > 0 && { ALPNProtocols: [...alpn] }),
+      SNICallback: (name, done) => done(null, contexts.find(name)),
+    };
+  }
+
+  #findProblem(stream: TLSSocket, { verifier }: ServerState, sni: string): ReturnType<PeerVerifier["verify"]> {
+    if (this.#mustName && sni === "")
+      return { error: new TlsError("TLS_error: server name required"), isVerified: false };
+    const peer = stream.getPeerX509Certificate();
+    if (peer) return verifier.verify(peer, findPlatformError(stream));
+    if (!this.#mustShow) return { error: undefined, isVerified: false };
+    return { error: createVerifyError("fail_verify_no_cert", ""), isVerified: false };
+  }
+
+  /**
+   * The protocols to offer: none where the client names none of them, as the platform would refuse that client while Envoy goes
+   * on without a protocol.
+   */
+  async #agreeable(socket: Duplex): Promise<readonly string[]> {
+    if (this.#alpn.length === 0) return [];
+    const wanted = await peekClientHello(socket);
+    return wanted === undefined || this.#alpn.some((protocol) => wanted.includes(protocol)) ? this.#alpn : [];
+  }
+}
+
+function buildState({ certificates, validation }: TlsMaterial, options: SecureContextOptions): ServerState {
+  const pairs = compileAll("tls_certificates", certificates, readKeyPair);
+  const verifier = within("validation_context", () => compilePeerVerifier(validation));
+  const shown = pairs.map(({ certificate }) => certificate?.fingerprint256 ?? "");
+  const whole = {
+    ...options,
+    ...verifier.contextOptions,
+    ...(verifier.needsWholeChain && { secureOptions: constants.SSL_OP_NO_TICKET }),
+    sessionIdContext: nameSessionContext([shown, verifier.contextOptions.ca, validation]),
+  };
+  return { contexts: buildServerContexts(pairs, whole), verifier };
+}
+
+/** Resolves when hands are shaken; rejects with what the platform says, or where the client leaves before. */
+function waitForHandshake(stream: TLSSocket): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.once("secure", () => resolve());
+    stream.once("_tlsError", reject);
+    // Stays: an error after the handshake has its own listeners, and must not end the process without them.
+    stream.on("error", reject);
+    stream.once("close", () => reject(new TlsError("connection closed during the handshake")));
+  });
+}
+
+function compileSessions(wire: DownstreamTlsContext): SecureContextOptions {
+  if (wire.session_ticket_keys_sds_secret_config) {
+    throw new ConfigError("session_ticket_keys_sds_secret_config", "is not implemented");
+  }
+  const [key] = wire.session_ticket_keys?.keys ?? [];
+  // Without tickets nothing is resumed: sessions are not kept here, which costs handshakes and changes no answer.
+  const isWithoutTickets = wire.disable_stateless_session_resumption === true;
+  const seconds = wire.session_timeout ? durationToMs(wire.session_timeout) / 1000 : sessionSeconds;
+  return {
+    sessionTimeout: Math.max(1, Math.floor(seconds)),
+    ...(isWithoutTickets && { secureOptions: constants.SSL_OP_NO_TICKET }),
+    ...(key && { ticketKeys: within("session_ticket_keys.keys[0]", () => deriveTicketKeys(readDataSource(key))) }),
+  };
+}
+
+/** ocsp_staple_policy: staples are not sent, which only MUST_STAPLE and STRICT_STAPLING would notice. */
+function refuseUnknown({ ocsp_staple_policy: policy }: DownstreamTlsContext): void {
+  if (policy === undefined || policy === "LENIENT_STAPLING") return;
+  throw new ConfigError("ocsp_staple_policy", `${policy} is not implemented`);
+}
+
+function checkCertificates(common: CommonTlsContext): void {
+  const { tls_certificates = [], tls_certificate_sds_secret_configs: configs = [] } = common;
+  if (tls_certificates.length + configs.length > 0 || common.tls_certificate_provider_instance) return;
+  throw new ConfigError("", "No TLS certificates found for server context");
+}

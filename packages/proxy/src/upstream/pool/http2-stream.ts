@@ -1,0 +1,182 @@
+/** One request on an HTTP/2 connection. */
+import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
+import type { BodySink } from "../../http/body.ts";
+import type { HeaderList } from "../../http/header-list.ts";
+import { UpstreamError, type UpstreamFailure } from "../types.ts";
+import { decodeHeaders, encodeRequestHeaders } from "./http2-headers.ts";
+import type { PoolStats } from "./pool-stats.ts";
+import { type BodyOwner, ResponseBody } from "./response-body.ts";
+import type { UpstreamExchange } from "./upstream-exchange.ts";
+
+const endStreamFlag = 1;
+const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR, NGHTTP2_REFUSED_STREAM } =
+  constants;
+
+export interface StreamOwner {
+  readonly session: ClientHttp2Session;
+  readonly stats: PoolStats;
+  /** True where the connection itself has ended. */
+  readonly isGone: boolean;
+  /** The stream is over in both directions. */
+  onStreamEnd(stream: Http2RequestStream): void;
+}
+
+export class Http2RequestStream implements BodySink, BodyOwner {
+  readonly exchange: UpstreamExchange;
+  readonly #owner: StreamOwner;
+  readonly #stream: ClientHttp2Stream;
+  #body: ResponseBody | undefined;
+  #trailers: HeaderList | undefined;
+  #sentTrailers: HeaderList | undefined;
+  #isRequestDone: boolean;
+  #isOver = false;
+
+  /** Sends the head. Throws where a header cannot be written. */
+  constructor(exchange: UpstreamExchange, owner: StreamOwner) {
+    this.exchange = exchange;
+    this.#owner = owner;
+    const { body, upgrade } = exchange.request;
+    const hasBody = body !== undefined || upgrade !== undefined;
+    this.#isRequestDone = !hasBody;
+    this.#stream = owner.session.request(encodeRequestHeaders(exchange.request), {
+      endStream: !hasBody,
+      // How it ends is known only when it does.
+      waitForTrailers: hasBody,
+    });
+    this.#listen();
+  }
+
+  /** Begins to send the body: where the request is no upgrade, which has to be accepted first. */
+  begin(): void {
+    if (this.exchange.request.upgrade === undefined) this.exchange.request.body?.pipe(this);
+  }
+
+  /** Nobody wants an answer any more, or the client's body broke off. */
+  abort(cause?: Error): void {
+    if (this.#isOver) return;
+    this.#owner.stats.upstream_rq_tx_reset.inc();
+    this.#finish(new UpstreamError("local-reset", { isSent: true, cause }));
+  }
+
+  #listen(): void {
+    const stream = this.#stream;
+    const { request } = this.exchange;
+    stream.on("headers", (headers, _flags, raw) => {
+      const status = Number(headers[":status"]);
+      if (status !== 101) request.onInformation?.(status, decodeHeaders(raw ?? []));
+    });
+    stream.once("response", (headers, flags, raw) => this.#onResponse(Number(headers[":status"]), flags, raw));
+    stream.once("trailers", (_headers, _flags, raw?: string[]) => {
+      this.#trailers = decodeHeaders(raw ?? []);
+    });
+    stream.once("end", () => this.#onEnd());
+    stream.once("error", () => undefined);
+    stream.once("close", () => this.#onClose());
+    if (this.#isRequestDone) return;
+    stream.on("drain", () => request.body?.resume());
+    stream.once("wantTrailers", () => {
+      const trailers: Record<string, string | string[]> = {};
+      for (const [name, value] of this.#sentTrailers ?? []) {
+        const before = trailers[name];
+        trailers[name] = before === undefined ? value : [before, value].flat();
+      }
+      stream.sendTrailers(trailers);
+    });
+  }
+
+  #onResponse(status: number, flags: number, raw: readonly string[]): void {
+    const { exchange } = this;
+    const { upgrade } = exchange.request;
+    const headers = decodeHeaders(raw);
+    const isAgreed = upgrade !== undefined && status >= 200 && status < 300;
+    if (isAgreed) exchange.request.body?.pipe(this);
+    else if (upgrade !== undefined) this.#cancelRequest();
+    const hasBody = (flags & endStreamFlag) === 0;
+    const length = headers.get("content-length");
+    if (hasBody) {
+      this.#body = new ResponseBody(this, length === undefined || isAgreed ? undefined : Number(length));
+      this.#stream.on("data", (chunk: Buffer) => this.#onData(chunk));
+      this.#stream.pause();
+    } else this.#stream.resume();
+    // To the rest of the proxy an upgrade is what HTTP/1.1 makes of it (RFC 8441 section 4).
+    const isWebSocket = isAgreed && upgrade !== "connect";
+    if (isWebSocket) headers.raw.push("connection", "upgrade", "upgrade", upgrade);
+    const answered = isWebSocket ? 101 : status;
+    exchange.answer({ status: answered, headers, body: this.#body, protocol: "HTTP/2" });
+  }
+
+  #onData(chunk: Buffer): void {
+    this.#owner.stats.upstream_cx_rx_bytes_total.inc(chunk.length);
+    this.#body?.push(chunk);
+    if (this.#body?.isBlocked === true) this.#stream.pause();
+  }
+
+  #onEnd(): void {
+    // A reset, too, ends the bytes; what it was is told when the stream closes.
+    const { rstCode } = this.#stream;
+    if (rstCode !== undefined && rstCode !== NGHTTP2_NO_ERROR) return;
+    if (this.#owner.isGone || !this.exchange.isAnswered) return;
+    this.#finish(undefined);
+  }
+
+  #onClose(): void {
+    if (this.#isOver) return;
+    const { rstCode } = this.#stream;
+    if (this.exchange.isAnswered && rstCode === NGHTTP2_NO_ERROR && !this.#owner.isGone) {
+      this.#finish(undefined);
+      return;
+    }
+    this.#owner.stats.upstream_rq_rx_reset.inc();
+    this.#finish(
+      new UpstreamError(this.#owner.isGone ? "connection-termination" : nameReset(rstCode), {
+        isSent: rstCode !== NGHTTP2_REFUSED_STREAM,
+      }),
+    );
+  }
+
+  /** Ends both directions, with an error where it did not end well. */
+  #finish(error: UpstreamError | undefined): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (!this.#isRequestDone) this.#cancelRequest();
+    if (error !== undefined || !this.#stream.writableFinished) this.#stream.close(NGHTTP2_CANCEL);
+    if (error) this.exchange.fail(error);
+    else this.exchange.end();
+    this.#owner.onStreamEnd(this);
+    if (error) this.#body?.fail(error);
+    else this.#body?.finish(this.#trailers);
+  }
+
+  #cancelRequest(): void {
+    this.#isRequestDone = true;
+    this.exchange.request.body?.cancel();
+  }
+
+  resumeReading(): void {
+    if (!this.#stream.destroyed) this.#stream.resume();
+  }
+
+  cancelReading(): void {
+    this.abort();
+  }
+
+  write(chunk: Uint8Array): boolean {
+    if (this.#isRequestDone) return true;
+    this.#owner.stats.upstream_cx_tx_bytes_total.inc(chunk.length);
+    return this.#stream.write(chunk);
+  }
+
+  end(trailers?: HeaderList): void {
+    if (this.#isRequestDone) return;
+    this.#isRequestDone = true;
+    this.#sentTrailers = trailers;
+    this.#stream.end();
+  }
+}
+
+function nameReset(code: number | undefined): UpstreamFailure {
+  if (code === NGHTTP2_REFUSED_STREAM) return "refused-stream";
+  // The platform resets streams with these when what came breaks the protocol or its limits.
+  if (code === NGHTTP2_PROTOCOL_ERROR || code === NGHTTP2_ENHANCE_YOUR_CALM) return "protocol-error";
+  return "remote-reset";
+}
