@@ -102,7 +102,6 @@ describe("a listener", () => {
     expect(env.registry.counters().get("listener.127.0.0.1_0.downstream_cx_overflow")).toBe(1);
     first.socket.destroy();
   });
-
 });
 
 describe("listener filters", () => {

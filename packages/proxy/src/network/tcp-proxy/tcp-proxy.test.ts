@@ -14,7 +14,10 @@ const closers = new Closers();
 afterEach(() => closers.close());
 
 const accessLog = [
-  { name: "test", typed_config: { "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog" } },
+  {
+    name: "test",
+    typed_config: { "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog" },
+  },
 ];
 
 async function startServer(serve: (socket: Socket) => void): Promise<number> {
@@ -160,7 +163,10 @@ describe("tcp_proxy", () => {
       closed = resolve;
     });
     const port = await startServer((socket) => {
-      socket.on("data", () => undefined).on("end", () => socket.end()).on("close", () => closed?.());
+      socket
+        .on("data", () => undefined)
+        .on("end", () => socket.end())
+        .on("close", () => closed?.());
       socket.write("x");
     });
     env.clusterList.push(createTestCluster({ name: "a", ports: [port], stats: env.stats }));
@@ -170,6 +176,9 @@ describe("tcp_proxy", () => {
     await gone;
   });
 
+});
+
+describe("the way to a host", () => {
   it("tries other hosts as often as it may", async () => {
     const env = createTestEnv();
     const ports = [await findClosedPort(), await findClosedPort(), await startServer(echo)];
