@@ -1,0 +1,147 @@
+/** One attempt to get an answer from one host. */
+import type { BodySource } from "../http/body.ts";
+import type { HeaderList } from "../http/header-list.ts";
+import { HeaderList as Headers } from "../http/header-list.ts";
+import type { HttpRequest } from "../http/message.ts";
+import type { DownstreamConnection } from "../listeners/connection.ts";
+import type { Span } from "../tracing/types.ts";
+import {
+  type Host,
+  type PendingRequest,
+  type UpstreamCluster,
+  UpstreamError,
+  type UpstreamRequest,
+  type UpstreamResponse,
+} from "../upstream/types.ts";
+import type { Deadline, Deadlines } from "./deadlines.ts";
+import { readStream, writeStream } from "./stream-body.ts";
+import type { UpstreamNaming } from "./upstream-naming.ts";
+
+export interface AttemptObserver {
+  onAttemptResponse(attempt: Attempt, response: UpstreamResponse): void;
+  onAttemptFailure(attempt: Attempt, error: UpstreamError): void;
+  onAttemptTimeout(attempt: Attempt, kind: "try" | "idle"): void;
+  onAttemptInformation(status: number, headers: HeaderList): void;
+  onAttemptSent(localAddress: string): void;
+}
+
+export interface AttemptOptions {
+  readonly cluster: UpstreamCluster;
+  readonly host: Host;
+  readonly request: HttpRequest;
+  readonly connection: DownstreamConnection;
+  readonly body: BodySource | undefined;
+  readonly priority: "DEFAULT" | "HIGH";
+  readonly naming: UpstreamNaming | undefined;
+  /** A CONNECT that ends here. */
+  readonly isTunnel: boolean;
+  readonly span: Span | undefined;
+  readonly observer: AttemptObserver;
+}
+
+export class Attempt {
+  readonly host: Host;
+  readonly #options: AttemptOptions;
+  #pending: PendingRequest | undefined;
+  #tryDeadline: Deadline | undefined;
+  #idleDeadline: Deadline | undefined;
+  #restartIdle: (() => void) | undefined;
+  #isOver = false;
+  /** Another attempt was made beside it, since it took too long. */
+  isHedged = false;
+
+  constructor(options: AttemptOptions) {
+    this.host = options.host;
+    this.#options = options;
+  }
+
+  send(): void {
+    const { cluster, host, isTunnel, priority, observer } = this.#options;
+    this.#pending = isTunnel ? this.#connect() : cluster.send(host, this.#request(), priority);
+    this.#pending.response.then(
+      (response) => {
+        if (this.#isOver) response.body?.cancel();
+        else observer.onAttemptResponse(this, response);
+      },
+      (cause: unknown) => {
+        if (this.#isOver) return;
+        this.finish();
+        observer.onAttemptFailure(this, toUpstreamError(cause, host));
+      },
+    );
+  }
+
+  /** Both in milliseconds, 0 for none. */
+  startTimers(deadlines: Deadlines, tryMs: number, idleMs: number): void {
+    const { observer } = this.#options;
+    if (this.#isOver) return;
+    if (tryMs > 0) this.#tryDeadline = deadlines.add(tryMs, () => observer.onAttemptTimeout(this, "try"));
+    if (idleMs === 0) return;
+    this.#restartIdle = () => {
+      this.#idleDeadline?.cancel();
+      this.#idleDeadline = deadlines.add(idleMs, () => observer.onAttemptTimeout(this, "idle"));
+    };
+    this.#restartIdle();
+  }
+
+  /** Bytes have come. */
+  touch(): void {
+    this.#restartIdle?.();
+  }
+
+  /** The answer has begun, and is passed on. */
+  stopTryTimer(): void {
+    this.#tryDeadline?.cancel();
+  }
+
+  /** Nobody wants its answer any more. */
+  cancel(): void {
+    if (this.#isOver) return;
+    this.finish();
+    this.#pending?.cancel();
+  }
+
+  finish(): void {
+    this.#isOver = true;
+    this.#tryDeadline?.cancel();
+    this.#idleDeadline?.cancel();
+    this.#restartIdle = undefined;
+    this.#options.span?.finish();
+  }
+
+  #request(): UpstreamRequest {
+    const { request, body, naming, observer, span, connection } = this.#options;
+    span?.inject(request);
+    return {
+      method: request.method,
+      scheme: request.scheme,
+      authority: request.authority,
+      path: request.path,
+      headers: request.headers,
+      body,
+      upgrade: request.upgrade,
+      downstreamProtocol: request.protocol,
+      downstream: connection,
+      ...naming?.(request),
+      onInformation: (status, headers) => observer.onAttemptInformation(status, headers),
+      onSent: (localAddress) => observer.onAttemptSent(localAddress),
+    };
+  }
+
+  #connect(): PendingRequest {
+    const { cluster, host, body, request, naming, observer, connection } = this.#options;
+    const abort = new AbortController();
+    const names = naming?.(request) ?? {};
+    const opened = cluster.connect(host, { downstream: connection, signal: abort.signal, ...names });
+    const response = opened.then(({ stream, localAddress }): UpstreamResponse => {
+      observer.onAttemptSent(localAddress);
+      if (body !== undefined) writeStream(body, stream);
+      return { status: 200, headers: new Headers(), body: readStream(stream), protocol: "HTTP/1.1" };
+    });
+    return { response, cancel: () => abort.abort() };
+  }
+}
+
+function toUpstreamError(cause: unknown, host: Host): UpstreamError {
+  return cause instanceof UpstreamError ? cause : new UpstreamError("local-reset", { host, cause });
+}

@@ -1,0 +1,568 @@
+/**
+ * One request on its way to a cluster: attempts, retries, timeouts, and the answer. Everything that happens comes in as a
+ * call (an answer, a failure, a timer, the client's end), and the first end that is reached is the only one.
+ */
+import { type Exchange, ExchangeResetError, type LocalReplyError, RestartError } from "../http/exchange.ts";
+import type { HeaderList } from "../http/header-list.ts";
+import type { HttpResponse } from "../http/message.ts";
+import type { ResponseFlag } from "../http/response-flags.ts";
+import type { Timer } from "../lib/clock.ts";
+import {
+  flagOfFailure,
+  type Host,
+  type LoadBalancerContext,
+  type UpstreamCluster,
+  UpstreamError,
+  type UpstreamResponse,
+} from "../upstream/types.ts";
+import { AnswerCount } from "./answer-count.ts";
+import { Attempt, type AttemptObserver } from "./attempt.ts";
+import { chooseContext, type RetryChoice } from "./choose-context.ts";
+import type { CompiledRoute } from "./compiled-route.ts";
+import type { Deadline } from "./deadlines.ts";
+import { followRedirect } from "./follow-redirect.ts";
+import type { ForwardRules } from "./forward-rules.ts";
+import type { RequestHash } from "./hash-policy.ts";
+import { runMutations } from "./header-mutation.ts";
+import { updateAuthority } from "./host-rewrite.ts";
+import {
+  bufferExceeded,
+  clusterNotFound,
+  dropOverload,
+  extendReply,
+  invalidHeader,
+  maintenanceMode,
+  noHealthyUpstream,
+  resetAfterResponse,
+  resetBeforeResponse,
+  timedOut,
+} from "./local-replies.ts";
+import { hasEnvoyHeaders, prepareRequest } from "./prepare-request.ts";
+import { RequestBody } from "./request-body.ts";
+import { ResponseBody, type ResponseObserver } from "./response-body.ts";
+import { extendRetryPolicy } from "./retry-policy.ts";
+import { RetryState, type RetryVerdict } from "./retry-state.ts";
+import { isGrpc } from "./route-match.ts";
+import type { ClusterFacts, RouterEnv } from "./router-env.ts";
+import { sendShadow } from "./shadow.ts";
+import { applyTimeouts, type Timeouts } from "./timeouts.ts";
+
+const noHash: RequestHash = { hash: undefined, cookies: [] };
+const flagsOfVerdict: Readonly<Record<RetryVerdict, readonly ResponseFlag[]>> = {
+  retry: [],
+  no: [],
+  limit: ["URX"],
+  overflow: ["UO"],
+};
+
+export class Forwarding implements AttemptObserver, ResponseObserver {
+  readonly #env: RouterEnv;
+  readonly #exchange: Exchange;
+  readonly #route: CompiledRoute;
+  readonly #rules: ForwardRules;
+  readonly #cluster: UpstreamCluster;
+  readonly #facts: ClusterFacts;
+  readonly #count: AnswerCount;
+  readonly #resolve: (response: HttpResponse) => void;
+  readonly #reject: (cause: Error) => void;
+  #hash = noHash;
+  #timeouts: Timeouts | undefined;
+  #isTimeoutEmpty = false;
+  #retry: RetryState | undefined;
+  #retryChoice: RetryChoice | undefined;
+  #retryTimer: Timer | undefined;
+  /** A host is being chosen, or a retry waits. */
+  #isPending = false;
+  #body: RequestBody | undefined;
+  #mirrors: readonly { readonly cluster: string; readonly appendsShadow: boolean }[] = [];
+  #attempts: Attempt[] = [];
+  /** The one whose answer is passed on. */
+  #winner: Attempt | undefined;
+  #responseBody: ResponseBody | undefined;
+  #deadline: Deadline | undefined;
+  #stopWaitingForAbort: (() => void) | undefined;
+  /** Monotonic; undefined until the client has sent everything. */
+  #requestDoneAt: number | undefined;
+  #isSettled = false;
+  #isOver = false;
+
+  private constructor(start: ForwardStart) {
+    this.#env = start.env;
+    this.#exchange = start.exchange;
+    this.#route = start.route;
+    this.#rules = start.rules;
+    this.#cluster = start.cluster;
+    this.#facts = start.env.factsOf(start.cluster);
+    this.#count = new AnswerCount(start.env, this.#facts, start.exchange, start.route);
+    this.#resolve = start.resolve;
+    this.#reject = start.reject;
+  }
+
+  /** Rejects with LocalReplyError or ExchangeResetError. */
+  static run(env: RouterEnv, exchange: Exchange, route: CompiledRoute, rules: ForwardRules): Promise<HttpResponse> {
+    return new Promise((resolve, reject) => {
+      const name = route.action.kind === "forward" ? route.action.cluster : "";
+      const cluster = env.clusters.find(name);
+      exchange.info.clusterName = name;
+      if (cluster === undefined) {
+        env.counters.no_cluster.inc();
+        throw clusterNotFound(rules.notFoundStatus);
+      }
+      new Forwarding({ env, exchange, route, rules, cluster, resolve, reject }).#begin();
+    });
+  }
+
+  #begin(): void {
+    const { request } = this.#exchange;
+    const hasEnvoy = hasEnvoyHeaders(request.headers);
+    if (hasEnvoy) this.#readEnvoyHeaders();
+    if (this.#env.runtime.number(this.#facts.maintenanceKey, 0) > this.#env.random() * 100) {
+      this.#facts.counters.counters.upstream_rq_maintenance_mode.inc();
+      this.#fail(maintenanceMode(this.#env.suppressesHeaders));
+      return;
+    }
+    this.#hash = this.#rules.hash?.(this.#exchange) ?? noHash;
+    this.#stopWaitingForAbort = this.#exchange.onAbort(() => this.#onClientGone());
+    this.#chooseHost((host) => this.#start(host, hasEnvoy));
+  }
+
+  #readEnvoyHeaders(): void {
+    const { headers } = this.#exchange.request;
+    for (const { name, isValid } of this.#env.strictChecks) {
+      const value = headers.get(name);
+      if (value !== undefined && !isValid(value)) throw invalidHeader(name, value);
+    }
+    this.#count.readAlternativeName(headers);
+    this.#isTimeoutEmpty = headers.remove("x-envoy-upstream-rq-timeout-alt-response");
+  }
+
+  /** Calls `then` with a host, or ends the request where there is none. */
+  #chooseHost(then: (host: Host) => void): void {
+    const context: LoadBalancerContext = chooseContext(this.#exchange, {
+      cluster: this.#cluster,
+      rules: this.#rules,
+      hash: this.#hash.hash,
+      retry: this.#retryChoice,
+    });
+    let chosen: Host | Promise<Host>;
+    try {
+      chosen = this.#cluster.chooseHost(context);
+    } catch (cause: unknown) {
+      this.#onNoHost(cause);
+      return;
+    }
+    if (!(chosen instanceof Promise)) {
+      then(chosen);
+      return;
+    }
+    this.#isPending = true;
+    chosen.then(
+      (host) => {
+        this.#isPending = false;
+        if (!this.#isOver) then(host);
+      },
+      (cause: unknown) => this.#onNoHost(cause),
+    );
+  }
+
+  #onNoHost(cause: unknown): void {
+    this.#isPending = false;
+    if (this.#isOver) return;
+    const failure = cause instanceof UpstreamError ? cause : undefined;
+    if (failure === undefined || failure.failure === "no-healthy-upstream") this.#fail(noHealthyUpstream());
+    else if (failure.failure === "drop-overload") this.#fail(dropOverload(this.#env.suppressesHeaders));
+    else this.#fail(this.#resetReply(failure));
+  }
+
+  #start(host: Host, hasEnvoy: boolean): void {
+    const { request } = this.#exchange;
+    const { retry } = this.#rules;
+    this.#timeouts = applyTimeouts(request, this.#rules, {
+      perTryMs: retry.perTryTimeoutMs,
+      perTryIdleMs: retry.perTryIdleTimeoutMs,
+      isGrpc: this.#rules.grpcTimeout !== undefined && isGrpc(request.headers.get("content-type")),
+      hasNoEnvoyHeaders: !hasEnvoy,
+      respectsExpected: this.#env.respectsExpectedTimeout,
+      suppressesHeaders: this.#env.suppressesHeaders,
+    });
+    const policy = hasEnvoy ? extendRetryPolicy(retry, request.headers) : retry;
+    const canRetry = policy.requestHeaders.length === 0 || policy.requestHeaders.some((test) => test(request));
+    prepareRequest(this.#exchange, this.#route, {
+      rules: this.#rules,
+      suppressesHeaders: this.#env.suppressesHeaders,
+    });
+    if (policy.conditions.size > 0 && canRetry) this.#allowRetries(policy);
+    if (this.#rules.mirrors.length > 0) this.#chooseMirrors();
+    this.#openBody();
+    this.#tryHost(host);
+    if (this.#body === undefined) this.#onRequestComplete();
+  }
+
+  #allowRetries(policy: ForwardRules["retry"]): void {
+    this.#retryChoice = { policy, tried: [] };
+    this.#retry = new RetryState(policy, {
+      clock: this.#env.clock,
+      random: this.#env.random,
+      runtime: this.#env.runtime,
+      counters: this.#facts.counters,
+      breaker: this.#cluster.breakers(this.#rules.priority).retries,
+    });
+  }
+
+  #chooseMirrors(): void {
+    this.#mirrors = this.#rules.mirrors.flatMap(({ choose, appendsShadow }) => {
+      const cluster = choose(this.#exchange.request);
+      return cluster === undefined ? [] : [{ cluster, appendsShadow }];
+    });
+  }
+
+  #openBody(): void {
+    const { body } = this.#exchange.request;
+    if (body === undefined) return;
+    const isKept = this.#retry !== undefined || this.#mirrors.length > 0 || this.#rules.internalRedirect !== undefined;
+    this.#body = new RequestBody(body, {
+      limit: isKept ? this.#rules.bufferLimit : undefined,
+      onComplete: () => this.#onRequestComplete(),
+      onAbandoned: () => this.#onBodyAbandoned(),
+    });
+  }
+
+  /** Too long to be sent again: the attempt under way is the last. */
+  #onBodyAbandoned(): void {
+    this.#facts.counters.counters.retry_or_shadow_abandoned.inc();
+    this.#retry?.close();
+    this.#retry = undefined;
+    this.#mirrors = [];
+    if (this.#attempts.length === 0 && !this.#isSettled) this.#fail(bufferExceeded());
+  }
+
+  /** The client has sent everything: from now on the upstream is waited for. */
+  #onRequestComplete(): void {
+    if (this.#isOver) return;
+    this.#requestDoneAt = this.#env.clock.monotonic();
+    const { totalMs } = this.#timeouts ?? { totalMs: 0 };
+    if (totalMs > 0) this.#deadline = this.#env.deadlines.add(totalMs, () => this.#onTimeout());
+    if (!this.#isSettled) for (const attempt of this.#attempts) this.#startTimers(attempt);
+    for (const mirror of this.#mirrors) {
+      sendShadow(this.#env, this.#exchange, { ...mirror, timeoutMs: totalMs, body: this.#body?.whole });
+    }
+  }
+
+  #startTimers(attempt: Attempt): void {
+    const { perTryMs, perTryIdleMs } = this.#timeouts ?? { perTryMs: 0, perTryIdleMs: 0 };
+    if (perTryMs > 0 || perTryIdleMs > 0) attempt.startTimers(this.#env.deadlines, perTryMs, perTryIdleMs);
+  }
+
+  #tryHost(host: Host): void {
+    const { exchange, rules, env } = { exchange: this.#exchange, rules: this.#rules, env: this.#env };
+    const { request, info, connection } = exchange;
+    info.attempts += 1;
+    info.upstreamHost = host;
+    this.#retryChoice?.tried.push(host);
+    if (this.#route.rules.host.countsAttemptsInRequest) {
+      request.headers.set("x-envoy-attempt-count", String(info.attempts));
+    }
+    if (rules.rewritesHostToUpstreams && host.hostname !== "" && host.hostname !== request.authority) {
+      updateAuthority(request, host.hostname, rules.appendsForwardedHost);
+    }
+    const attempt = new Attempt({
+      cluster: this.#cluster,
+      host,
+      request,
+      connection,
+      body: this.#body?.open(),
+      priority: rules.priority,
+      naming: this.#facts.naming,
+      isTunnel: rules.terminatesConnect && request.method === "CONNECT",
+      span: env.startsSpans ? exchange.span?.spawn(`router ${this.#cluster.name} egress`) : undefined,
+      observer: this,
+    });
+    this.#attempts.push(attempt);
+    attempt.send();
+    if (this.#requestDoneAt !== undefined) this.#startTimers(attempt);
+  }
+
+  onAttemptSent(localAddress: string): void {
+    const { info } = this.#exchange;
+    info.upstreamRequestSentAt ??= this.#env.clock.monotonic();
+    info.upstreamLocalAddress = localAddress;
+  }
+
+  /** What was told to the client cannot be taken back, hence no retry after it. */
+  onAttemptInformation(status: number, headers: HeaderList): void {
+    if (this.#isSettled) return;
+    this.#retry?.close();
+    this.#retry = undefined;
+    this.#exchange.inform(status, headers);
+  }
+
+  onAttemptFailure(attempt: Attempt, error: UpstreamError): void {
+    this.#remove(attempt);
+    if (this.#isOver || this.#isSettled) return;
+    if (error.transportFailure !== "") this.#exchange.info.upstreamTransportFailure = error.transportFailure;
+    const verdict = attempt.isHedged ? "no" : this.#afterFailure(error);
+    if (verdict === "retry") {
+      this.#scheduleRetry(undefined, false);
+      return;
+    }
+    if (this.#attempts.length > 0 || this.#isPending) return;
+    this.#fail(this.#resetReply(error), flagsOfVerdict[verdict]);
+  }
+
+  #afterFailure(error: UpstreamError): RetryVerdict {
+    if (this.#retry === undefined || this.#body?.isKept === false) return "no";
+    return this.#retry.afterFailure(error.failure, error.isSent);
+  }
+
+  #resetReply(error: UpstreamError): LocalReplyError {
+    const isRetried = this.#exchange.info.attempts > 1;
+    return resetBeforeResponse(error, { isRetried, suppressesHeaders: this.#env.suppressesHeaders });
+  }
+
+  onAttemptTimeout(attempt: Attempt, kind: "try" | "idle"): void {
+    if (this.#isOver || (kind === "try" && this.#isSettled)) return;
+    const { counters } = this.#facts.counters;
+    (kind === "try" ? counters.upstream_rq_per_try_timeout : counters.upstream_rq_per_try_idle_timeout).inc();
+    this.#cluster.report(attempt.host, { kind: "local-failure", failure: "timeout" });
+    const details = kind === "try" ? "upstream_per_try_timeout" : "upstream_per_try_idle_timeout";
+    if (this.#isSettled) {
+      this.#breakOff(new ExchangeResetError(details));
+      return;
+    }
+    if (kind === "try" && this.#rules.hedgesOnTimeout && this.#retry !== undefined) {
+      this.#hedge(attempt);
+      return;
+    }
+    attempt.cancel();
+    this.#remove(attempt);
+    const error = new UpstreamError("local-reset", { host: attempt.host, isSent: true });
+    const verdict = this.#afterFailure(error);
+    if (verdict === "retry") {
+      this.#scheduleRetry(undefined, true);
+      return;
+    }
+    if (this.#attempts.length > 0 || this.#isPending) return;
+    this.#fail(timedOut(details, this.#isTimeoutEmpty), flagsOfVerdict[verdict]);
+  }
+
+  /** The attempt goes on, and another one begins beside it: the first good answer counts. */
+  #hedge(attempt: Attempt): void {
+    const verdict = this.#retry?.beside() ?? "no";
+    for (const flag of flagsOfVerdict[verdict]) this.#exchange.info.responseFlags.add(flag);
+    if (verdict !== "retry") return;
+    attempt.isHedged = true;
+    this.#scheduleRetry(undefined, true);
+  }
+
+  #scheduleRetry(headers: HeaderList | undefined, isAfterTimeout: boolean): void {
+    const delayMs = this.#retry?.takeDelay(headers) ?? 0;
+    this.#isPending = true;
+    this.#retryTimer = this.#env.clock.after(delayMs, () => {
+      this.#isPending = false;
+      if (this.#isOver || this.#isSettled) return;
+      if (this.#route.rules.host.marksTimeoutRetries) {
+        this.#exchange.request.headers.set("x-envoy-is-timeout-retry", String(isAfterTimeout));
+      }
+      this.#chooseHost((host) => this.#tryHost(host));
+    });
+  }
+
+  onAttemptResponse(attempt: Attempt, response: UpstreamResponse): void {
+    if (this.#isOver || this.#isSettled) {
+      this.#drop(attempt, response);
+      return;
+    }
+    const { status, headers } = response;
+    const canRetry = this.#retry !== undefined && this.#body?.isKept !== false;
+    if (attempt.isHedged && (this.#attempts.length > 1 || this.#isPending)) {
+      if (this.#retry?.wouldRetry(status, headers)) {
+        this.#drop(attempt, response);
+        return;
+      }
+    } else if (canRetry) {
+      const verdict = this.#retry?.afterResponse(status, headers) ?? "no";
+      if (verdict === "retry") {
+        this.#facts.counters.countRetried(status);
+        this.#drop(attempt, response);
+        this.#scheduleRetry(headers, false);
+        return;
+      }
+      for (const flag of flagsOfVerdict[verdict]) this.#exchange.info.responseFlags.add(flag);
+    }
+    this.#winner = attempt;
+    if (this.#redirects(response)) return;
+    this.#answer(attempt, response);
+  }
+
+  #drop(attempt: Attempt, response: UpstreamResponse): void {
+    response.body?.cancel();
+    attempt.cancel();
+    this.#remove(attempt);
+  }
+
+  #redirects(response: UpstreamResponse): boolean {
+    const { internalRedirect: policy } = this.#rules;
+    if (policy === undefined || !policy.statusCodes.has(response.status)) return false;
+    if (this.#exchange.canRestart !== true || this.#requestDoneAt === undefined) return false;
+    const body = this.#body?.whole;
+    const { counters } = this.#facts.counters;
+    const isFollowed =
+      (this.#body === undefined || body !== undefined) &&
+      followRedirect(response, {
+        exchange: this.#exchange,
+        policy,
+        routeName: this.#route.name,
+        body,
+        counters: this.#env.counters,
+      });
+    if (!isFollowed) {
+      counters.upstream_internal_redirect_failed_total.inc();
+      return false;
+    }
+    counters.upstream_internal_redirect_succeeded_total.inc();
+    this.#count.answer(response.status, this.#exchange.info.upstreamHost, response.headers);
+    response.body?.cancel();
+    this.#finish();
+    this.#reject(new RestartError());
+    return true;
+  }
+
+  #answer(attempt: Attempt, response: UpstreamResponse): void {
+    const { status, headers } = response;
+    const { info, request } = this.#exchange;
+    this.#isSettled = true;
+    this.#stopOthers(attempt);
+    attempt.stopTryTimer();
+    const now = this.#env.clock.monotonic();
+    info.upstreamHost = attempt.host;
+    info.upstreamResponseAt = now;
+    info.upstreamProtocol = response.protocol;
+    info.responseCodeDetails = "via_upstream";
+    if (this.#requestDoneAt !== undefined && !this.#env.suppressesHeaders) {
+      headers.set("x-envoy-upstream-service-time", String(Math.floor(now - this.#requestDoneAt)));
+    }
+    this.#count.answer(status, attempt.host, headers);
+    for (const cookie of this.#hash.cookies) headers.append("set-cookie", cookie);
+    const { responseMutations, host } = this.#route.rules;
+    if (responseMutations.length > 0)
+      runMutations(responseMutations, headers, { info, request, responseHeaders: headers });
+    if (host.countsAttemptsInResponse) headers.set("x-envoy-attempt-count", String(info.attempts));
+    if (response.body === undefined) this.onResponseEnd(undefined);
+    else this.#responseBody = new ResponseBody(response.body, this);
+    this.#resolve({ status, headers, body: this.#responseBody });
+  }
+
+  /** One answer is passed on: no other attempt matters any more. */
+  #stopOthers(attempt: Attempt): void {
+    for (const other of this.#attempts) if (other !== attempt) other.cancel();
+    this.#attempts = [attempt];
+    this.#retryTimer?.close();
+    this.#isPending = false;
+    this.#retry?.close();
+    if (this.#mirrors.length === 0 || this.#requestDoneAt !== undefined) this.#body?.forget();
+  }
+
+  onResponseChunk(bytes: number): void {
+    this.#exchange.info.upstreamBytesReceived += bytes;
+    this.#winner?.touch();
+  }
+
+  onResponseEnd(_trailers: HeaderList | undefined): void {
+    if (this.#isOver) return;
+    const now = this.#env.clock.monotonic();
+    this.#exchange.info.upstreamResponseEndAt = now;
+    if (this.#requestDoneAt !== undefined) this.#count.time(now - this.#requestDoneAt);
+    // A server that answers before it has read everything gets no more of it.
+    else this.#winner?.cancel();
+    this.#finish();
+  }
+
+  onResponseAbort(cause: Error): Error {
+    if (this.#isOver) return cause;
+    this.#env.counters.rq_reset_after_downstream_response_started.inc();
+    const error = cause instanceof UpstreamError ? cause : new UpstreamError("local-reset", { cause });
+    const flag = flagOfFailure[error.failure];
+    this.#exchange.info.responseFlags.add(flag);
+    this.#finish();
+    return new ExchangeResetError(resetAfterResponse(error), [flag]);
+  }
+
+  onResponseCancel(): void {
+    if (this.#isOver) return;
+    this.#winner?.cancel();
+    this.#finish();
+  }
+
+  /** The time for all attempts together is over. */
+  #onTimeout(): void {
+    if (this.#isOver) return;
+    this.#facts.counters.counters.upstream_rq_timeout.inc();
+    this.#count.timeout();
+    if (this.#isSettled) {
+      this.#breakOff(new ExchangeResetError("upstream_response_timeout"));
+      return;
+    }
+    for (const { host } of this.#attempts) this.#cluster.report(host, { kind: "local-failure", failure: "timeout" });
+    this.#fail(timedOut("upstream_response_timeout", this.#isTimeoutEmpty));
+  }
+
+  /** Ends an answer that has begun. */
+  #breakOff(cause: Error): void {
+    this.#env.counters.rq_reset_after_downstream_response_started.inc();
+    this.#winner?.cancel();
+    this.#finish();
+    this.#responseBody?.breakOff(cause);
+  }
+
+  #onClientGone(): void {
+    if (this.#isOver) return;
+    const cause = new ExchangeResetError("downstream_remote_disconnect");
+    const isSettled = this.#isSettled;
+    for (const attempt of this.#attempts) attempt.cancel();
+    this.#body?.cancel(cause);
+    this.#finish();
+    if (!isSettled) this.#reject(cause);
+  }
+
+  /** Ends the request with a reply of the proxy's own. */
+  #fail(reply: LocalReplyError, flags: readonly ResponseFlag[] = []): void {
+    const { info } = this.#exchange;
+    this.#isSettled = true;
+    for (const attempt of this.#attempts) attempt.cancel();
+    this.#body?.cancel();
+    const host = info.attempts === 0 ? undefined : info.upstreamHost;
+    this.#count.answer(reply.reply.status, host, undefined);
+    this.#finish();
+    const countsAttempts = this.#route.rules.host.countsAttemptsInResponse && info.attempts > 0;
+    const headers = countsAttempts ? ["x-envoy-attempt-count", String(info.attempts)] : [];
+    this.#reject(flags.length === 0 && headers.length === 0 ? reply : extendReply(reply, flags, headers));
+  }
+
+  /** Nothing happens after this: all that could call is ended. */
+  #finish(): void {
+    this.#isOver = true;
+    this.#deadline?.cancel();
+    this.#retryTimer?.close();
+    this.#retry?.close();
+    this.#stopWaitingForAbort?.();
+    this.#winner?.finish();
+    const { log } = this.#env;
+    if (log !== undefined && this.#exchange.info.attempts > 0) {
+      log.log({ info: this.#exchange.info, request: this.#exchange.request, type: "UpstreamEnd" });
+    }
+  }
+
+  #remove(attempt: Attempt): void {
+    this.#attempts = this.#attempts.filter((other) => other !== attempt);
+  }
+}
+
+interface ForwardStart {
+  readonly env: RouterEnv;
+  readonly exchange: Exchange;
+  readonly route: CompiledRoute;
+  readonly rules: ForwardRules;
+  readonly cluster: UpstreamCluster;
+  readonly resolve: (response: HttpResponse) => void;
+  readonly reject: (cause: Error) => void;
+}

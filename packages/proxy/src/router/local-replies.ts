@@ -1,0 +1,131 @@
+/** What the router answers itself: texts, flags and details are Envoy's. */
+import { type LocalReply, LocalReplyError } from "../http/exchange.ts";
+import { HeaderList } from "../http/header-list.ts";
+import type { ResponseFlag } from "../http/response-flags.ts";
+import { flagOfFailure, type UpstreamError, type UpstreamFailure } from "../upstream/types.ts";
+
+const resetReasons: Readonly<Record<UpstreamFailure, string>> = {
+  "no-cluster": "local reset",
+  "no-healthy-upstream": "local reset",
+  overflow: "overflow",
+  "drop-overload": "local reset",
+  "connection-failure": "remote connection failure",
+  "connection-timeout": "connection timeout",
+  "connection-termination": "connection termination",
+  "remote-reset": "remote reset",
+  "refused-stream": "remote refused stream reset",
+  "local-reset": "local reset",
+  "protocol-error": "protocol error",
+  "dns-failure": "local connection failure",
+};
+
+export function routeNotFound(): LocalReplyError {
+  return new LocalReplyError({ status: 404, flags: ["NR"], details: "route_not_found" });
+}
+
+export function clusterNotFound(status: number): LocalReplyError {
+  return new LocalReplyError({ status, flags: ["NC"], details: "cluster_not_found" });
+}
+
+export function noHealthyUpstream(): LocalReplyError {
+  return new LocalReplyError({
+    status: 503,
+    body: "no healthy upstream",
+    flags: ["UH"],
+    details: "no_healthy_upstream",
+  });
+}
+
+/** The load assignment has a part of all requests dropped. */
+export function dropOverload(suppressesHeaders: boolean): LocalReplyError {
+  return new LocalReplyError({
+    status: 503,
+    body: "drop overload",
+    flags: ["DO"],
+    details: "drop_overload",
+    ...(suppressesHeaders ? {} : { headers: new HeaderList(["x-envoy-drop-overload", "true"]) }),
+  });
+}
+
+export function maintenanceMode(suppressesHeaders: boolean): LocalReplyError {
+  return new LocalReplyError({
+    status: 503,
+    body: "maintenance mode",
+    flags: ["UO"],
+    details: "maintenance_mode",
+    ...overloaded(!suppressesHeaders),
+  });
+}
+
+export function invalidHeader(name: string, value: string): LocalReplyError {
+  return new LocalReplyError({
+    status: 400,
+    body: `invalid header '${name}' with value '${value}'`,
+    flags: ["IH"],
+    details: `request_headers_failed_strict_check{${name}}`,
+  });
+}
+
+/** `isEmpty` where the client asked for 204 in the place of 504. */
+export function timedOut(
+  details: "upstream_response_timeout" | "upstream_per_try_timeout" | "upstream_per_try_idle_timeout",
+  isEmpty: boolean,
+): LocalReplyError {
+  const flags: readonly ResponseFlag[] = ["UT"];
+  if (isEmpty) return new LocalReplyError({ status: 204, flags, details });
+  return new LocalReplyError({ status: 504, body: "upstream request timeout", flags, details });
+}
+
+export function bufferExceeded(): LocalReplyError {
+  return new LocalReplyError({
+    status: 507,
+    body: "exceeded request buffer limit while retrying upstream",
+    details: "request_payload_exceeded_retry_buffer_limit",
+  });
+}
+
+/** An attempt got no answer and none follows. */
+export function resetBeforeResponse(
+  error: UpstreamError,
+  options: { readonly isRetried: boolean; readonly suppressesHeaders: boolean },
+): LocalReplyError {
+  const reason = resetReasons[error.failure];
+  const { transportFailure } = error;
+  const transport = transportFailure === "" ? "" : `, transport failure reason: ${transportFailure}`;
+  const retried = options.isRetried ? "retried and the latest " : "";
+  return new LocalReplyError({
+    status: error.failure === "protocol-error" ? 502 : 503,
+    body: `upstream connect error or disconnect/reset before headers. ${retried}reset reason: ${reason}${transport}`,
+    flags: [flagOfFailure[error.failure]],
+    details: resetDetails("before", reason, transportFailure),
+    ...overloaded(error.failure === "overflow" && !options.suppressesHeaders),
+  });
+}
+
+/** Details of an answer that broke off. */
+export function resetAfterResponse(error: UpstreamError): string {
+  return resetDetails("after", resetReasons[error.failure], error.transportFailure);
+}
+
+/** The same reply with more flags and headers. */
+export function extendReply(
+  { reply }: LocalReplyError,
+  flags: readonly ResponseFlag[],
+  headers: readonly string[],
+): LocalReplyError {
+  const extended: LocalReply = {
+    ...reply,
+    flags: [...(reply.flags ?? []), ...flags],
+    headers: new HeaderList([...(reply.headers?.raw ?? []), ...headers]),
+  };
+  return new LocalReplyError(extended);
+}
+
+function overloaded(isSaid: boolean): Pick<LocalReply, "headers"> {
+  return isSaid ? { headers: new HeaderList(["x-envoy-overloaded", "true"]) } : {};
+}
+
+function resetDetails(when: "before" | "after", reason: string, transportFailure: string): string {
+  const transport = transportFailure === "" ? "" : `|${transportFailure}`;
+  return `upstream_reset_${when}_response_started{${reason}${transport}}`.replaceAll(" ", "_");
+}
