@@ -63,6 +63,18 @@ const defaultBufferLimit = 1024 * 1024;
 const defaultConnectTimeoutMs = 5000;
 const httpOptionsKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
+/** Envoy shows them for clusters of every type. */
+const discoveryCounters = [
+  "assignment_stale",
+  "assignment_timeout_received",
+  "assignment_use_cached",
+  "update_attempt",
+  "update_empty",
+  "update_failure",
+  "update_no_rebuild",
+  "update_success",
+];
+
 /** Failures that say nothing of the host: the limits of this proxy, or its own wish. */
 const ownFailures: ReadonlySet<UpstreamFailure> = new Set([
   "overflow",
@@ -110,6 +122,7 @@ export class CompiledCluster implements UpstreamCluster {
     this.#isOverridable = compileOverrideStatus(wire.common_lb_config?.override_host_status);
     this.#judge = plan.judge;
     this.#noneHealthy = stats.counter("upstream_cx_none_healthy");
+    for (const name of discoveryCounters) stats.counter(name);
     this.#pools = createHostPools({
       cluster: wire,
       stats,

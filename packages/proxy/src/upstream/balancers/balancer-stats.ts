@@ -12,7 +12,6 @@ const counters = [
   "lb_subsets_selected",
   "lb_zone_cluster_too_small",
   "lb_zone_no_capacity_left",
-  "lb_zone_number_differs",
   "lb_zone_routing_all_directly",
   "lb_zone_routing_cross_zone",
   "lb_zone_routing_sampled",
@@ -20,7 +19,6 @@ const counters = [
 
 export type BalancerStats = Readonly<Record<(typeof counters)[number], Counter>> & {
   readonly lb_subsets_active: Gauge;
-  readonly lb_subsets_single_host_per_subset_duplicate: Gauge;
 };
 
 export function findBalancerStats(stats: Stats): BalancerStats {
@@ -31,6 +29,5 @@ export function findBalancerStats(stats: Stats): BalancerStats {
   return {
     ...found,
     lb_subsets_active: stats.gauge("lb_subsets_active"),
-    lb_subsets_single_host_per_subset_duplicate: stats.gauge("lb_subsets_single_host_per_subset_duplicate"),
   };
 }

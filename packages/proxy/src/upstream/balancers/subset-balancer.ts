@@ -147,13 +147,13 @@ class SubsetBalancer implements Balancer {
   }
 
   #count(found: ReadonlyMap<string, Subset>, duplicates: number): void {
-    const { lbStats } = this.#parts.env;
+    const { lbStats, stats } = this.#parts.env;
     const created = [...found.keys()].filter((key) => !this.#subsets.has(key)).length;
     const removed = [...this.#subsets.keys()].filter((key) => !found.has(key)).length;
     if (created > 0) lbStats.lb_subsets_created.inc(created);
     if (removed > 0) lbStats.lb_subsets_removed.inc(removed);
     lbStats.lb_subsets_active.set(found.size);
-    lbStats.lb_subsets_single_host_per_subset_duplicate.set(duplicates);
+    if (duplicates > 0) stats.gauge("lb_subsets_single_host_per_subset_duplicate").set(duplicates);
   }
 
   #createSubset(wants: (host: ClusterHost) => boolean): Subset {

@@ -44,6 +44,10 @@ export class Members {
   constructor(options: MembersOptions) {
     this.#options = options;
     this.#sets = this.#buildSets();
+    this.#count();
+    options.stats.counter("membership_change");
+    // Envoy has it, and leaves it at 0 since weights are kept by the balancers.
+    options.stats.gauge("max_host_weight");
   }
 
   /** By priority. Another array after each change, and only then. */
@@ -162,9 +166,6 @@ export class Members {
     stats.gauge("membership_healthy").set(sum((set) => set.healthy.length));
     stats.gauge("membership_degraded").set(sum((set) => set.degraded.length));
     stats.gauge("membership_excluded").set(sum((set) => set.excluded));
-    let maxWeight = 0;
-    for (const host of this.#hosts.values()) maxWeight = Math.max(maxWeight, host.weight);
-    stats.gauge("max_host_weight").set(maxWeight);
   }
 }
 
