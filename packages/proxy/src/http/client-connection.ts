@@ -5,7 +5,7 @@ import type { CodecConnection, CodecStream, RequestReceiver, StreamEvents } from
 import type { Manager } from "./connection-manager-parts.ts";
 import type { LocalReply } from "./exchange.ts";
 import { HeaderList } from "./header-list.ts";
-import { HttpExchange } from "./http-exchange.ts";
+import { type Begun, HttpExchange } from "./http-exchange.ts";
 import type { HttpRequest } from "./message.ts";
 
 const headTimeout: LocalReply = { status: 408, body: "request header timeout", details: "request_header_timeout" };
@@ -60,7 +60,7 @@ export class ClientConnection implements RequestReceiver {
   }
 
   onRequest(stream: CodecStream, request: HttpRequest): StreamEvents {
-    const exchange = this.#begin(stream, request);
+    const exchange = this.#begin(stream, { request });
     const { counters } = this.manager.stats;
     counters.rq_total.inc();
     counters[request.protocol === "HTTP/2" ? "rq_http2_total" : "rq_http1_total"].inc();
@@ -72,21 +72,19 @@ export class ClientConnection implements RequestReceiver {
     if (!settings.proxies100 && request.headers.get("expect")?.toLowerCase() === "100-continue") {
       stream.inform(100, continueHeaders);
     }
-    exchange.start();
     return exchange;
   }
 
   onMalformedHead(stream: CodecStream, reply: LocalReply): StreamEvents {
-    const exchange = this.#begin(stream, placeholder());
+    const exchange = this.#begin(stream, { request: placeholder(), malformed: reply });
     const { counters } = this.manager.stats;
     counters.rq_total.inc();
     if (reply !== headTimeout) counters.cx_protocol_error.inc();
-    exchange.startMalformed(reply);
     return exchange;
   }
 
-  #begin(stream: CodecStream, request: HttpRequest): HttpExchange {
-    const exchange = new HttpExchange(this, stream, request);
+  #begin(stream: CodecStream, begun: Begun): HttpExchange {
+    const exchange = new HttpExchange(this, stream, begun);
     this.#exchanges.add(exchange);
     this.#requests += 1;
     this.manager.stats.gauges.rq_active.inc();
@@ -106,12 +104,14 @@ export class ClientConnection implements RequestReceiver {
     return stream.wantsClose || !stream.isRequestComplete || this.isDraining;
   }
 
-  countRefusal({ status, details }: LocalReply): void {
+  /** Counts a request that the rules refuse or redirect. True where its connection ends with that. */
+  countRefusal({ status, details }: LocalReply): boolean {
     const { counters } = this.manager.stats;
     if (details === "absolute_path_rejected") counters.rq_non_relative_path.inc();
     else if (details === "rejected_by_ip_detection") counters.rq_rejected_via_ip_detection.inc();
     else if (status === 307) counters.rq_redirected_with_normalized_path.inc();
     else counters.rq_failed_path_normalization.inc();
+    return status === 400;
   }
 
   onDelayedClose(): void {

@@ -29,6 +29,8 @@ export interface CodecStream {
 
 /** What a codec tells of a request after its head. */
 export interface StreamEvents {
+  /** The codec is ready for an answer, which may be given before this returns. The body follows. */
+  onStart(): void;
   /** The last byte of the request came. */
   onRequestEnd(): void;
   /** The rest of the request cannot be read. Nothing of it follows. */
@@ -43,9 +45,9 @@ export interface StreamEvents {
 
 /** Takes the requests of one connection. */
 export interface RequestReceiver {
-  /** A head came. The events must be ready when this returns: the body follows at once. */
+  /** A head came. Nothing is answered before `onStart` of the events. */
   onRequest(stream: CodecStream, request: HttpRequest): StreamEvents;
-  /** A head came that cannot be read, and is answered; the connection ends after that. */
+  /** A head came that cannot be read, and is answered after `onStart`; an HTTP/1 connection ends after that. */
   onMalformedHead(stream: CodecStream, reply: LocalReply): StreamEvents;
   /** The client did not end a connection in time that was closed on this side. */
   onDelayedClose(): void;

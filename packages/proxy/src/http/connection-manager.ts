@@ -4,14 +4,12 @@
  */
 import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import type { HttpFilterEnv, NetworkFilterEnv, RouteTableSlot } from "../config/env.ts";
-import type { Timer } from "../lib/clock.ts";
 import { Closers } from "../lib/closers.ts";
 import { ConfigError, need, within } from "../lib/config-error.ts";
-import type { DownstreamConnection } from "../listeners/connection.ts";
 import type { NetworkFilter, NetworkFilterFactory } from "../network/types.ts";
 import type { RouteTable } from "../router/types.ts";
 import { createTracer } from "../tracing/tracer.ts";
-import { ClientConnection } from "./client-connection.ts";
+import { ClientConnections } from "./client-connections.ts";
 import type { Manager } from "./connection-manager-parts.ts";
 import { createConnectionStats } from "./connection-stats.ts";
 import { compileFilterChain, type FilterChain } from "./filter-chain.ts";
@@ -74,7 +72,7 @@ function assemble(wire: HttpConnectionManager, settings: Settings, { env, closer
     accessLog,
   };
   const waits = [routes.ready, ...chains.flatMap(({ ready }) => ready)];
-  return new ConnectionManager(manager, Promise.all(waits), closers);
+  return new ClientConnections(manager, Promise.all(waits), closers);
 }
 
 interface Routes {
@@ -94,57 +92,4 @@ function compileRoutes(wire: HttpConnectionManager, env: HttpFilterEnv): Routes 
   if (config === undefined) throw new ConfigError("", "one of rds, route_config is required");
   const table = within("route_config", () => env.compileRoutes(config));
   return { current: () => table, ready: Promise.resolve(), close: () => undefined };
-}
-
-/** Serves connections until its chain is gone. */
-class ConnectionManager implements NetworkFilter {
-  readonly ready: Promise<void>;
-  readonly #manager: Manager;
-  readonly #closers: Closers;
-  readonly #clients = new Set<ClientConnection>();
-  #sweeper: Timer | undefined;
-
-  constructor(manager: Manager, ready: Promise<unknown>, closers: Closers) {
-    this.#manager = manager;
-    this.#closers = closers;
-    this.ready = ready.then(() => undefined);
-  }
-
-  serve(connection: DownstreamConnection): void {
-    const client = new ClientConnection(this.#manager, connection, (ended) => this.#forget(ended));
-    this.#clients.add(client);
-    this.#sweeper ??= this.#manager.env.clock.every(sweepPeriod(this.#manager.settings), () => this.#sweep());
-    client.start();
-  }
-
-  drain(): void {
-    for (const client of this.#clients) client.drain();
-  }
-
-  close(): void {
-    for (const client of [...this.#clients]) client.close();
-    this.#sweeper?.close();
-    this.#sweeper = undefined;
-    void this.#closers.close().catch((cause: unknown) => {
-      this.#manager.env.log.error("A connection manager did not end cleanly", { cause });
-    });
-  }
-
-  #sweep(): void {
-    const now = this.#manager.env.clock.monotonic();
-    for (const client of [...this.#clients]) client.sweep(now);
-  }
-
-  #forget(client: ClientConnection): void {
-    this.#clients.delete(client);
-    if (this.#clients.size > 0) return;
-    this.#sweeper?.close();
-    this.#sweeper = undefined;
-  }
-}
-
-/** How often limits are looked at, in milliseconds: a tenth of the shortest, so that none is much exceeded. */
-function sweepPeriod({ timeouts }: Settings): number {
-  const shortest = Math.min(...Object.values(timeouts).filter((value: number) => value > 0), 5_000);
-  return Math.max(10, Math.ceil(shortest / 10));
 }

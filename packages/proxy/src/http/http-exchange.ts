@@ -19,6 +19,12 @@ import { applyResponseRules } from "./response-rules.ts";
 import { StreamInfo } from "./stream-info.ts";
 import { findUpgradeChain } from "./upgrade-chains.ts";
 
+/** A request that came, or the answer to one whose head could not be read: `request` is empty then. */
+export interface Begun {
+  readonly request: HttpRequest;
+  readonly malformed?: LocalReply;
+}
+
 const noRoute = Symbol("not looked for");
 
 export class HttpExchange implements ChainExchange, StreamEvents {
@@ -36,8 +42,10 @@ export class HttpExchange implements ChainExchange, StreamEvents {
   /** An answer goes out; what the filters still say is not wanted. */
   #isAnswered = false;
   #isOver = false;
-  #isReadable: boolean;
+  readonly #malformed: LocalReply | undefined;
   #isUpgraded = false;
+  /** The connection ends with the answer. */
+  #isLast = false;
   #responseHeaders: HeaderList | undefined;
   #localReplyBody: string | undefined;
   span: Span | undefined;
@@ -46,7 +54,7 @@ export class HttpExchange implements ChainExchange, StreamEvents {
   seenBytes = 0;
   seenAt: number;
 
-  constructor(client: ClientConnection, stream: CodecStream, request: HttpRequest) {
+  constructor(client: ClientConnection, stream: CodecStream, { request, malformed }: Begun) {
     const { manager } = client;
     this.#client = client;
     this.#manager = manager;
@@ -54,7 +62,7 @@ export class HttpExchange implements ChainExchange, StreamEvents {
     this.stream = stream;
     this.connection = client.connection;
     this.request = request;
-    this.#isReadable = true;
+    this.#malformed = malformed;
     const { clock } = manager.env;
     const startedAt = clock.monotonic();
     this.info = new StreamInfo(client.connection, clock.now(), startedAt);
@@ -128,8 +136,12 @@ export class HttpExchange implements ChainExchange, StreamEvents {
     this.stream.inform(status, headers);
   }
 
-  /** Begins: rules first, then the filters. */
-  start(): void {
+  /** Begins: rules first, then the filters; or the answer to a head that could not be read. */
+  onStart(): void {
+    if (this.#malformed !== undefined) {
+      this.answerLocally(this.#malformed);
+      return;
+    }
     const { settings, tracer } = this.#manager;
     const reply = applyRequestRules(
       settings.rules,
@@ -137,19 +149,13 @@ export class HttpExchange implements ChainExchange, StreamEvents {
       this.#manager.routes()?.wire.internal_only_headers,
     );
     if (reply !== undefined) {
-      this.#client.countRefusal(reply);
+      this.#isLast = this.#client.countRefusal(reply);
       this.answerLocally(reply);
       return;
     }
     if (tracer !== undefined) this.span = tracer.start(this);
     if (this.request.upgrade !== undefined && !this.#chooseUpgradeChain()) return;
     void this.#run();
-  }
-
-  /** Answers a head that could not be read. */
-  startMalformed(reply: LocalReply): void {
-    this.#isReadable = false;
-    this.answerLocally(reply);
   }
 
   #chooseUpgradeChain(): boolean {
@@ -197,7 +203,7 @@ export class HttpExchange implements ChainExchange, StreamEvents {
     }
     this.info.responseCodeDetails = reply.details.replaceAll(" ", "_");
     this.#localReplyBody = reply.body ?? "";
-    const request = this.#isReadable ? this.request : undefined;
+    const request = this.#malformed === undefined ? this.request : undefined;
     this.#answer(this.#manager.renderReply(reply, { info: this.info, request }));
   }
 
@@ -214,11 +220,11 @@ export class HttpExchange implements ChainExchange, StreamEvents {
     const { env, stats } = this.#manager;
     info.responseCode = response.status;
     info.responseStartedAt = env.clock.monotonic();
-    applyResponseRules(response.headers, this.#isReadable ? this.request : undefined, this.#manager);
+    applyResponseRules(response.headers, this.#malformed === undefined ? this.request : undefined, this.#manager);
     this.#responseHeaders = response.headers;
     if (this.request.upgrade !== undefined && isAccepted(response.status)) this.#countUpgrade();
     else if (!this.stream.isRequestComplete) stats.counters.rq_response_before_rq_complete.inc();
-    this.stream.respond(response, this.#client.isLastAnswer(this.stream));
+    this.stream.respond(response, this.#client.isLastAnswer(this.stream) || this.#isLast);
   }
 
   #countUpgrade(): void {
@@ -296,7 +302,7 @@ export class HttpExchange implements ChainExchange, StreamEvents {
   #logEntry(): LogEntry {
     return {
       info: this.info,
-      request: this.#isReadable ? this.request : undefined,
+      request: this.#malformed === undefined ? this.request : undefined,
       responseHeaders: this.#responseHeaders,
       responseTrailers: this.stream.responseTrailers,
       localReplyBody: this.#localReplyBody,

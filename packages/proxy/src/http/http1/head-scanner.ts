@@ -63,17 +63,18 @@ export class HeadScanner {
 
   /** Byte for byte, so that what can be no head is refused before it ends, and nothing is looked at twice. */
   #feedSlowly(chunk: Buffer, start: number): Scanned {
-    if (this.#length === 0) this.#isLineEmpty = false;
+    if (this.#length === 0) {
+      this.#isLineEmpty = false;
+      if (!isBeginning(chunk, start)) return bad;
+    }
     for (let index = start; index < chunk.length; index += 1) {
       const byte = chunk[index] ?? 0;
+      // CR and LF come together, and no other control character comes at all.
+      if ((byte === 10) !== (this.#last === 13) || isControl(byte)) return bad;
       if (byte === 10) {
-        if (this.#last !== 13) return bad;
         if (this.#isLineEmpty) return this.#found(chunk, start, index + 1);
         this.#isLineEmpty = true;
-      } else {
-        if (this.#last === 13 || isControl(byte)) return bad;
-        if (byte !== 13) this.#isLineEmpty = false;
-      }
+      } else if (byte !== 13) this.#isLineEmpty = false;
       this.#last = byte;
     }
     if (start < chunk.length) {
@@ -96,5 +97,11 @@ export class HeadScanner {
 }
 
 function isControl(byte: number): boolean {
-  return (byte < 32 && byte !== 9 && byte !== 13) || byte === 127;
+  return (byte < 32 && byte !== 9 && byte !== 10 && byte !== 13) || byte === 127;
+}
+
+/** A request begins with a letter, that of its method: other protocols are refused by their first byte. */
+function isBeginning(chunk: Buffer, start: number): boolean {
+  const byte = chunk[start];
+  return byte === undefined || (byte >= 65 && byte <= 90) || (byte >= 97 && byte <= 122);
 }

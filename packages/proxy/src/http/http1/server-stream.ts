@@ -62,11 +62,13 @@ export class Http1Stream implements CodecStream, BodySink, BodyTarget {
       this,
       toRequest(head, this.#requestBody, this.#connection.connection.tls !== undefined),
     );
-    if (this.isRequestComplete) this.#events.onRequestEnd();
+    this.#events.onStart();
+    if (this.isRequestComplete && !this.#isOver) this.#events.onRequestEnd();
   }
 
   beginMalformed(receiver: RequestReceiver, reply: LocalReply): void {
     this.#events = receiver.onMalformedHead(this, reply);
+    this.#events.onStart();
   }
 
   /** Bytes of the body; the place after them, or -1 where they cannot be read. */

@@ -49,7 +49,8 @@ export class Http2Stream implements CodecStream, BodySink {
       protocol: "HTTP/2",
       upgrade,
     });
-    if (this.isRequestComplete) this.#events.onRequestEnd();
+    this.#events.onStart();
+    if (this.isRequestComplete && !this.#isOver) this.#events.onRequestEnd();
   }
 
   #readBody({ headers, upgrade }: Http2Head): void {
@@ -78,6 +79,7 @@ export class Http2Stream implements CodecStream, BodySink {
   beginMalformed(receiver: RequestReceiver, reply: LocalReply): void {
     this.#stream.resume();
     this.#events = receiver.onMalformedHead(this, reply);
+    this.#events.onStart();
   }
 
   pauseBody(): void {

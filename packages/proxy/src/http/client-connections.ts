@@ -1,0 +1,60 @@
+import type { Timer } from "../lib/clock.ts";
+import type { Closers } from "../lib/closers.ts";
+import type { DownstreamConnection } from "../listeners/connection.ts";
+import type { NetworkFilter } from "../network/types.ts";
+import { ClientConnection } from "./client-connection.ts";
+import type { Manager } from "./connection-manager-parts.ts";
+import type { Settings } from "./settings.ts";
+
+/** Serves connections until its chain is gone. */
+export class ClientConnections implements NetworkFilter {
+  readonly ready: Promise<void>;
+  readonly #manager: Manager;
+  readonly #closers: Closers;
+  readonly #clients = new Set<ClientConnection>();
+  #sweeper: Timer | undefined;
+
+  constructor(manager: Manager, ready: Promise<unknown>, closers: Closers) {
+    this.#manager = manager;
+    this.#closers = closers;
+    this.ready = ready.then(() => undefined);
+  }
+
+  serve(connection: DownstreamConnection): void {
+    const client = new ClientConnection(this.#manager, connection, (ended) => this.#forget(ended));
+    this.#clients.add(client);
+    this.#sweeper ??= this.#manager.env.clock.every(sweepPeriod(this.#manager.settings), () => this.#sweep());
+    client.start();
+  }
+
+  drain(): void {
+    for (const client of this.#clients) client.drain();
+  }
+
+  close(): void {
+    for (const client of [...this.#clients]) client.close();
+    this.#sweeper?.close();
+    this.#sweeper = undefined;
+    void this.#closers.close().catch((cause: unknown) => {
+      this.#manager.env.log.error("A connection manager did not end cleanly", { cause });
+    });
+  }
+
+  #sweep(): void {
+    const now = this.#manager.env.clock.monotonic();
+    for (const client of [...this.#clients]) client.sweep(now);
+  }
+
+  #forget(client: ClientConnection): void {
+    this.#clients.delete(client);
+    if (this.#clients.size > 0) return;
+    this.#sweeper?.close();
+    this.#sweeper = undefined;
+  }
+}
+
+/** How often limits are looked at, in milliseconds: a tenth of the shortest, so that none is much exceeded. */
+function sweepPeriod({ timeouts }: Settings): number {
+  const shortest = Math.min(...Object.values(timeouts).filter((value: number) => value > 0), 5_000);
+  return Math.max(10, Math.ceil(shortest / 10));
+}
