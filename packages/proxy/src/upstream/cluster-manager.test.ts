@@ -1,0 +1,382 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { bool, duration, packAny, struct, u32 } from "@meltemi/protos";
+import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
+import type { LbEndpoint } from "@meltemi/protos/envoy/config/endpoint/v3";
+import { afterEach, expect, test } from "vitest";
+import { collect } from "../http/body.ts";
+import { HeaderList } from "../http/header-list.ts";
+import {
+  assignment,
+  type ClusterRig,
+  createRig,
+  endpointOf,
+  getRequest,
+  origin,
+  settle,
+  staticCluster,
+} from "./testing/cluster-rig.ts";
+import { type Host, type UpstreamCluster, UpstreamError } from "./types.ts";
+
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+function rig(...args: Parameters<typeof createRig>): ClusterRig {
+  const created = createRig(...args);
+  closers.push(async () => {
+    await created.clusters.close();
+    expect(created.clock.running).toBe(0);
+  });
+  return created;
+}
+
+const edsCluster: Cluster = { name: "a", type: "EDS", eds_cluster_config: { service_name: "svc", eds_config: { ads: {} } } };
+
+test("a static cluster is there at once, and goes", async () => {
+  const { clusters, choose, stat, addresses, stats } = rig();
+  await clusters.update(staticCluster([1, 2]), origin);
+  expect(addresses()).toEqual(["127.0.0.1:1", "127.0.0.1:2"]);
+  expect((await choose("a")).ip).toBe("127.0.0.1");
+  expect(stat("membership_total")).toBe(2);
+  expect(stats.gauges().get("cluster_manager.active_clusters")).toBe(1);
+  expect(stats.counters().get("cluster_manager.cluster_added")).toBe(1);
+  clusters.remove("a");
+  expect(clusters.find("a")).toBeUndefined();
+  expect(clusters.list()).toEqual([]);
+});
+
+test("the same content changes nothing, another makes another cluster", async () => {
+  const { clusters, stats } = rig();
+  await clusters.update(staticCluster([1]), origin);
+  const first = clusters.find("a");
+  await clusters.update(staticCluster([1]), { ...origin, version: "2" });
+  expect(clusters.find("a")).toBe(first);
+  await clusters.update(staticCluster([2]), origin);
+  expect(clusters.find("a")).not.toBe(first);
+  expect(stats.counters().get("cluster_manager.cluster_modified")).toBe(1);
+});
+
+test("an EDS cluster warms until its endpoints come, while the former one serves", async () => {
+  const { clusters, addresses, stats } = rig();
+  await clusters.update(staticCluster([1]), origin);
+  const wanted: (readonly string[])[] = [];
+  clusters.onWantedEndpoints(() => wanted.push(clusters.wantedEndpoints()));
+  const warm = clusters.update(edsCluster, origin);
+  await settle();
+  expect(wanted).toEqual([["svc"]]);
+  expect(addresses()).toEqual(["127.0.0.1:1"]);
+  expect(stats.gauges().get("cluster_manager.warming_clusters")).toBe(1);
+  clusters.setEndpoints("svc", assignment(endpointOf(7)));
+  await warm;
+  expect(addresses()).toEqual(["127.0.0.1:7"]);
+  const [host] = clusters.find("a")?.listHosts() ?? [];
+  clusters.setEndpoints("svc", assignment(endpointOf(7), endpointOf(8)));
+  expect(clusters.find("a")?.listHosts()[0]).toBe(host);
+  expect(addresses()).toHaveLength(2);
+  clusters.setEndpoints("svc", undefined);
+  expect(addresses()).toEqual([]);
+});
+
+test("a cluster that is made anew takes the endpoints that are known, and going back ends the warming", async () => {
+  const { clusters, addresses, stat } = rig();
+  const warm = clusters.update(edsCluster, origin);
+  clusters.setEndpoints("svc", assignment(endpointOf(7)));
+  await warm;
+  await clusters.update({ ...edsCluster, connect_timeout: duration(2000) }, origin);
+  expect(addresses()).toEqual(["127.0.0.1:7"]);
+  expect(stat("assignment_use_cached")).toBe(1);
+  const other = clusters.update({ ...edsCluster, eds_cluster_config: { service_name: "other" } }, origin);
+  await clusters.update({ ...edsCluster, connect_timeout: duration(2000) }, origin);
+  await settle();
+  expect(clusters.wantedEndpoints()).toEqual(["svc"]);
+  clusters.remove("a");
+  expect(clusters.wantedEndpoints()).toEqual([]);
+  await Promise.race([other, settle()]);
+});
+
+test("an EDS cluster whose endpoints never come is used without any after its time", async () => {
+  const { clusters, clock, choose, stat } = rig();
+  const warm = clusters.update(edsCluster, origin);
+  await settle();
+  clock.advance(15_000);
+  await warm;
+  await expect(choose("a")).rejects.toMatchObject({ failure: "no-healthy-upstream" });
+  expect(stat("init_fetch_timeout")).toBe(1);
+  expect(stat("upstream_cx_none_healthy")).toBe(1);
+});
+
+test("endpoints that cannot be used are refused, and the last ones kept", async () => {
+  const { clusters, addresses, stat } = rig();
+  const warm = clusters.update(edsCluster, origin);
+  clusters.setEndpoints("svc", assignment(endpointOf(7)));
+  await warm;
+  expect(() => clusters.setEndpoints("svc", assignment(endpointOf(7), endpointOf(8, "name.test")))).toThrow(
+    "endpoints[0].lb_endpoints[1].endpoint.address.socket_address.address: malformed IP address: name.test",
+  );
+  expect(addresses()).toEqual(["127.0.0.1:7"]);
+  expect(stat("update_rejected")).toBe(1);
+});
+
+test("endpoints that are not confirmed in time are forgotten", async () => {
+  const { clusters, addresses, clock, stat } = rig();
+  const warm = clusters.update(edsCluster, origin);
+  clusters.setEndpoints("svc", { ...assignment(endpointOf(7)), policy: { endpoint_stale_after: duration(1000) } });
+  await warm;
+  clock.advance(999);
+  expect(addresses()).toHaveLength(1);
+  clock.advance(1);
+  expect(addresses()).toEqual([]);
+  expect(stat("assignment_stale")).toBe(1);
+});
+
+test("load assignments: health, named endpoints, pipes and drop overloads", async () => {
+  const { clusters, choose, addresses, stat } = rig();
+  const load_assignment = {
+    endpoints: [
+      {
+        lb_endpoints: [
+          { ...endpointOf(1), health_status: "UNHEALTHY" },
+          { ...endpointOf(2), health_status: "DEGRADED" },
+          { endpoint_name: "three" },
+          { endpoint: { address: { pipe: { path: "/tmp/socket" } } } },
+        ] satisfies LbEndpoint[],
+      },
+    ],
+    named_endpoints: { three: { address: { socket_address: { address: "::1", port_value: 3 } } } },
+  };
+  await clusters.update({ ...staticCluster([]), load_assignment }, origin);
+  expect(addresses()).toEqual(["/tmp/socket", "127.0.0.1:1", "127.0.0.1:2", "[::1]:3"]);
+  expect([stat("membership_healthy"), stat("membership_degraded")]).toEqual([2, 1]);
+  const policy = { drop_overloads: [{ category: "all", drop_percentage: { numerator: 100 } }] };
+  await clusters.update({ ...staticCluster([]), load_assignment: { ...load_assignment, policy } }, origin);
+  await expect(choose("a")).rejects.toMatchObject({ failure: "drop-overload" });
+});
+
+test("a session's host is taken where it is well enough, and a strict one or none", async () => {
+  const { clusters, choose } = rig();
+  const load_assignment = assignment({ ...endpointOf(1), health_status: "DRAINING" }, endpointOf(2));
+  await clusters.update({ ...staticCluster([]), load_assignment }, origin);
+  const wish = { address: "127.0.0.1:1", isStrict: false };
+  expect((await choose("a", { override: wish })).port).toBe(2);
+  await expect(choose("a", { override: { ...wish, isStrict: true } })).rejects.toBeInstanceOf(UpstreamError);
+  const common_lb_config = { override_host_status: { statuses: ["DRAINING" as const] } };
+  await clusters.update({ ...staticCluster([]), load_assignment, common_lb_config }, origin);
+  expect((await choose("a", { override: wish })).port).toBe(1);
+});
+
+const originalDst: Cluster = {
+  name: "a",
+  type: "ORIGINAL_DST",
+  lb_policy: "CLUSTER_PROVIDED",
+  original_dst_lb_config: { use_http_header: true },
+};
+
+test("ORIGINAL_DST goes where a header says, and forgets hosts that nobody wants", async () => {
+  const { clusters, choose, addresses, clock, stat } = rig();
+  await clusters.update(originalDst, origin);
+  const to = (place: string): { headers: HeaderList } => ({ headers: new HeaderList(["x-envoy-original-dst-host", place]) });
+  const host = await choose("a", to("10.1.2.3:80"));
+  expect(host).toMatchObject({ address: "10.1.2.3:80", ip: "10.1.2.3", port: 80 });
+  expect(await choose("a", to("10.1.2.3:80"))).toBe(host);
+  await expect(choose("a", to("nonsense"))).rejects.toMatchObject({ failure: "no-healthy-upstream" });
+  await expect(choose("a")).rejects.toMatchObject({ failure: "no-healthy-upstream" });
+  expect(stat("original_dst_host_invalid")).toBe(1);
+  clock.advance(5000);
+  expect(addresses()).toHaveLength(1);
+  clock.advance(5000);
+  expect(addresses()).toEqual([]);
+});
+
+test("an aggregate fills its clusters in their order, and sends over theirs", async () => {
+  const { clusters, choose, stats } = rig();
+  const port = await startServer("one");
+  const first = { ...staticCluster([port]), name: "first" };
+  await clusters.update(first, origin);
+  await clusters.update({ ...staticCluster([2]), name: "second" }, origin);
+  await clusters.update(
+    {
+      name: "a",
+      lb_policy: "CLUSTER_PROVIDED",
+      cluster_type: {
+        name: "envoy.clusters.aggregate",
+        typed_config: packAny("envoy.extensions.clusters.aggregate.v3.ClusterConfig", { clusters: ["first", "gone", "second"] }),
+      },
+    },
+    origin,
+  );
+  const host = await choose("a");
+  expect(host.port).toBe(port);
+  const response = await clusters.find("a")?.send(host, getRequest(), "DEFAULT").response;
+  expect(response?.status).toBe(200);
+  if (response?.body) await collect(response.body, 100);
+  expect(stats.counters().get("cluster.first.upstream_rq_total")).toBe(1);
+  await clusters.update({ ...first, load_assignment: assignment() }, origin);
+  expect((await choose("a")).port).toBe(2);
+});
+
+test("circuit breakers count by priority, and say when they are open", async () => {
+  const { clusters, stat } = rig();
+  const circuit_breakers = {
+    thresholds: [
+      { max_requests: u32(1), max_retries: u32(0), track_remaining: true },
+      { priority: "HIGH" as const, retry_budget: { min_retry_concurrency: u32(2) } },
+    ],
+  };
+  await clusters.update(staticCluster([1], { circuit_breakers }), origin);
+  const cluster = clusters.find("a");
+  const requests = cluster?.breakers("DEFAULT").requests;
+  expect([requests?.take(), requests?.take()]).toEqual([true, false]);
+  expect(stat("circuit_breakers.default.rq_open")).toBe(1);
+  expect(stat("circuit_breakers.default.remaining_rq")).toBe(0);
+  expect(stat("upstream_rq_pending_overflow")).toBe(1);
+  requests?.release();
+  expect(stat("circuit_breakers.default.rq_open")).toBe(0);
+  expect(cluster?.breakers("DEFAULT").retries.take()).toBe(false);
+  expect(stat("upstream_rq_retry_overflow")).toBe(1);
+  const high = cluster?.breakers("HIGH");
+  expect([high?.retries.take(), high?.retries.take(), high?.retries.take()]).toEqual([true, true, false]);
+  for (let count = 0; count < 15; count += 1) high?.requests.take();
+  expect(high?.retries.take()).toBe(true);
+});
+
+test("requests are counted as long as their answers go on, and a former cluster ends after them", async () => {
+  const { clusters, choose } = rig();
+  const port = await startServer("x".repeat(1000));
+  await clusters.update(staticCluster([port]), origin);
+  const former = clusters.find("a");
+  const host = await choose("a");
+  const response = await former?.send(host, getRequest(), "DEFAULT").response;
+  expect(host.activeRequests).toBe(1);
+  await clusters.update(staticCluster([port], { connect_timeout: duration(3000) }), origin);
+  const { bytes } = response?.body ? await collect(response.body, 2000) : { bytes: new Uint8Array() };
+  expect(bytes).toHaveLength(1000);
+  expect(host.activeRequests).toBe(0);
+});
+
+test("a host that fails is ejected, and comes back", async () => {
+  const { clusters, clock, stat } = rig();
+  const outlier_detection = {
+    consecutive_5xx: u32(2),
+    interval: duration(1000),
+    base_ejection_time: duration(5000),
+    max_ejection_percent: u32(50),
+  };
+  const port = await startServer("no", 500);
+  await clusters.update(staticCluster([port, 1], { outlier_detection }), origin);
+  const cluster = need(clusters.find("a"));
+  const bad = need(cluster.listHosts().find((host) => host.port === port));
+  await send(cluster, bad);
+  expect(bad.health).toBe("healthy");
+  await send(cluster, bad);
+  expect(bad.health).toBe("unhealthy");
+  expect(stat("membership_healthy")).toBe(1);
+  expect(stat("outlier_detection.ejections_active")).toBe(1);
+  expect(stat("outlier_detection.ejections_enforced_consecutive_5xx")).toBe(1);
+  const other = need(cluster.listHosts().find((host) => host.port === 1));
+  for (let count = 0; count < 2; count += 1) cluster.report(other, { kind: "local-failure", failure: "timeout" });
+  expect(other.health).toBe("healthy");
+  expect(stat("outlier_detection.ejections_overflow")).toBe(1);
+  clock.advance(4000);
+  expect(bad.health).toBe("unhealthy");
+  clock.advance(2000);
+  expect(bad.health).toBe("healthy");
+  expect(stat("outlier_detection.ejections_active")).toBe(0);
+});
+
+test("connections that fail count against a host", async () => {
+  const { clusters, stat } = rig();
+  const port = await startServer("");
+  await closers.pop()?.();
+  const outlier_detection = { split_external_local_origin_errors: true, consecutive_local_origin_failure: u32(1), max_ejection_percent: u32(100) };
+  await clusters.update(staticCluster([port], { outlier_detection }), origin);
+  const cluster = need(clusters.find("a"));
+  const [host] = cluster.listHosts();
+  await expect(cluster.send(need(host), getRequest(), "DEFAULT").response).rejects.toMatchObject({ failure: "connection-failure" });
+  expect(host?.health).toBe("unhealthy");
+  expect(stat("outlier_detection.ejections_enforced_consecutive_local_origin_failure")).toBe(1);
+});
+
+test("a cluster may say itself which answers are errors", async () => {
+  const { clusters } = rig();
+  const port = await startServer("slow down", 429);
+  const key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+  const error_matcher = { http_response_headers_match: { headers: [{ name: ":status", string_match: { exact: "429" } }] } };
+  const overrides: Cluster = {
+    outlier_detection: { consecutive_5xx: u32(1), max_ejection_percent: u32(100) },
+    typed_extension_protocol_options: {
+      [key]: packAny(key, { explicit_http_config: { http_protocol_options: {} }, outlier_detection: { error_matcher } }),
+    },
+  };
+  await clusters.update(staticCluster([port], overrides), origin);
+  const cluster = need(clusters.find("a"));
+  const host = need(cluster.listHosts()[0]);
+  await send(cluster, host);
+  expect(host.health).toBe("unhealthy");
+});
+
+test.each<[string, Cluster, string]>([
+  ["no name", { type: "STATIC" }, "name: is required"],
+  ["a name for an address", staticCluster([], { load_assignment: assignment(endpointOf(1, "a.test")) }), "malformed IP address"],
+  [
+    "an internal address",
+    staticCluster([], { load_assignment: assignment({ endpoint: { address: { envoy_internal_address: { server_listener_name: "x" } } } }) }),
+    "load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.envoy_internal_address",
+  ],
+  ["ORIGINAL_DST with another policy", { ...originalDst, lb_policy: "RANDOM" }, "lb_policy"],
+  ["CLUSTER_PROVIDED where the type provides nothing", staticCluster([1], { lb_policy: "CLUSTER_PROVIDED" }), "lb_policy"],
+  ["two hosts for LOGICAL_DNS", staticCluster([1, 2], { type: "LOGICAL_DNS" }), "LOGICAL_DNS clusters must have a single"],
+  [
+    "a redis cluster",
+    { name: "a", cluster_type: { name: "envoy.clusters.redis", typed_config: packAny("envoy.extensions.clusters.redis.v3.RedisClusterConfig", {}) } },
+    "envoy.clusters.redis",
+  ],
+  ["DNS over TCP", staticCluster([1], { type: "STRICT_DNS", use_tcp_for_dns_lookups: true }), "use_tcp_for_dns_lookups"],
+  [
+    "a shorter greatest ejection time",
+    staticCluster([1], { outlier_detection: { base_ejection_time: duration(10), max_ejection_time: duration(5) } }),
+    "outlier_detection.max_ejection_time",
+  ],
+  ["limits by host", staticCluster([1], { circuit_breakers: { per_host_thresholds: [{}] } }), "per_host_thresholds"],
+  [
+    "an unknown kind of check",
+    staticCluster([1], { health_checks: [{ interval: duration(1), timeout: duration(1), healthy_threshold: u32(1), unhealthy_threshold: u32(1) }] }),
+    "health_checks[0]",
+  ],
+  ["no priority for a metadata key", staticCluster([1], { lb_subset_config: { default_subset: struct({}), subset_selectors: [{}] } }), "lb_subset_config"],
+])("refused: %s", async (_, cluster, message) => {
+  const { clusters } = rig();
+  await expect(clusters.update(cluster, origin)).rejects.toThrow(message);
+  expect(clusters.list()).toEqual([]);
+});
+
+test("always_eject_one_host ejects one beyond the percentage", async () => {
+  const { clusters } = rig();
+  const outlier_detection = { consecutive_5xx: u32(1), always_eject_one_host: bool(true), max_ejection_percent: u32(1) };
+  await clusters.update(staticCluster([1, 2], { outlier_detection }), origin);
+  const cluster = need(clusters.find("a"));
+  for (const host of cluster.listHosts()) cluster.report(host, { kind: "status", status: 503 });
+  expect(cluster.listHosts().map(({ health }) => health).sort()).toEqual(["healthy", "unhealthy"]);
+});
+
+async function send(cluster: UpstreamCluster, host: Host): Promise<void> {
+  const { body } = await cluster.send(host, getRequest(), "DEFAULT").response;
+  if (body) await collect(body, 10_000);
+}
+
+function need<Value>(value: Value | undefined): Value {
+  if (value === undefined) throw new Error("it is not there");
+  return value;
+}
+
+/** The port of a server that always answers so. */
+async function startServer(text: string, status = 200): Promise<number> {
+  const server: Server = createServer((_request, response) => response.writeHead(status).end(text));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  closers.push(() => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  });
+  return (server.address() as AddressInfo).port;
+}
