@@ -86,7 +86,9 @@ describe("answers", () => {
     expect(kept.text).toContain("connection: keep-alive\r\n");
     expect(kept.isClosed).toBe(false);
   });
+});
 
+describe("bodies", () => {
   it("streams answers of unknown length in chunks, and to HTTP/1.0 until the end", async () => {
     const server = await start({
       wire: { http_protocol_options: { accept_http_10: true, enable_trailers: true } },
