@@ -4,7 +4,7 @@ import type { Stats } from "../lib/stats.ts";
 import { MysqlReader } from "./mysql-reader.ts";
 import type { NetworkFilterFactory, NetworkObserver } from "./types.ts";
 
-/** Counts sessions, log-ins and queries of MySQL as they go by. Statements themselves are not looked into. */
+/** Counts sessions, log-ins and queries of MySQL as they go by. Statements themselves are not looked into, and access_log is not written. */
 export const mysqlProxyFactory: NetworkFilterFactory<MySQLProxy> = {
   name: "envoy.filters.network.mysql_proxy",
   type: "envoy.extensions.filters.network.mysql_proxy.v3.MySQLProxy",
@@ -12,7 +12,6 @@ export const mysqlProxyFactory: NetworkFilterFactory<MySQLProxy> = {
     if (config.stat_prefix === undefined || config.stat_prefix === "") {
       throw new ConfigError("stat_prefix", "must not be empty");
     }
-    if (config.access_log) throw new ConfigError("access_log", "is not supported");
     const counters = createCounters(env.stats.scope(`mysql.${config.stat_prefix}`));
     return { observe: () => observeSession(counters) };
   },

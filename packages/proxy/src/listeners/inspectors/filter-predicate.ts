@@ -1,5 +1,5 @@
 import type { ListenerFilterChainMatchPredicate } from "@meltemi/protos/envoy/config/listener/v3";
-import { ConfigError, compileAll, need, within } from "../../lib/config-error.ts";
+import { ConfigError, compileAll, within } from "../../lib/config-error.ts";
 import type { AcceptedSocket } from "../accepted-socket.ts";
 
 type Predicate = (accepted: AcceptedSocket) => boolean;
@@ -21,8 +21,7 @@ export function compileFilterPredicate(wire: ListenerFilterChainMatchPredicate):
   }
   if (wire.any_match === true) return () => true;
   if (wire.destination_port_range === undefined) throw new ConfigError("", "has no rule");
-  const start = need("destination_port_range.start", wire.destination_port_range.start);
-  const end = need("destination_port_range.end", wire.destination_port_range.end);
+  const { start = 0, end = 0 } = wire.destination_port_range;
   // The end is outside, as in all of Envoy's ranges.
   return ({ localAddress: { port } }) => port >= start && port < end;
 }

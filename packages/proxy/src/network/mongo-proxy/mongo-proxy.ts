@@ -10,8 +10,8 @@ import { createMongoCounters, type MongoCounters } from "./mongo-counters.ts";
 import { type MongoMessage, MongoReader } from "./mongo-reader.ts";
 
 /**
- * Counts what goes by in MongoDB's wire protocol, and delays it where asked to. Not there: access_log (a file in a form of
- * its own), histograms of replies, statistics by call site.
+ * Counts what goes by in MongoDB's wire protocol, and delays it where asked to. Not there, as
+ * no client sees them: access_log (a file in a form of its own), histograms of replies, statistics by call site.
  */
 export const mongoProxyFactory: NetworkFilterFactory<MongoProxy> = {
   name: "envoy.filters.network.mongo_proxy",
@@ -20,7 +20,6 @@ export const mongoProxyFactory: NetworkFilterFactory<MongoProxy> = {
     if (config.stat_prefix === undefined || config.stat_prefix === "") {
       throw new ConfigError("stat_prefix", "must not be empty");
     }
-    if (config.access_log) throw new ConfigError("access_log", "is not supported");
     if (config.emit_dynamic_metadata === true) throw new ConfigError("emit_dynamic_metadata", "is not supported");
     const counters = createMongoCounters(env.stats.scope(`mongo.${config.stat_prefix}`));
     const { delay } = config;
