@@ -3,23 +3,61 @@ import type { Any } from "@meltemi/protos/google/protobuf";
 import type { ProxyEnv } from "../config/env.ts";
 import type { HttpFilterFactory } from "../http/exchange.ts";
 import { ConfigError } from "../lib/config-error.ts";
+import { routerFactory } from "../router/router-filter.ts";
+import { basicAuthFactory } from "./basic-auth.ts";
+import { bufferFactory } from "./buffer.ts";
+import { cdnLoopFactory } from "./cdn-loop.ts";
+import { compressorFactory } from "./compression/compressor.ts";
+import { decompressorFactory } from "./compression/decompressor.ts";
 import { corsFactory } from "./cors.ts";
+import { csrfFactory } from "./csrf.ts";
+import { dynamicForwardProxyFactory } from "./dynamic-forward-proxy.ts";
 import { extAuthzFactory } from "./ext-authz/ext-authz.ts";
 import { faultFactory } from "./fault.ts";
+import { grpcHttp1BridgeFactory } from "./grpc/grpc-http1-bridge.ts";
+import { grpcStatsFactory } from "./grpc/grpc-stats.ts";
+import { grpcWebFactory } from "./grpc/grpc-web.ts";
+import { headerMutationFactory } from "./header-mutation.ts";
+import { headerToMetadataFactory } from "./header-to-metadata.ts";
+import { healthCheckFactory } from "./health-check.ts";
+import { alpnFactory, istioStatsFactory, peerMetadataFactory } from "./istio.ts";
 import { jwtAuthnFactory } from "./jwt-authn/jwt-authn.ts";
 import { localRateLimitFactory } from "./local-rate-limit.ts";
+import { ipTaggingFactory, setFilterStateFactory, setMetadataFactory } from "./metadata-filters.ts";
 import { rateLimitFactory } from "./rate-limit.ts";
 import { rbacFactory } from "./rbac.ts";
+import { statefulSessionFactory } from "./stateful-session.ts";
 import { typeNameOfConfig, unpackConfig } from "./unpack-config.ts";
 
 export const httpFilterFactories: readonly HttpFilterFactory<unknown, unknown>[] = [
+  basicAuthFactory,
+  bufferFactory,
+  cdnLoopFactory,
+  compressorFactory,
+  decompressorFactory,
   corsFactory,
-  faultFactory,
-  jwtAuthnFactory,
-  rbacFactory,
+  csrfFactory,
+  dynamicForwardProxyFactory,
   extAuthzFactory,
+  faultFactory,
+  grpcHttp1BridgeFactory,
+  grpcStatsFactory,
+  grpcWebFactory,
+  headerMutationFactory,
+  headerToMetadataFactory,
+  healthCheckFactory,
+  alpnFactory,
+  istioStatsFactory,
+  peerMetadataFactory,
+  jwtAuthnFactory,
   localRateLimitFactory,
+  ipTaggingFactory,
+  setFilterStateFactory,
+  setMetadataFactory,
   rateLimitFactory,
+  rbacFactory,
+  statefulSessionFactory,
+  routerFactory,
 ];
 
 const byType = new Map(httpFilterFactories.map((factory) => [factory.type, factory]));
