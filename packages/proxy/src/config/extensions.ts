@@ -57,6 +57,16 @@ const others: Readonly<Record<string, readonly string[]>> = {
   "envoy.upstream_options": ["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"],
 };
 
+/**
+ * Accepted and not offered: who is offered these gets them for its connections to upstreams, too, where there is no such
+ * filter.
+ */
+const unlisted: ReadonlySet<string> = new Set([
+  "envoy.filters.http.peer_metadata",
+  "envoy.filters.network.metadata_exchange",
+  "istio.metadata_exchange",
+]);
+
 /** All extensions, by category and name. */
 export function listExtensions(): readonly Extension[] {
   return [
@@ -70,5 +80,7 @@ function listFactories(
   category: string,
   factories: readonly { readonly name: string; readonly type: string }[],
 ): readonly Extension[] {
-  return factories.map(({ name, type }) => ({ name, category, type_urls: [type] }));
+  return factories
+    .filter(({ name }) => !unlisted.has(name))
+    .map(({ name, type }) => ({ name, category, type_urls: [type] }));
 }
