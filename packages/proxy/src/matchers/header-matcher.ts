@@ -49,12 +49,12 @@ function headerName(wire: HeaderMatcher): string {
 function compileTest<Message>(wire: HeaderMatcher, read: ReadHeader<Message>): (message: Message) => boolean {
   const isInverted = wire.invert_match === true;
   const test = compileValueTest(wire);
-  if (test === undefined) {
-    const isWanted = (wire.present_match ?? true) !== isInverted;
-    return (message) => (read(message) !== undefined) === isWanted;
-  }
   // A header that is missing matches nothing, inverted or not, unless it is taken for an empty one.
   const missing = wire.treat_missing_header_as_empty === true ? "" : undefined;
+  if (test === undefined) {
+    const isWanted = (wire.present_match ?? true) !== isInverted;
+    return (message) => ((read(message) ?? missing) !== undefined) === isWanted;
+  }
   return (message) => {
     const value = read(message) ?? missing;
     return value !== undefined && test(value) !== isInverted;

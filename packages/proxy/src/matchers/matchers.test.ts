@@ -54,6 +54,7 @@ test.each([
   [{ name: "x-none", present_match: false, invert_match: true }, false],
   [{ name: "x-two", string_match: { exact: "a,b" } }, true],
   [{ name: "x-two", exact_match: "a" }, false],
+  [{ name: "x-none", present_match: true, treat_missing_header_as_empty: true }, true],
   [{ name: "x-one", string_match: { exact: "2" }, invert_match: true }, true],
   [{ name: "x-none", string_match: { exact: "2" }, invert_match: true }, false],
   [{ name: "x-none", string_match: { exact: "2" }, invert_match: true, treat_missing_header_as_empty: true }, true],

@@ -23,6 +23,8 @@ export interface AttemptObserver {
   onAttemptTimeout(attempt: Attempt, kind: "try" | "idle"): void;
   onAttemptInformation(status: number, headers: HeaderList): void;
   onAttemptSent(localAddress: string): void;
+  /** One of the calls above threw. */
+  onAttemptCrash(cause: unknown): void;
 }
 
 export interface AttemptOptions {
@@ -46,6 +48,7 @@ export class Attempt {
   #tryDeadline: Deadline | undefined;
   #idleDeadline: Deadline | undefined;
   #restartIdle: (() => void) | undefined;
+  #hasTimers = false;
   #isOver = false;
   /** Another attempt was made beside it, since it took too long. */
   isHedged = false;
@@ -59,22 +62,34 @@ export class Attempt {
     const { cluster, host, isTunnel, priority, observer } = this.#options;
     this.#pending = isTunnel ? this.#connect() : cluster.send(host, this.#request(), priority);
     this.#pending.response.then(
-      (response) => {
-        if (this.#isOver) response.body?.cancel();
-        else observer.onAttemptResponse(this, response);
-      },
+      (response) => this.#onResponse(response),
       (cause: unknown) => {
         if (this.#isOver) return;
         this.finish();
-        observer.onAttemptFailure(this, toUpstreamError(cause, host));
+        this.#guard(() => observer.onAttemptFailure(this, toUpstreamError(cause, host)));
       },
     );
+  }
+
+  #onResponse(response: UpstreamResponse): void {
+    if (this.#isOver) response.body?.cancel();
+    else this.#guard(() => this.#options.observer.onAttemptResponse(this, response));
+  }
+
+  /** Nobody would hear of what is thrown in a promise's callback. */
+  #guard(run: () => void): void {
+    try {
+      run();
+    } catch (cause: unknown) {
+      this.#options.observer.onAttemptCrash(cause);
+    }
   }
 
   /** Both in milliseconds, 0 for none. */
   startTimers(deadlines: Deadlines, tryMs: number, idleMs: number): void {
     const { observer } = this.#options;
-    if (this.#isOver) return;
+    if (this.#isOver || this.#hasTimers) return;
+    this.#hasTimers = true;
     if (tryMs > 0) this.#tryDeadline = deadlines.add(tryMs, () => observer.onAttemptTimeout(this, "try"));
     if (idleMs === 0) return;
     this.#restartIdle = () => {

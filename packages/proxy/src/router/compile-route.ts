@@ -118,8 +118,7 @@ function createRouteFactory(
       const rules = {
         ...forward,
         metadataMatch: own ? { ...forward.metadataMatch, ...own } : forward.metadataMatch,
-        // The route's own rewrite comes after that of the weight, and so wins.
-        rewriteHost: forward.rewriteHost ?? (hostRewrite === "" ? undefined : () => hostRewrite),
+        weightHost: hostRewrite === "" ? undefined : hostRewrite,
       };
       const action: RouteKind = { kind: "forward", cluster, plan: rules, wire: plan };
       const plain = describeRoute(wire, action, { ...context, weight });

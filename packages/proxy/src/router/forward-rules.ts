@@ -25,6 +25,8 @@ export interface ForwardRules extends ForwardPlan {
   readonly metadataMatch: LbMetadata | undefined;
   readonly rewritePath: PathRewrite | undefined;
   readonly rewriteHost: HostRewrite | undefined;
+  /** Of a weighted cluster. */
+  readonly weightHost: string | undefined;
   readonly rewritesHostToUpstreams: boolean;
   readonly appendsForwardedHost: boolean;
   readonly mirrors: readonly MirrorPolicy[];
@@ -63,6 +65,7 @@ export function compileForwardRules(wire: RouteAction, context: ForwardContext, 
     metadataMatch: lbMetadataOf(wire.metadata_match),
     rewritePath: compilePathRewrite(wire, match),
     rewriteHost: compileHostRewrite(wire),
+    weightHost: undefined,
     rewritesHostToUpstreams: wire.auto_host_rewrite?.value === true,
     appendsForwardedHost: wire.append_x_forwarded_host === true,
     mirrors: chooseMirrors(wire, context, env),
@@ -82,7 +85,8 @@ function compileTimes(wire: RouteAction): Pick<ForwardRules, "timeoutMs" | "idle
   const maxMs = durationToMs(wire.max_grpc_timeout);
   const isByStreamDuration = wire.max_stream_duration !== undefined;
   return {
-    timeoutMs: durationToMs(wire.timeout) ?? defaultTimeoutMs,
+    // With the newer way to bound streams, the older one has no meaning: not even its default.
+    timeoutMs: isByStreamDuration ? 0 : (durationToMs(wire.timeout) ?? defaultTimeoutMs),
     idleTimeoutMs: durationToMs(wire.idle_timeout),
     grpcTimeout:
       maxMs === undefined || isByStreamDuration

@@ -17,37 +17,32 @@ import {
 } from "../upstream/types.ts";
 import { AnswerCount } from "./answer-count.ts";
 import { Attempt, type AttemptObserver } from "./attempt.ts";
-import { chooseContext, type RetryChoice } from "./choose-context.ts";
+import { ChoiceContext, chooseHost, LazyHash, type RetryChoice } from "./choose-host.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
 import type { Deadline } from "./deadlines.ts";
+import { finishHeaders, finishReply } from "./finish-answer.ts";
 import { followRedirect } from "./follow-redirect.ts";
 import type { ForwardRules } from "./forward-rules.ts";
-import type { RequestHash } from "./hash-policy.ts";
-import { runMutations } from "./header-mutation.ts";
-import { updateAuthority } from "./host-rewrite.ts";
+import { type HostOptions, updateAuthority } from "./host-rewrite.ts";
 import {
   bufferExceeded,
-  clusterNotFound,
   dropOverload,
-  extendReply,
-  invalidHeader,
   maintenanceMode,
   noHealthyUpstream,
   resetAfterResponse,
   resetBeforeResponse,
   timedOut,
 } from "./local-replies.ts";
-import { hasEnvoyHeaders, prepareRequest } from "./prepare-request.ts";
+import { hasEnvoyHeaders, prepareRequest, readEnvoyHeaders } from "./prepare-request.ts";
 import { RequestBody } from "./request-body.ts";
 import { ResponseBody, type ResponseObserver } from "./response-body.ts";
 import { extendRetryPolicy } from "./retry-policy.ts";
 import { RetryState, type RetryVerdict } from "./retry-state.ts";
 import { isGrpc } from "./route-match.ts";
 import type { ClusterFacts, RouterEnv } from "./router-env.ts";
-import { sendShadow } from "./shadow.ts";
+import { type ChosenMirror, chooseMirrors, sendShadow } from "./shadow.ts";
 import { applyTimeouts, type Timeouts } from "./timeouts.ts";
 
-const noHash: RequestHash = { hash: undefined, cookies: [] };
 const flagsOfVerdict: Readonly<Record<RetryVerdict, readonly ResponseFlag[]>> = {
   retry: [],
   no: [],
@@ -65,7 +60,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
   readonly #count: AnswerCount;
   readonly #resolve: (response: HttpResponse) => void;
   readonly #reject: (cause: Error) => void;
-  #hash = noHash;
+  readonly #hash: LazyHash;
   #timeouts: Timeouts | undefined;
   #isTimeoutEmpty = false;
   #retry: RetryState | undefined;
@@ -74,7 +69,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
   /** A host is being chosen, or a retry waits. */
   #isPending = false;
   #body: RequestBody | undefined;
-  #mirrors: readonly { readonly cluster: string; readonly appendsShadow: boolean }[] = [];
+  #mirrors: readonly ChosenMirror[] = [];
   #attempts: Attempt[] = [];
   /** The one whose answer is passed on. */
   #winner: Attempt | undefined;
@@ -86,7 +81,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
   #isSettled = false;
   #isOver = false;
 
-  private constructor(start: ForwardStart) {
+  constructor(start: ForwardStart) {
     this.#env = start.env;
     this.#exchange = start.exchange;
     this.#route = start.route;
@@ -94,75 +89,48 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     this.#cluster = start.cluster;
     this.#facts = start.env.factsOf(start.cluster);
     this.#count = new AnswerCount(start.env, this.#facts, start.exchange, start.route);
+    this.#hash = new LazyHash(start.exchange, start.rules.hash);
     this.#resolve = start.resolve;
     this.#reject = start.reject;
   }
 
-  /** Rejects with LocalReplyError or ExchangeResetError. */
-  static run(env: RouterEnv, exchange: Exchange, route: CompiledRoute, rules: ForwardRules): Promise<HttpResponse> {
-    return new Promise((resolve, reject) => {
-      const name = route.action.kind === "forward" ? route.action.cluster : "";
-      const cluster = env.clusters.find(name);
-      exchange.info.clusterName = name;
-      if (cluster === undefined) {
-        env.counters.no_cluster.inc();
-        throw clusterNotFound(rules.notFoundStatus);
-      }
-      new Forwarding({ env, exchange, route, rules, cluster, resolve, reject }).#begin();
-    });
-  }
-
-  #begin(): void {
+  begin(): void {
     const { request } = this.#exchange;
     const hasEnvoy = hasEnvoyHeaders(request.headers);
-    if (hasEnvoy) this.#readEnvoyHeaders();
+    if (hasEnvoy) this.#isTimeoutEmpty = readEnvoyHeaders(request.headers, this.#env, this.#count);
     if (this.#env.runtime.number(this.#facts.maintenanceKey, 0) > this.#env.random() * 100) {
       this.#facts.counters.counters.upstream_rq_maintenance_mode.inc();
       this.#fail(maintenanceMode(this.#env.suppressesHeaders));
       return;
     }
-    this.#hash = this.#rules.hash?.(this.#exchange) ?? noHash;
     this.#stopWaitingForAbort = this.#exchange.onAbort(() => this.#onClientGone());
-    this.#chooseHost((host) => this.#start(host, hasEnvoy));
+    if (!this.#isOver) this.#chooseHost((host) => this.#start(host, hasEnvoy));
   }
 
-  #readEnvoyHeaders(): void {
-    const { headers } = this.#exchange.request;
-    for (const { name, isValid } of this.#env.strictChecks) {
-      const value = headers.get(name);
-      if (value !== undefined && !isValid(value)) throw invalidHeader(name, value);
-    }
-    this.#count.readAlternativeName(headers);
-    this.#isTimeoutEmpty = headers.remove("x-envoy-upstream-rq-timeout-alt-response");
-  }
-
-  /** Calls `then` with a host, or ends the request where there is none. */
+  /** Calls `then` with a host, or ends the request where there is none. Every choice is for one attempt. */
   #chooseHost(then: (host: Host) => void): void {
-    const context: LoadBalancerContext = chooseContext(this.#exchange, {
-      cluster: this.#cluster,
-      rules: this.#rules,
-      hash: this.#hash.hash,
-      retry: this.#retryChoice,
-    });
-    let chosen: Host | Promise<Host>;
-    try {
-      chosen = this.#cluster.chooseHost(context);
-    } catch (cause: unknown) {
-      this.#onNoHost(cause);
-      return;
-    }
-    if (!(chosen instanceof Promise)) {
-      then(chosen);
-      return;
+    const { info, request } = this.#exchange;
+    info.attempts += 1;
+    if (this.#route.rules.host.countsAttemptsInRequest) {
+      request.headers.set("x-envoy-attempt-count", String(info.attempts));
     }
     this.#isPending = true;
-    chosen.then(
-      (host) => {
+    chooseHost(this.#cluster, this.#context(), {
+      chosen: (host) => {
         this.#isPending = false;
         if (!this.#isOver) then(host);
       },
-      (cause: unknown) => this.#onNoHost(cause),
-    );
+      failed: (cause) => this.#onNoHost(cause),
+    });
+  }
+
+  #context(): LoadBalancerContext {
+    return new ChoiceContext(this.#exchange, {
+      cluster: this.#cluster,
+      rules: this.#rules,
+      hash: this.#hash,
+      retry: this.#retryChoice,
+    });
   }
 
   #onNoHost(cause: unknown): void {
@@ -192,7 +160,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
       suppressesHeaders: this.#env.suppressesHeaders,
     });
     if (policy.conditions.size > 0 && canRetry) this.#allowRetries(policy);
-    if (this.#rules.mirrors.length > 0) this.#chooseMirrors();
+    if (this.#rules.mirrors.length > 0) this.#mirrors = chooseMirrors(this.#rules.mirrors, request);
     this.#openBody();
     this.#tryHost(host);
     if (this.#body === undefined) this.#onRequestComplete();
@@ -200,20 +168,9 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
 
   #allowRetries(policy: ForwardRules["retry"]): void {
     this.#retryChoice = { policy, tried: [] };
-    this.#retry = new RetryState(policy, {
-      clock: this.#env.clock,
-      random: this.#env.random,
-      runtime: this.#env.runtime,
-      counters: this.#facts.counters,
-      breaker: this.#cluster.breakers(this.#rules.priority).retries,
-    });
-  }
-
-  #chooseMirrors(): void {
-    this.#mirrors = this.#rules.mirrors.flatMap(({ choose, appendsShadow }) => {
-      const cluster = choose(this.#exchange.request);
-      return cluster === undefined ? [] : [{ cluster, appendsShadow }];
-    });
+    const { clock, random, runtime } = this.#env;
+    const breaker = this.#cluster.breakers(this.#rules.priority).retries;
+    this.#retry = new RetryState(policy, { clock, random, runtime, counters: this.#facts.counters, breaker });
   }
 
   #openBody(): void {
@@ -254,32 +211,31 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
   }
 
   #tryHost(host: Host): void {
-    const { exchange, rules, env } = { exchange: this.#exchange, rules: this.#rules, env: this.#env };
-    const { request, info, connection } = exchange;
-    info.attempts += 1;
+    const rules = this.#rules;
+    const { request, info, connection, span } = this.#exchange;
     info.upstreamHost = host;
     this.#retryChoice?.tried.push(host);
-    if (this.#route.rules.host.countsAttemptsInRequest) {
-      request.headers.set("x-envoy-attempt-count", String(info.attempts));
-    }
-    if (rules.rewritesHostToUpstreams && host.hostname !== "" && host.hostname !== request.authority) {
-      updateAuthority(request, host.hostname, rules.appendsForwardedHost);
+    if (rules.rewritesHostToUpstreams && host.hostname !== "") {
+      // Every attempt names its own host, the client's is told once.
+      if (info.attempts === 1) updateAuthority(request, host.hostname, this.#hostOptions());
+      else request.authority = host.hostname;
     }
     const attempt = new Attempt({
-      cluster: this.#cluster,
-      host,
-      request,
-      connection,
+      ...{ cluster: this.#cluster, host, request, connection, observer: this },
       body: this.#body?.open(),
       priority: rules.priority,
       naming: this.#facts.naming,
       isTunnel: rules.terminatesConnect && request.method === "CONNECT",
-      span: env.startsSpans ? exchange.span?.spawn(`router ${this.#cluster.name} egress`) : undefined,
-      observer: this,
+      span: this.#env.startsSpans ? span?.spawn(`router ${this.#cluster.name} egress`) : undefined,
     });
     this.#attempts.push(attempt);
     attempt.send();
     if (this.#requestDoneAt !== undefined) this.#startTimers(attempt);
+  }
+
+  #hostOptions(): HostOptions {
+    const { appendsForwardedHost } = this.#rules;
+    return { appendsForwardedHost, tellsOriginal: !this.#env.suppressesHeaders };
   }
 
   onAttemptSent(localAddress: string): void {
@@ -326,7 +282,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     this.#cluster.report(attempt.host, { kind: "local-failure", failure: "timeout" });
     const details = kind === "try" ? "upstream_per_try_timeout" : "upstream_per_try_idle_timeout";
     if (this.#isSettled) {
-      this.#breakOff(new ExchangeResetError(details));
+      this.#breakOff(details);
       return;
     }
     if (kind === "try" && this.#rules.hedgesOnTimeout && this.#retry !== undefined) {
@@ -406,15 +362,15 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     if (this.#exchange.canRestart !== true || this.#requestDoneAt === undefined) return false;
     const body = this.#body?.whole;
     const { counters } = this.#facts.counters;
-    const isFollowed =
-      (this.#body === undefined || body !== undefined) &&
-      followRedirect(response, {
-        exchange: this.#exchange,
-        policy,
-        routeName: this.#route.name,
-        body,
-        counters: this.#env.counters,
-      });
+    const isWhole = this.#body === undefined || body !== undefined;
+    const context = {
+      exchange: this.#exchange,
+      policy,
+      routeName: this.#route.name,
+      body,
+      counters: this.#env.counters,
+    };
+    const isFollowed = isWhole && followRedirect(response, context);
     if (!isFollowed) {
       counters.upstream_internal_redirect_failed_total.inc();
       return false;
@@ -429,7 +385,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
 
   #answer(attempt: Attempt, response: UpstreamResponse): void {
     const { status, headers } = response;
-    const { info, request } = this.#exchange;
+    const { info } = this.#exchange;
     this.#isSettled = true;
     this.#stopOthers(attempt);
     attempt.stopTryTimer();
@@ -442,11 +398,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
       headers.set("x-envoy-upstream-service-time", String(Math.floor(now - this.#requestDoneAt)));
     }
     this.#count.answer(status, attempt.host, headers);
-    for (const cookie of this.#hash.cookies) headers.append("set-cookie", cookie);
-    const { responseMutations, host } = this.#route.rules;
-    if (responseMutations.length > 0)
-      runMutations(responseMutations, headers, { info, request, responseHeaders: headers });
-    if (host.countsAttemptsInResponse) headers.set("x-envoy-attempt-count", String(info.attempts));
+    finishHeaders(this.#exchange, this.#route, { headers, cookies: this.#hash.cookies });
     if (response.body === undefined) this.onResponseEnd(undefined);
     else this.#responseBody = new ResponseBody(response.body, this);
     this.#resolve({ status, headers, body: this.#responseBody });
@@ -482,9 +434,11 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     this.#env.counters.rq_reset_after_downstream_response_started.inc();
     const error = cause instanceof UpstreamError ? cause : new UpstreamError("local-reset", { cause });
     const flag = flagOfFailure[error.failure];
+    const details = resetAfterResponse(error);
     this.#exchange.info.responseFlags.add(flag);
+    this.#exchange.info.responseCodeDetails = details;
     this.#finish();
-    return new ExchangeResetError(resetAfterResponse(error), [flag]);
+    return new ExchangeResetError(details, [flag]);
   }
 
   onResponseCancel(): void {
@@ -499,7 +453,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     this.#facts.counters.counters.upstream_rq_timeout.inc();
     this.#count.timeout();
     if (this.#isSettled) {
-      this.#breakOff(new ExchangeResetError("upstream_response_timeout"));
+      this.#breakOff("response_timeout");
       return;
     }
     for (const { host } of this.#attempts) this.#cluster.report(host, { kind: "local-failure", failure: "timeout" });
@@ -507,8 +461,11 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
   }
 
   /** Ends an answer that has begun. */
-  #breakOff(cause: Error): void {
+  #breakOff(details: string): void {
+    const cause = new ExchangeResetError(details, ["UT"]);
     this.#env.counters.rq_reset_after_downstream_response_started.inc();
+    this.#exchange.info.responseFlags.add("UT");
+    this.#exchange.info.responseCodeDetails = cause.message;
     this.#winner?.cancel();
     this.#finish();
     this.#responseBody?.breakOff(cause);
@@ -530,12 +487,18 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     this.#isSettled = true;
     for (const attempt of this.#attempts) attempt.cancel();
     this.#body?.cancel();
-    const host = info.attempts === 0 ? undefined : info.upstreamHost;
-    this.#count.answer(reply.reply.status, host, undefined);
+    this.#count.answer(reply.reply.status, info.upstreamHost, undefined);
     this.#finish();
-    const countsAttempts = this.#route.rules.host.countsAttemptsInResponse && info.attempts > 0;
-    const headers = countsAttempts ? ["x-envoy-attempt-count", String(info.attempts)] : [];
-    this.#reject(flags.length === 0 && headers.length === 0 ? reply : extendReply(reply, flags, headers));
+    this.#reject(finishReply(this.#exchange, this.#route, { reply, flags }));
+  }
+
+  /** Something is wrong in this proxy: nothing is left behind. */
+  onAttemptCrash(cause: unknown): void {
+    if (this.#isOver) return;
+    for (const attempt of this.#attempts) attempt.cancel();
+    this.#body?.cancel();
+    this.#finish();
+    this.#reject(cause instanceof Error ? cause : new Error(String(cause)));
   }
 
   /** Nothing happens after this: all that could call is ended. */
@@ -557,7 +520,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
   }
 }
 
-interface ForwardStart {
+export interface ForwardStart {
   readonly env: RouterEnv;
   readonly exchange: Exchange;
   readonly route: CompiledRoute;

@@ -80,7 +80,30 @@ function addHeaders(headers: HeaderList, added: readonly AddedHeader[], entry: L
   }
   for (let index = 0; index < replaced.length; index += 2)
     headers.set(replaced[index] ?? "", replaced[index + 1] ?? "");
-  headers.raw.push(...appended);
+  for (let index = 0; index < appended.length; index += 2)
+    append(headers, appended[index] ?? "", appended[index + 1] ?? "");
+}
+
+/** Headers that Envoy keeps as one value: what is added comes behind a comma, in the same line. */
+const single = new Set([
+  ...[
+    "accept",
+    "accept-encoding",
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-type",
+    "etag",
+    "expect",
+  ],
+  ...["grpc-timeout", "origin", "referer", "server", "te", "user-agent", "vary", "via", "x-forwarded-client-cert"],
+  ...["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"],
+]);
+
+function append(headers: HeaderList, name: string, value: string): void {
+  const known = single.has(name) ? headers.get(name) : undefined;
+  if (known === undefined) headers.append(name, value);
+  else headers.set(name, `${known},${value}`);
 }
 
 function isWanted(action: HeaderValueOption_HeaderAppendAction, isThere: boolean): boolean {

@@ -22,12 +22,18 @@ export function compileHostRewrite(wire: RouteAction): HostRewrite | undefined {
   return ({ path }) => replace(pathOnly(path));
 }
 
-/** Gives a request another host; the former is told to the upstream where that is wanted. */
-export function updateAuthority(request: HttpRequest, authority: string, appendsForwardedHost: boolean): void {
-  const former = request.authority;
-  if (appendsForwardedHost && former !== "") {
-    const known = request.headers.joined("x-forwarded-host");
-    request.headers.set("x-forwarded-host", known === undefined ? former : `${known},${former}`);
+export interface HostOptions {
+  readonly appendsForwardedHost: boolean;
+  readonly tellsOriginal: boolean;
+}
+
+/** Gives a request another host; the former is told to the upstream. */
+export function updateAuthority(request: HttpRequest, authority: string, options: HostOptions): void {
+  const { headers, authority: former } = request;
+  if (options.tellsOriginal) headers.set("x-envoy-original-host", former);
+  if (options.appendsForwardedHost && former !== "") {
+    const known = headers.joined("x-forwarded-host");
+    headers.set("x-forwarded-host", known === undefined ? former : `${known},${former}`);
   }
   request.authority = authority;
 }

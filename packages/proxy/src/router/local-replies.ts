@@ -84,18 +84,17 @@ export function bufferExceeded(): LocalReplyError {
   });
 }
 
-/** An attempt got no answer and none follows. */
+/** An attempt got no answer and none follows. Why the transport failed is for the log alone, not for clients. */
 export function resetBeforeResponse(
   error: UpstreamError,
   options: { readonly isRetried: boolean; readonly suppressesHeaders: boolean },
 ): LocalReplyError {
   const reason = resetReasons[error.failure];
   const { transportFailure } = error;
-  const transport = transportFailure === "" ? "" : `, transport failure reason: ${transportFailure}`;
   const retried = options.isRetried ? "retried and the latest " : "";
   return new LocalReplyError({
     status: error.failure === "protocol-error" ? 502 : 503,
-    body: `upstream connect error or disconnect/reset before headers. ${retried}reset reason: ${reason}${transport}`,
+    body: `upstream connect error or disconnect/reset before headers. ${retried}reset reason: ${reason}`,
     flags: [flagOfFailure[error.failure]],
     details: resetDetails("before", reason, transportFailure),
     ...overloaded(error.failure === "overflow" && !options.suppressesHeaders),
@@ -105,20 +104,6 @@ export function resetBeforeResponse(
 /** Details of an answer that broke off. */
 export function resetAfterResponse(error: UpstreamError): string {
   return resetDetails("after", resetReasons[error.failure], error.transportFailure);
-}
-
-/** The same reply with more flags and headers. */
-export function extendReply(
-  { reply }: LocalReplyError,
-  flags: readonly ResponseFlag[],
-  headers: readonly string[],
-): LocalReplyError {
-  const extended: LocalReply = {
-    ...reply,
-    flags: [...(reply.flags ?? []), ...flags],
-    headers: new HeaderList([...(reply.headers?.raw ?? []), ...headers]),
-  };
-  return new LocalReplyError(extended);
 }
 
 function overloaded(isSaid: boolean): Pick<LocalReply, "headers"> {

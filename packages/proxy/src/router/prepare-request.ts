@@ -1,11 +1,14 @@
 /** Makes of a request what goes to the upstream: headers, host and path as the route has them. */
 import type { Exchange } from "../http/exchange.ts";
 import type { HeaderList } from "../http/header-list.ts";
+import type { AnswerCount } from "./answer-count.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
 import type { ForwardRules } from "./forward-rules.ts";
 import { runMutations } from "./header-mutation.ts";
 import { updateAuthority } from "./host-rewrite.ts";
+import { invalidHeader } from "./local-replies.ts";
 import type { PathRewrite } from "./path-rewrite.ts";
+import type { RouterEnv } from "./router-env.ts";
 
 export function prepareRequest(
   exchange: Exchange,
@@ -15,8 +18,15 @@ export function prepareRequest(
   const { request, info } = exchange;
   const { requestMutations } = route.rules;
   if (requestMutations.length > 0) runMutations(requestMutations, request.headers, { info, request });
+  // The host of a weight is no rewrite of the route: nobody is told of the former.
+  if (rules.weightHost !== undefined) request.authority = rules.weightHost;
   const host = rules.rewriteHost?.(request);
-  if (host !== undefined) updateAuthority(request, host, rules.appendsForwardedHost);
+  if (host !== undefined) {
+    updateAuthority(request, host, {
+      appendsForwardedHost: rules.appendsForwardedHost,
+      tellsOriginal: !suppressesHeaders,
+    });
+  }
   rewritePath(exchange, rules.rewritePath, suppressesHeaders);
 }
 
@@ -32,4 +42,14 @@ export function rewritePath({ request }: Exchange, rewrite: PathRewrite | undefi
 export function hasEnvoyHeaders({ raw }: HeaderList): boolean {
   for (let index = 0; index < raw.length; index += 2) if (raw[index]?.startsWith("x-envoy-")) return true;
   return false;
+}
+
+/** Reads what a trusted client says; true where it wants 204 in the place of a timeout's 504. Throws LocalReplyError. */
+export function readEnvoyHeaders(headers: HeaderList, env: RouterEnv, count: AnswerCount): boolean {
+  for (const { name, isValid } of env.strictChecks) {
+    const value = headers.get(name);
+    if (value !== undefined && !isValid(value)) throw invalidHeader(name, value);
+  }
+  count.readAlternativeName(headers);
+  return headers.remove("x-envoy-upstream-rq-timeout-alt-response");
 }

@@ -3,6 +3,7 @@ import type { Router } from "@meltemi/protos/envoy/extensions/filters/http/route
 import type { AccessLogger } from "../access-log/types.ts";
 import type { HttpFilterEnv } from "../config/env.ts";
 import type { Runtime } from "../config/runtime.ts";
+import { findLocalAddress } from "../http/local-address.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Counter } from "../lib/stats.ts";
 import type { ClusterManager, UpstreamCluster } from "../upstream/types.ts";
@@ -28,6 +29,8 @@ export interface RouterEnv {
   readonly counters: Readonly<Record<(typeof counterNames)[number], Counter>>;
   /** Of this proxy; "" where it has none. */
   readonly zone: string;
+  /** Of this machine: stands for this proxy where it is a client. */
+  readonly localAddress: string;
   readonly suppressesHeaders: boolean;
   readonly respectsExpectedTimeout: boolean;
   readonly startsSpans: boolean;
@@ -60,6 +63,7 @@ export function createRouterEnv(config: Router, env: HttpFilterEnv): RouterEnv {
     deadlines: new Deadlines(env.clock),
     counters: createCounters(env),
     zone: env.node.locality?.zone ?? "",
+    localAddress: findLocalAddress(),
     suppressesHeaders: config.suppress_envoy_headers === true,
     respectsExpectedTimeout: config.respect_expected_rq_timeout === true,
     startsSpans: config.start_child_span === true,

@@ -98,7 +98,9 @@ function startRig(
 
 function asTable(routes: RouteAction | RouteWire | RouteConfiguration): RouteConfiguration {
   if ("virtual_hosts" in routes) return routes;
-  const isRoute = ["match", "redirect", "direct_response", "route"].some((key) => key in routes);
+  const isRoute = ["match", "redirect", "direct_response", "route", "non_forwarding_action"].some(
+    (key) => key in routes,
+  );
   const route = isRoute ? routes : { route: { cluster: "c", ...routes } };
   return { virtual_hosts: [{ name: "v", domains: ["*"], routes: [{ match: { prefix: "/" }, ...route }] }] };
 }
@@ -160,6 +162,7 @@ test("bodies are passed on and answers without one, too", async () => {
 
 test.each<[RouteWire | RouteConfiguration, TestRequest, Partial<Answer>]>([
   [{ virtual_hosts: [] }, {}, { status: 404, details: "route_not_found", flags: ["NR"] }],
+  [{ non_forwarding_action: {} }, {}, { status: 503, details: "cluster_not_found", flags: ["NC"] }],
   [{ route: { cluster: "none" } }, {}, { status: 503, details: "cluster_not_found", flags: ["NC"] }],
   [{ route: { cluster: "none", cluster_not_found_response_code: "NOT_FOUND" } }, {}, { status: 404, flags: ["NC"] }],
   [
@@ -202,7 +205,12 @@ test("hosts, paths and headers are rewritten", async () => {
   const [path, headers] = JSON.parse(answer.body) as [string, Record<string, string>];
   expect(path).toBe("/b/c?d");
   expect(headers).toMatchObject({
-    ...{ host: "new.com", "x-forwarded-host": "old.com", "x-envoy-original-path": "/a/c?d" },
+    ...{
+      host: "new.com",
+      "x-forwarded-host": "old.com",
+      "x-envoy-original-path": "/a/c?d",
+      "x-envoy-original-host": "old.com",
+    },
     ...{ "x-path": "/a/c?d", "x-old": "new", "x-percent": "100%" },
   });
   expect(headers).not.toHaveProperty("x-gone");
@@ -424,10 +432,16 @@ test("hashes of requests choose hosts, and cookies keep clients where they were"
     { cookie: { name: "s", ttl: duration(60_000), path: "/" } },
   ];
   const rig = startRig({ c: [port] }, { hash_policy });
+  const hashes: (bigint | undefined)[] = [];
+  const { chooseHost } = rig.cluster;
+  rig.cluster.chooseHost = (context) => {
+    hashes.push(context.hash);
+    return chooseHost(context);
+  };
   await rig.ask({ headers: ["x-user", "foo"] });
   const answer = await rig.ask({});
   await rig.ask({ headers: ["cookie", 's="foo"'] });
-  const [byHeader, byNew, byCookie] = rig.cluster.contexts.map(({ hash }) => hash);
+  const [byHeader, byNew, byCookie] = hashes;
   expect(byHeader).toBe(3728699739546630719n);
   expect(byCookie).toBe(byHeader);
   expect(answer.headers["set-cookie"]).toMatch(/^s="[0-9a-f]{16}"; Max-Age=60; Path=\/; HttpOnly$/);

@@ -6,7 +6,7 @@ import { HeaderList } from "../http/header-list.ts";
 import type { HttpResponse } from "../http/message.ts";
 import { ConfigError } from "../lib/config-error.ts";
 import { type CompiledRoute, isCompiledRoute } from "./compiled-route.ts";
-import { Forwarding } from "./forwarding.ts";
+import { forward, rejectUnknown } from "./forward.ts";
 import { runMutations } from "./header-mutation.ts";
 import { routeNotFound } from "./local-replies.ts";
 import { rewritePath } from "./prepare-request.ts";
@@ -43,9 +43,10 @@ function handle(env: RouterEnv, exchange: Exchange): Promise<HttpResponse> {
     return Promise.reject(routeNotFound());
   }
   if (!isCompiledRoute(route)) throw new TypeError(`the route "${route.name}" was not compiled for this router`);
-  const { answer, forward } = route.rules;
-  if (forward !== undefined) return Forwarding.run(env, exchange, route, forward);
-  return Promise.reject(answer === undefined ? routeNotFound() : answerDirectly(env, exchange, { route, answer }));
+  const { answer, forward: rules } = route.rules;
+  if (rules !== undefined) return forward(env, exchange, { route, rules });
+  if (answer !== undefined) return Promise.reject(answerDirectly(env, exchange, { route, answer }));
+  return Promise.reject(rejectUnknown(env, exchange, { route, status: 503 }));
 }
 
 function answerDirectly(
@@ -55,7 +56,6 @@ function answerDirectly(
 ): LocalReplyError {
   const { request, info } = exchange;
   env.counters.rq_direct_response.inc();
-  if (answer.location !== undefined) env.counters.rq_redirect.inc();
   rewritePath(exchange, answer.rewritePath, env.suppressesHeaders);
   const location = answer.location?.(request);
   const headers = new HeaderList(location === undefined ? [] : ["location", location]);

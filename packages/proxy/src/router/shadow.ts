@@ -3,22 +3,35 @@ import type { BodySink } from "../http/body.ts";
 import { bodyOf } from "../http/body.ts";
 import type { Exchange } from "../http/exchange.ts";
 import type { HeaderList } from "../http/header-list.ts";
+import type { HttpRequest } from "../http/message.ts";
 import type { Host, PendingRequest, UpstreamCluster, UpstreamRequest } from "../upstream/types.ts";
+import type { MirrorPolicy } from "./mirror-policy.ts";
 import type { RouterEnv } from "./router-env.ts";
 
-export interface ShadowOptions {
+export interface ChosenMirror {
   readonly cluster: string;
   readonly appendsShadow: boolean;
+}
+
+export interface ShadowOptions extends ChosenMirror {
   /** 0 for no bound. */
   readonly timeoutMs: number;
   readonly body: { readonly bytes: Uint8Array; readonly trailers: HeaderList | undefined } | undefined;
+}
+
+/** The clusters that get a copy of a request. Draws. */
+export function chooseMirrors(mirrors: readonly MirrorPolicy[], request: HttpRequest): readonly ChosenMirror[] {
+  return mirrors.flatMap(({ choose, appendsShadow }) => {
+    const cluster = choose(request);
+    return cluster === undefined ? [] : [{ cluster, appendsShadow }];
+  });
 }
 
 /** Sends a copy of the request as it goes to its own upstream. Failures are nobody's business but the statistics'. */
 export function sendShadow(env: RouterEnv, exchange: Exchange, options: ShadowOptions): void {
   const cluster = env.clusters.find(options.cluster);
   if (cluster === undefined) return;
-  const request = copyRequest(exchange, options);
+  const request = copyRequest(env, exchange, options);
   const send = (host: Host): void => run(env, cluster.send(host, request, "DEFAULT"), { cluster, options });
   try {
     const host = cluster.chooseHost({ headers: request.headers, authority: request.authority });
@@ -48,9 +61,12 @@ function drain(finish: () => void): BodySink {
   return { write: () => true, end: finish, abort: finish };
 }
 
-function copyRequest({ request }: Exchange, { appendsShadow, body }: ShadowOptions): UpstreamRequest {
+function copyRequest(env: RouterEnv, { request }: Exchange, { appendsShadow, body }: ShadowOptions): UpstreamRequest {
   const headers = request.headers.clone();
+  // Envoy sends copies as a client of its own.
   headers.set("x-envoy-internal", "true");
+  const forwarded = headers.joined("x-forwarded-for");
+  headers.set("x-forwarded-for", forwarded === undefined ? env.localAddress : `${forwarded},${env.localAddress}`);
   return {
     method: request.method,
     scheme: request.scheme,

@@ -17,11 +17,12 @@ import {
   type UpstreamResponse,
 } from "../../upstream/types.ts";
 
-export interface TestCluster extends UpstreamCluster {
+export interface TestCluster extends Omit<UpstreamCluster, "chooseHost"> {
   readonly stats: StatsRegistry;
   readonly contexts: LoadBalancerContext[];
   readonly reports: AttemptResult[];
   readonly sent: UpstreamRequest[];
+  chooseHost: UpstreamCluster["chooseHost"];
   /** Most retries at once. */
   maxRetries: number;
   close(): void;
