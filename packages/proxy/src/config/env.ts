@@ -16,6 +16,8 @@ export interface ProxyEnv {
   readonly stats: Stats;
   /** At least 0 and less than 1. */
   readonly random: () => number;
+  /** Reads a variable of the process's environment; what asks for one is refused without. */
+  readonly environment?: ((name: string) => string | undefined) | undefined;
   readonly node: Node;
   readonly runtime: Runtime;
   readonly clusters: ClusterManager;

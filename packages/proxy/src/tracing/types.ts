@@ -6,6 +6,8 @@ import type { HttpRequest } from "../http/message.ts";
 export interface Span {
   readonly traceId: string;
   readonly spanId: string;
+  /** Each attempt at an upstream gets a span of its own, whatever the router's configuration says. */
+  readonly spawnsUpstream: boolean;
   setTag(name: string, value: string): void;
   setOperation(name: string): void;
   /** Writes the headers of the trace (traceparent, b3, x-b3-*) into a request that goes upstream. */
