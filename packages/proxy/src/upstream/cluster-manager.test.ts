@@ -32,7 +32,11 @@ function rig(...args: Parameters<typeof createRig>): ClusterRig {
   return created;
 }
 
-const edsCluster: Cluster = { name: "a", type: "EDS", eds_cluster_config: { service_name: "svc", eds_config: { ads: {} } } };
+const edsCluster: Cluster = {
+  name: "a",
+  type: "EDS",
+  eds_cluster_config: { service_name: "svc", eds_config: { ads: {} } },
+};
 
 test("a static cluster is there at once, and goes", async () => {
   const { clusters, choose, stat, addresses, stats } = rig();
@@ -176,7 +180,9 @@ const originalDst: Cluster = {
 test("ORIGINAL_DST goes where a header says, and forgets hosts that nobody wants", async () => {
   const { clusters, choose, addresses, clock, stat } = rig();
   await clusters.update(originalDst, origin);
-  const to = (place: string): { headers: HeaderList } => ({ headers: new HeaderList(["x-envoy-original-dst-host", place]) });
+  const to = (place: string): { headers: HeaderList } => ({
+    headers: new HeaderList(["x-envoy-original-dst-host", place]),
+  });
   const host = await choose("a", to("10.1.2.3:80"));
   expect(host).toMatchObject({ address: "10.1.2.3:80", ip: "10.1.2.3", port: 80 });
   expect(await choose("a", to("10.1.2.3:80"))).toBe(host);
@@ -201,7 +207,9 @@ test("an aggregate fills its clusters in their order, and sends over theirs", as
       lb_policy: "CLUSTER_PROVIDED",
       cluster_type: {
         name: "envoy.clusters.aggregate",
-        typed_config: packAny("envoy.extensions.clusters.aggregate.v3.ClusterConfig", { clusters: ["first", "gone", "second"] }),
+        typed_config: packAny("envoy.extensions.clusters.aggregate.v3.ClusterConfig", {
+          clusters: ["first", "gone", "second"],
+        }),
       },
     },
     origin,
@@ -289,11 +297,17 @@ test("connections that fail count against a host", async () => {
   const { clusters, stat } = rig();
   const port = await startServer("");
   await closers.pop()?.();
-  const outlier_detection = { split_external_local_origin_errors: true, consecutive_local_origin_failure: u32(1), max_ejection_percent: u32(100) };
+  const outlier_detection = {
+    split_external_local_origin_errors: true,
+    consecutive_local_origin_failure: u32(1),
+    max_ejection_percent: u32(100),
+  };
   await clusters.update(staticCluster([port], { outlier_detection }), origin);
   const cluster = need(clusters.find("a"));
   const [host] = cluster.listHosts();
-  await expect(cluster.send(need(host), getRequest(), "DEFAULT").response).rejects.toMatchObject({ failure: "connection-failure" });
+  await expect(cluster.send(need(host), getRequest(), "DEFAULT").response).rejects.toMatchObject({
+    failure: "connection-failure",
+  });
   expect(host?.health).toBe("unhealthy");
   expect(stat("outlier_detection.ejections_enforced_consecutive_local_origin_failure")).toBe(1);
 });
@@ -302,11 +316,16 @@ test("a cluster may say itself which answers are errors", async () => {
   const { clusters } = rig();
   const port = await startServer("slow down", 429);
   const key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-  const error_matcher = { http_response_headers_match: { headers: [{ name: ":status", string_match: { exact: "429" } }] } };
+  const error_matcher = {
+    http_response_headers_match: { headers: [{ name: ":status", string_match: { exact: "429" } }] },
+  };
   const overrides: Cluster = {
     outlier_detection: { consecutive_5xx: u32(1), max_ejection_percent: u32(100) },
     typed_extension_protocol_options: {
-      [key]: packAny(key, { explicit_http_config: { http_protocol_options: {} }, outlier_detection: { error_matcher } }),
+      [key]: packAny(key, {
+        explicit_http_config: { http_protocol_options: {} },
+        outlier_detection: { error_matcher },
+      }),
     },
   };
   await clusters.update(staticCluster([port], overrides), origin);
@@ -318,46 +337,92 @@ test("a cluster may say itself which answers are errors", async () => {
 
 test.each<[string, Cluster, string]>([
   ["no name", { type: "STATIC" }, "name: is required"],
-  ["a name for an address", staticCluster([], { load_assignment: assignment(endpointOf(1, "a.test")) }), "malformed IP address"],
+  [
+    "a name for an address",
+    staticCluster([], { load_assignment: assignment(endpointOf(1, "a.test")) }),
+    "malformed IP address",
+  ],
   [
     "an internal address",
-    staticCluster([], { load_assignment: assignment({ endpoint: { address: { envoy_internal_address: { server_listener_name: "x" } } } }) }),
+    staticCluster([], {
+      load_assignment: assignment({ endpoint: { address: { envoy_internal_address: { server_listener_name: "x" } } } }),
+    }),
     "load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.envoy_internal_address",
   ],
   ["ORIGINAL_DST with another policy", { ...originalDst, lb_policy: "RANDOM" }, "lb_policy"],
-  ["CLUSTER_PROVIDED where the type provides nothing", staticCluster([1], { lb_policy: "CLUSTER_PROVIDED" }), "lb_policy"],
-  ["two hosts for LOGICAL_DNS", staticCluster([1, 2], { type: "LOGICAL_DNS" }), "LOGICAL_DNS clusters must have a single"],
+  [
+    "CLUSTER_PROVIDED where the type provides nothing",
+    staticCluster([1], { lb_policy: "CLUSTER_PROVIDED" }),
+    "lb_policy",
+  ],
+  [
+    "two hosts for LOGICAL_DNS",
+    staticCluster([1, 2], { type: "LOGICAL_DNS" }),
+    "LOGICAL_DNS clusters must have a single",
+  ],
   [
     "a redis cluster",
-    { name: "a", cluster_type: { name: "envoy.clusters.redis", typed_config: packAny("envoy.extensions.clusters.redis.v3.RedisClusterConfig", {}) } },
+    {
+      name: "a",
+      cluster_type: {
+        name: "envoy.clusters.redis",
+        typed_config: packAny("envoy.extensions.clusters.redis.v3.RedisClusterConfig", {}),
+      },
+    },
     "envoy.clusters.redis",
   ],
-  ["DNS over TCP", staticCluster([1], { type: "STRICT_DNS", use_tcp_for_dns_lookups: true }), "use_tcp_for_dns_lookups"],
+  [
+    "DNS over TCP",
+    staticCluster([1], { type: "STRICT_DNS", use_tcp_for_dns_lookups: true }),
+    "use_tcp_for_dns_lookups",
+  ],
   [
     "a shorter greatest ejection time",
     staticCluster([1], { outlier_detection: { base_ejection_time: duration(10), max_ejection_time: duration(5) } }),
     "outlier_detection.max_ejection_time",
   ],
+  [
+    "a network filter",
+    staticCluster([1], { filters: [{ name: "istio.metadata_exchange" }] }),
+    "istio.metadata_exchange",
+  ],
   ["limits by host", staticCluster([1], { circuit_breakers: { per_host_thresholds: [{}] } }), "per_host_thresholds"],
   [
     "an unknown kind of check",
-    staticCluster([1], { health_checks: [{ interval: duration(1), timeout: duration(1), healthy_threshold: u32(1), unhealthy_threshold: u32(1) }] }),
+    staticCluster([1], {
+      health_checks: [
+        { interval: duration(1), timeout: duration(1), healthy_threshold: u32(1), unhealthy_threshold: u32(1) },
+      ],
+    }),
     "health_checks[0]",
   ],
-  ["no priority for a metadata key", staticCluster([1], { lb_subset_config: { default_subset: struct({}), subset_selectors: [{}] } }), "lb_subset_config"],
-])("refused: %s", async (_, cluster, message) => {
+  [
+    "no priority for a metadata key",
+    staticCluster([1], { lb_subset_config: { default_subset: struct({}), subset_selectors: [{}] } }),
+    "lb_subset_config",
+  ],
+])("refused: %s", (_, cluster, message) => {
   const { clusters } = rig();
-  await expect(clusters.update(cluster, origin)).rejects.toThrow(message);
+  expect(() => clusters.update(cluster, origin)).toThrow(message);
   expect(clusters.list()).toEqual([]);
 });
 
 test("always_eject_one_host ejects one beyond the percentage", async () => {
   const { clusters } = rig();
-  const outlier_detection = { consecutive_5xx: u32(1), always_eject_one_host: bool(true), max_ejection_percent: u32(1) };
+  const outlier_detection = {
+    consecutive_5xx: u32(1),
+    always_eject_one_host: bool(true),
+    max_ejection_percent: u32(1),
+  };
   await clusters.update(staticCluster([1, 2], { outlier_detection }), origin);
   const cluster = need(clusters.find("a"));
   for (const host of cluster.listHosts()) cluster.report(host, { kind: "status", status: 503 });
-  expect(cluster.listHosts().map(({ health }) => health).sort()).toEqual(["healthy", "unhealthy"]);
+  expect(
+    cluster
+      .listHosts()
+      .map(({ health }) => health)
+      .sort(),
+  ).toEqual(["healthy", "unhealthy"]);
 });
 
 async function send(cluster: UpstreamCluster, host: Host): Promise<void> {

@@ -43,13 +43,14 @@ export function createClusterManager(env: ClusterManagerEnv): ClusterUpdates {
 
 interface Entry {
   readonly cluster: CompiledCluster;
-  readonly isStatic: boolean;
   /** The resource in its canonical form: one that is equal changes nothing. */
   readonly bytes: Uint8Array;
 }
 
 interface WarmingEntry extends Entry {
   readonly done: Promise<void>;
+  /** Waits no longer. */
+  readonly giveUp: () => void;
   isObsolete: boolean;
 }
 
@@ -84,20 +85,20 @@ class Clusters implements ClusterUpdates {
     return this.#list;
   }
 
-  async update(wire: Cluster, { isStatic }: { readonly isStatic: boolean; readonly version: string }): Promise<void> {
+  update(wire: Cluster): Promise<void> {
     const name = wire.name ?? "";
     const bytes = encode("envoy.config.cluster.v3.Cluster", wire);
     const warming = this.#warming.get(name);
-    if (warming !== undefined && Buffer.compare(warming.bytes, bytes) === 0) return await warming.done;
+    if (warming !== undefined && Buffer.compare(warming.bytes, bytes) === 0) return warming.done;
     const active = this.#active.get(name);
     if (active !== undefined && Buffer.compare(active.bytes, bytes) === 0) {
       // Back to what is in use, before something else was ready.
       if (warming !== undefined) this.#dropWarming(name, warming);
-      return;
+      return Promise.resolve();
     }
     const cluster = new CompiledCluster(wire, this.#clusterEnv);
     if (warming !== undefined) this.#dropWarming(name, warming);
-    await this.#warm(name, { cluster, bytes, isStatic });
+    return this.#warm(name, { cluster, bytes });
   }
 
   remove(name: string): void {
@@ -138,7 +139,8 @@ class Clusters implements ClusterUpdates {
 
   #warm(name: string, entry: Entry): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const warming: WarmingEntry = { ...entry, done: promise, isObsolete: false };
+    const limit = Promise.withResolvers<void>();
+    const warming: WarmingEntry = { ...entry, done: promise, giveUp: limit.resolve, isObsolete: false };
     this.#warming.set(name, warming);
     const { serviceName } = entry.cluster;
     const known = serviceName === undefined ? undefined : this.#assignments.get(serviceName);
@@ -147,11 +149,9 @@ class Clusters implements ClusterUpdates {
       entry.cluster.setEndpoints(known);
     }
     this.#onChange();
-    const isBounded = entry.cluster.wire.transport_socket !== undefined;
-    const limit = Promise.withResolvers<void>();
-    const timer = isBounded ? this.#env.clock.after(warmLimitMs, limit.resolve) : undefined;
-    const ready = entry.cluster.warm();
-    Promise.race(isBounded ? [ready, limit.promise] : [ready])
+    const hasSecrets = entry.cluster.wire.transport_socket !== undefined;
+    const timer = hasSecrets ? this.#env.clock.after(warmLimitMs, limit.resolve) : undefined;
+    Promise.race([entry.cluster.warm(), limit.promise])
       .catch((cause: unknown) => {
         this.#env.log.warn("a cluster is used though it could not be made ready", { name, cause: String(cause) });
       })
@@ -179,6 +179,7 @@ class Clusters implements ClusterUpdates {
 
   #dropWarming(name: string, warming: WarmingEntry): void {
     warming.isObsolete = true;
+    warming.giveUp();
     this.#warming.delete(name);
     warming.cluster.retire();
     this.#active.get(name)?.cluster.showCounts();

@@ -11,6 +11,7 @@ import type { SecretProvider } from "../tls/types.ts";
 import type { Balancer, BalancerContext, BalancerEnv } from "./balancers/balancer.ts";
 import { findBalancerStats } from "./balancers/balancer-stats.ts";
 import { type BalancerPlan, compileBalancer } from "./balancers/compile-balancer.ts";
+import { checkCluster } from "./check-cluster.ts";
 import { compileCircuitBreakers } from "./circuit-breakers.ts";
 import { CountedBody } from "./counted-body.ts";
 import { compileDiscovery, type DiscoveryEnv } from "./discovery/compile-discovery.ts";
@@ -398,6 +399,7 @@ interface ClusterPlan {
 function compilePlan(wire: Cluster, env: ClusterEnv): ClusterPlan {
   if (!wire.name) throw new ConfigError("name", "is required");
   checkTimes(wire);
+  checkCluster(wire);
   const { outlier_detection: outlier } = wire;
   const balancer = compileBalancer(wire).create;
   const discovery = compileDiscovery(wire, env.discovery);

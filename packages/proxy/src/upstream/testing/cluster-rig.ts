@@ -1,8 +1,9 @@
 /** A cluster manager for tests, with a clock that stands still and numbers that can be read. */
-import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
-import type { ClusterLoadAssignment, LbEndpoint } from "@meltemi/protos/envoy/config/endpoint/v3";
-import type { Address } from "@meltemi/protos/envoy/config/core/v3";
+
 import { duration } from "@meltemi/protos";
+import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
+import type { Address } from "@meltemi/protos/envoy/config/core/v3";
+import type { ClusterLoadAssignment, LbEndpoint } from "@meltemi/protos/envoy/config/endpoint/v3";
 import { HeaderList } from "../../http/header-list.ts";
 import { createStatsRegistry } from "../../lib/create-stats.ts";
 import { silentLog } from "../../lib/log.ts";
