@@ -30,7 +30,7 @@ export class ListenSocket {
       keepAliveInitialDelay: plan.keepAliveMs ?? 0,
     });
     try {
-      await listen(server, wanted, plan.backlog);
+      await listen(server, wanted, plan);
     } catch (cause: unknown) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new ConfigError("address", `cannot bind '${formatAddress(wanted.address)}': ${reason}`);
@@ -45,10 +45,13 @@ export class ListenSocket {
   }
 }
 
+/** Elsewhere SO_REUSEPORT is missing, or means something else. */
+const canShare = process.platform === "linux";
+
 function listen(
   server: Server,
   { address, isIpv6Only, mode }: ListenAddress,
-  backlog: number | undefined,
+  { backlog, reusesPort }: Pick<ListenerPlan, "backlog" | "reusesPort">,
 ): Promise<void> {
   const isPipe = address.port === 0 && /^[/@.]/.test(address.ip);
   if (isPipe) removeStaleSocket(address.ip);
@@ -63,7 +66,10 @@ function listen(
     const more = backlog === undefined ? {} : { backlog };
     // "@name" is Linux' abstract name space, which begins with a zero byte.
     if (isPipe) server.listen({ path: address.ip.replace(/^@/, "\u0000"), ...more }, onListening);
-    else server.listen({ host: address.ip, port: address.port, ipv6Only: isIpv6Only, ...more }, onListening);
+    else {
+      const options = { host: address.ip, port: address.port, ipv6Only: isIpv6Only, reusePort: reusesPort && canShare };
+      server.listen({ ...options, ...more }, onListening);
+    }
   });
 }
 

@@ -28,6 +28,8 @@ export interface ListenerPlan {
   /** Name in "listener.NAME." */
   readonly statName: string;
   readonly drainsOnlyWhenModified: boolean;
+  /** Other processes may listen on the same address, too, as Envoys do by default. */
+  readonly reusesPort: boolean;
 }
 
 const defaultFiltersTimeoutMs = 15_000;
@@ -42,7 +44,7 @@ const refusals: readonly (readonly [field: keyof Listener, reason: string])[] = 
 
 /**
  * Reads a listener. Not used, as they change no answer: limits of buffers (the platform's are below all that is usual),
- * connection_balance_config and reuse_port (there is one thread), max_connections_to_accept_per_socket_event,
+ * connection_balance_config (there is one thread), max_connections_to_accept_per_socket_event,
  * tcp_fast_open_queue_length, enable_mptcp, freebind, metadata, bypass_overload_manager. Throws ConfigError.
  */
 export function compileListenerPlan(wire: Listener): ListenerPlan {
@@ -67,6 +69,7 @@ export function compileListenerPlan(wire: Listener): ListenerPlan {
     direction: wire.traffic_direction ?? "UNSPECIFIED",
     statName: wire.stat_prefix || text.replaceAll(":", "_"),
     drainsOnlyWhenModified: wire.drain_type === "MODIFY_ONLY",
+    reusesPort: wrappedBool(wire.enable_reuse_port, true),
   };
 }
 
