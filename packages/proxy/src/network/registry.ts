@@ -10,6 +10,7 @@ import { mongoProxyFactory } from "./mongo-proxy/mongo-proxy.ts";
 import { mysqlProxyFactory } from "./mysql-proxy.ts";
 import { rateLimitFactory } from "./ratelimit.ts";
 import { rbacFactory } from "./rbac.ts";
+import { redisProxyFactory } from "./redis-proxy/redis-proxy.ts";
 import { setFilterStateFactory } from "./set-filter-state.ts";
 import { sniClusterFactory } from "./sni-cluster.ts";
 import { sniDynamicForwardProxyFactory } from "./sni-dynamic-forward-proxy.ts";
@@ -35,6 +36,7 @@ export const networkFilterFactories: readonly AnyNetworkFilterFactory[] = [
   rateLimitFactory,
   extAuthzFactory,
   setFilterStateFactory,
+  redisProxyFactory,
   mongoProxyFactory,
   mysqlProxyFactory,
   directResponseFactory,

@@ -155,7 +155,9 @@ describe("tcp_proxy", () => {
     await client.closed;
     expect(length).toBe(total * chunk.length);
   });
+});
 
+describe("a broken connection", () => {
   it("ends the server's connection when the client breaks off", async () => {
     const env = createTestEnv();
     let closed: (() => void) | undefined;
@@ -175,7 +177,6 @@ describe("tcp_proxy", () => {
     client.socket.resetAndDestroy();
     await gone;
   });
-
 });
 
 describe("the way to a host", () => {
