@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type BootstrapOptions, buildEnvoyBootstrap } from "../../src/cli/envoy-bootstrap.ts";
 import { envoyBinary } from "../../tools/envoy/fetch.ts";
 import { findFreePort } from "../../tools/free-ports.ts";
@@ -17,9 +18,15 @@ export interface EnvoyProcess {
   stop(): Promise<void>;
 }
 
+/** What takes the configuration: Envoy itself, or the companion proxy, which is to do the same with it. */
+export const dataPlanes = ["envoy", "companion"] as const;
+export type DataPlane = (typeof dataPlanes)[number];
+
 /** What differs from one Envoy to the next; the rest is that of a sidecar without interception. */
 export type EnvoyOptions = Pick<BootstrapOptions, "name" | "namespace" | "labels" | "discovery"> &
   Partial<BootstrapOptions> & {
+    /** Envoy itself where not given. */
+    readonly dataPlane?: DataPlane;
     /** Port of a DNS server on the loopback address, for what names no resolver of its own; the system's where not given. */
     readonly dnsPort?: number;
     /** A port on the loopback address on which every worker thread answers 200 whatever the control plane says. */
@@ -30,7 +37,7 @@ export type EnvoyOptions = Pick<BootstrapOptions, "name" | "namespace" | "labels
 
 /** Starts an Envoy and waits until it is configured (its /ready answers 200). */
 export async function startEnvoy(options: EnvoyOptions): Promise<EnvoyProcess> {
-  const binary = await envoyBinary();
+  const [program, ...first] = await findProgram(options.dataPlane);
   const adminPort = await findFreePort();
   const folder = mkdtempSync(join(tmpdir(), "meltemi-envoy-"));
   const bootstrap = buildEnvoyBootstrap({
@@ -47,8 +54,17 @@ export async function startEnvoy(options: EnvoyOptions): Promise<EnvoyProcess> {
   writeFileSync(join(folder, "bootstrap.json"), JSON.stringify(withTestParts(bootstrap, options)));
   const logFile = join(folder, "envoy.log");
   const output = openSync(logFile, "a");
-  const args = ["-c", join(folder, "bootstrap.json"), "--concurrency", "1", "--disable-hot-restart", "-l", "warning"];
-  const child = spawn(binary, args, { stdio: ["ignore", output, output] });
+  const args = [
+    ...first,
+    "-c",
+    join(folder, "bootstrap.json"),
+    "--concurrency",
+    "1",
+    "--disable-hot-restart",
+    "-l",
+    "warning",
+  ];
+  const child = spawn(program, args, { stdio: ["ignore", output, output] });
   const envoy: EnvoyProcess = {
     adminPort,
     admin: async (path) => await (await fetch(`http://127.0.0.1:${adminPort}/${path}`)).text(),
@@ -71,6 +87,11 @@ export async function startEnvoy(options: EnvoyOptions): Promise<EnvoyProcess> {
     throw new Error(`${String(cause)}\n${log}`);
   });
   return envoy;
+}
+
+async function findProgram(dataPlane: DataPlane = "envoy"): Promise<readonly [string, ...string[]]> {
+  if (dataPlane === "envoy") return [await envoyBinary()];
+  return [process.execPath, fileURLToPath(import.meta.resolve("../../packages/proxy/src/cli/meltemi-proxy.mjs"))];
 }
 
 function endProcess(child: ChildProcess): Promise<void> {

@@ -16,7 +16,7 @@ import { startSecretServer } from "../../../tools/run/file-secrets.ts";
 import { startTestControlPlane } from "../../support/control-plane.ts";
 import { startDnsServer } from "../../support/dns-server.ts";
 import { readDocuments } from "../../support/translated-mesh.ts";
-import { type EnvoyOptions, type EnvoyProcess, startEnvoy } from "../envoy-process.ts";
+import { type DataPlane, type EnvoyOptions, type EnvoyProcess, startEnvoy } from "../envoy-process.ts";
 import type { Behaviour, EnvoyName } from "./behaviour.ts";
 import { type CertificateFolder, createCertificateFolder } from "./certificate-folder.ts";
 import { readSync } from "./sync.ts";
@@ -54,20 +54,25 @@ const identities: Readonly<Record<EnvoyName, EnvoyIdentity>> = {
 };
 
 /** Starts everything; what was started is stopped again where a part cannot be. */
-export async function startRig(names: readonly EnvoyName[]): Promise<Rig> {
+export async function startRig(names: readonly EnvoyName[], dataPlane: DataPlane): Promise<Rig> {
   const stops: (() => unknown)[] = [];
   const stop = async (): Promise<void> => {
     for (const end of stops.splice(0).reverse()) await end();
   };
   try {
-    return { ...(await startParts(names, stops)), stop };
+    return { ...(await startParts({ names, dataPlane }, stops)), stop };
   } catch (cause) {
     await stop();
     throw cause;
   }
 }
 
-async function startParts(names: readonly EnvoyName[], stops: (() => unknown)[]): Promise<Omit<Rig, "stop">> {
+interface WantedProxies {
+  readonly names: readonly EnvoyName[];
+  readonly dataPlane: DataPlane;
+}
+
+async function startParts({ names, dataPlane }: WantedProxies, stops: (() => unknown)[]): Promise<Omit<Rig, "stop">> {
   const certificates = await createCertificateFolder();
   stops.push(certificates.stop);
   const upstreams = await startUpstreamSet(certificates.authority);
@@ -100,7 +105,7 @@ async function startParts(names: readonly EnvoyName[], stops: (() => unknown)[])
   const envoys = new Map<EnvoyName, EnvoyProcess>();
   for (const name of names) {
     const envoy = await startNamedEnvoy(name, {
-      ...{ controlPlane, certificates, dnsPort: dns.port, stops },
+      ...{ controlPlane, certificates, dataPlane, dnsPort: dns.port, stops },
       probePort: port(probeName(name)),
     });
     envoys.set(name, envoy);
@@ -119,13 +124,14 @@ function findAddresses(name: string): readonly string[] | undefined {
 interface EnvoySurroundings {
   readonly controlPlane: ControlPlane;
   readonly certificates: CertificateFolder;
+  readonly dataPlane: DataPlane;
   readonly dnsPort: number;
   readonly probePort: number;
   readonly stops: (() => unknown)[];
 }
 
 async function startNamedEnvoy(name: EnvoyName, surroundings: EnvoySurroundings): Promise<EnvoyProcess> {
-  const { controlPlane, certificates, dnsPort, probePort, stops } = surroundings;
+  const { controlPlane, certificates, dataPlane, dnsPort, probePort, stops } = surroundings;
   const identity = identities[name];
   const folder = mkdtempSync(join(tmpdir(), "meltemi-behaviours-"));
   stops.push(() => rmSync(folder, { recursive: true, force: true }));
@@ -136,6 +142,7 @@ async function startNamedEnvoy(name: EnvoyName, surroundings: EnvoySurroundings)
   const [host = "", port = ""] = controlPlane.grpcAddress.split(":");
   const envoy = await startEnvoy({
     ...identity,
+    dataPlane,
     secretsSocket,
     dnsPort,
     probePort,
