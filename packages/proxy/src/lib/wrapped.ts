@@ -2,7 +2,10 @@
  * Values of google.protobuf.BoolValue, UInt32Value and their like. One that is set to false or 0 comes as `{}`, as all that
  * is as protobuf has it by default is left out: `wrapper?.value ?? otherwise` would take it for one that is not set.
  */
-export function wrappedBool(wrapper: { readonly value?: boolean | undefined } | undefined, otherwise: boolean): boolean {
+export function wrappedBool(
+  wrapper: { readonly value?: boolean | undefined } | undefined,
+  otherwise: boolean,
+): boolean {
   return wrapper === undefined ? otherwise : (wrapper.value ?? false);
 }
 

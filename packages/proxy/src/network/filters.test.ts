@@ -204,7 +204,10 @@ describe("protocols that are watched", () => {
 
   it("counts MongoDB's messages, in one piece or in many", async () => {
     const env = createTestEnv();
-    const filter = filterJson("network.mongo_proxy", "network.mongo_proxy.v3.MongoProxy", { stat_prefix: "m" });
+    const filter = filterJson("network.mongo_proxy", "network.mongo_proxy.v3.MongoProxy", {
+      stat_prefix: "m",
+      emit_dynamic_metadata: true,
+    });
     const client = openClient(await startChain(env, [filter]));
     const bytes = Buffer.concat([query, query]);
     for (const byte of bytes) client.socket.write(Buffer.from([byte]));
@@ -215,6 +218,9 @@ describe("protocols that are watched", () => {
     expect(counters.get("mongo.m.op_query")).toBe(4);
     expect(counters.get("mongo.m.op_query_no_cursor_timeout")).toBe(4);
     expect(counters.get("mongo.m.collection.cars.query.total")).toBe(4);
+    await expect.poll(() => env.logged.length).toBe(1);
+    const noted = env.logged[0]?.info.dynamicMetadata.get("envoy.filters.network.mongo_proxy");
+    expect(noted).toEqual({ "db.cars": ["query"] });
   });
 
   it("delays MongoDB's messages, and passes on what it does not know", async () => {

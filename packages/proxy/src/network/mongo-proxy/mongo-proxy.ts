@@ -4,6 +4,7 @@ import type { MongoProxy } from "@meltemi/protos/envoy/extensions/filters/networ
 import type { NetworkFilterEnv } from "../../config/env.ts";
 import type { Timer } from "../../lib/clock.ts";
 import { ConfigError, within } from "../../lib/config-error.ts";
+import type { DownstreamConnection } from "../../listeners/connection.ts";
 import { fractionOf } from "../../matchers/fraction.ts";
 import type { NetworkFilterFactory, NetworkObserver } from "../types.ts";
 import { createMongoCounters, type MongoCounters } from "./mongo-counters.ts";
@@ -20,11 +21,11 @@ export const mongoProxyFactory: NetworkFilterFactory<MongoProxy> = {
     if (config.stat_prefix === undefined || config.stat_prefix === "") {
       throw new ConfigError("stat_prefix", "must not be empty");
     }
-    if (config.emit_dynamic_metadata === true) throw new ConfigError("emit_dynamic_metadata", "is not supported");
     const counters = createMongoCounters(env.stats.scope(`mongo.${config.stat_prefix}`));
     const { delay } = config;
     const drawDelay = delay === undefined ? undefined : within("delay", () => compileDelay(delay, env));
-    return { observe: () => observeConnection({ counters, drawDelay, env }) };
+    const note = config.emit_dynamic_metadata === true ? noteOperation : undefined;
+    return { observe: (connection) => observeConnection({ counters, drawDelay, env, note }, connection) };
   },
 };
 
@@ -43,9 +44,19 @@ interface Parts {
   readonly counters: MongoCounters;
   readonly drawDelay: (() => number) | undefined;
   readonly env: NetworkFilterEnv;
+  readonly note: ((connection: DownstreamConnection, message: MongoMessage) => void) | undefined;
 }
 
-function observeConnection({ counters, drawDelay, env }: Parts): NetworkObserver {
+/** Says in the metadata what is done to what, for logs: {"db.collection": ["insert"]}. */
+function noteOperation({ info: { dynamicMetadata } }: DownstreamConnection, message: MongoMessage): void {
+  if (message.op !== "query" && message.op !== "insert") return;
+  dynamicMetadata.set("envoy.filters.network.mongo_proxy", { [message.collection]: [message.op] });
+}
+
+function observeConnection(
+  { counters, drawDelay, env, note }: Parts,
+  connection: DownstreamConnection,
+): NetworkObserver {
   const requests = new MongoReader();
   const replies = new MongoReader();
   let timer: Timer | undefined;
@@ -72,7 +83,10 @@ function observeConnection({ counters, drawDelay, env }: Parts): NetworkObserver
   return {
     fromClient(chunk) {
       const messages = read(requests, chunk);
-      for (const message of messages) counters.count(message);
+      for (const message of messages) {
+        counters.count(message);
+        note?.(connection, message);
+      }
       return messages.length === 0 ? undefined : hold();
     },
     fromServer(chunk) {

@@ -9,7 +9,8 @@ export type MongoMessage =
       readonly hasMaxTime: boolean;
     }
   | { readonly op: "reply"; readonly flags: number; readonly hasCursor: boolean }
-  | { readonly op: "insert" | "get_more" | "kill_cursors" | "command" | "command_reply" };
+  | { readonly op: "insert"; readonly collection: string }
+  | { readonly op: "get_more" | "kill_cursors" | "command" | "command_reply" };
 
 const headLength = 16;
 /** MongoDB's own limit for messages, and some. */
@@ -55,6 +56,7 @@ export class MongoReader {
 function parseMessage(op: MongoMessage["op"], body: Buffer): MongoMessage | undefined {
   try {
     if (op === "query") return parseQuery(body);
+    if (op === "insert") return { op, collection: readCollection(body).name };
     if (op === "reply") return { op, flags: body.readInt32LE(0), hasCursor: body.readBigInt64LE(4) !== 0n };
     return { op };
   } catch (cause: unknown) {
@@ -66,8 +68,7 @@ function parseMessage(op: MongoMessage["op"], body: Buffer): MongoMessage | unde
 /** flags, name of the collection, numbers to skip and to return, then the query itself in BSON. */
 function parseQuery(body: Buffer): MongoMessage {
   const flags = body.readInt32LE(0);
-  const end = body.indexOf(0, 4);
-  if (end < 0) throw new RangeError("no end of the collection's name");
+  const { name: collection, end } = readCollection(body);
   const document = body.subarray(end + 1 + 8);
   const documentLength = document.readInt32LE(0);
   if (documentLength < 5 || documentLength > document.length) throw new RangeError("no document");
@@ -77,8 +78,15 @@ function parseQuery(body: Buffer): MongoMessage {
   return {
     op: "query",
     flags,
-    collection: body.toString("utf8", 4, end),
+    collection,
     firstKey: type === 0 ? "" : document.toString("utf8", 5, keyEnd),
     hasMaxTime: document.subarray(0, documentLength).includes("$maxTimeMS\u0000"),
   };
+}
+
+/** The name stands after four bytes of flags, with a zero at its end. */
+function readCollection(body: Buffer): { readonly name: string; readonly end: number } {
+  const end = body.indexOf(0, 4);
+  if (end < 0) throw new RangeError("no end of the collection's name");
+  return { name: body.toString("utf8", 4, end), end };
 }
