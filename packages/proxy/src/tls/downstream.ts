@@ -1,5 +1,5 @@
 /** TLS towards clients. */
-import { constants } from "node:crypto";
+import { constants, type X509Certificate } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { type SecureContextOptions, TLSSocket, type TLSSocketOptions } from "node:tls";
 import { durationToMs } from "@meltemi/protos";
@@ -8,8 +8,8 @@ import { ConfigError, compileAll, within } from "../lib/config-error.ts";
 import type { Stats } from "../lib/stats.ts";
 import type { TlsInfo } from "../listeners/connection.ts";
 import { readKeyPair } from "./key-pair.ts";
-import { peekClientHello } from "./peek-client-hello.ts";
-import { compilePeerVerifier, findPlatformError, type PeerVerifier } from "./peer-verifier.ts";
+import { type Hello, peekClientHello } from "./peek-client-hello.ts";
+import { compilePeerVerifier, findPlatformError, type PeerVerifier, type Verdict } from "./peer-verifier.ts";
 import { buildServerContexts, deriveTicketKeys, nameSessionContext, type ServerContexts } from "./server-contexts.ts";
 import { createVerifyError, describeTlsError, TlsError } from "./tls-error.ts";
 import { buildTlsInfo } from "./tls-info.ts";
@@ -44,6 +44,12 @@ export function compileDownstreamTls(wire: DownstreamTlsContext, env: Downstream
     const build = (material: TlsMaterial) => buildState(material, { ...params, ...sessions });
     return new ServerTls(wire, { secrets, build, stats: createTlsStats(env.listenerStats) });
   });
+}
+
+/** What a client has shown. */
+interface Shown {
+  readonly sni: string;
+  readonly peer: X509Certificate | undefined;
 }
 
 interface ServerState {
@@ -103,12 +109,13 @@ class ServerTls implements DownstreamTls {
   async #shakeHands(socket: Duplex): Promise<{ readonly stream: Duplex; readonly info: TlsInfo }> {
     const state = this.#state;
     if (state === undefined) throw new TlsError("TLS error: Secret is not supplied by SDS");
-    const alpn = await this.#agreeable(socket);
-    const stream = new TLSSocket(socket, this.#buildOptions(state, alpn));
+    const hello = await peekClientHello(socket);
+    const stream = new TLSSocket(socket, this.#buildOptions(state, hello));
     await waitForHandshake(stream);
-    const sni = typeof stream.servername === "string" ? stream.servername : "";
+    // The platform forgets the name where a session is resumed.
+    const sni = hello?.sni ?? "";
     const peer = stream.getPeerX509Certificate();
-    const problem = this.#findProblem(stream, state, sni);
+    const problem = this.#findProblem(stream, state, { sni, peer });
     if (problem.error) {
       stream.destroy();
       throw problem.error;
@@ -117,35 +124,26 @@ class ServerTls implements DownstreamTls {
     return { stream, info: buildTlsInfo({ socket: stream, sni, peer, isPeerVerified: problem.isVerified }) };
   }
 
-  #buildOptions({ contexts, verifier }: ServerState, alpn: readonly string[]): TLSSocketOptions {
+  #buildOptions({ contexts, verifier }: ServerState, hello: Hello | undefined): TLSSocketOptions {
+    const isAlpnShared = this.#alpn.some((protocol) => hello?.alpn.includes(protocol));
     return {
       isServer: true,
       secureContext: contexts.fallback,
       requestCert: verifier.asks || this.#mustShow,
       // Judged after the handshake, by more than the platform looks at.
       rejectUnauthorized: false,
-      ...(alpn.length > 0 && { ALPNProtocols: [...alpn] }),
+      // The platform would refuse a client that offers none of these; Envoy goes on without a protocol.
+      ...(isAlpnShared && { ALPNProtocols: [...this.#alpn] }),
       SNICallback: (name, done) => done(null, contexts.find(name)),
     };
   }
 
-  #findProblem(stream: TLSSocket, { verifier }: ServerState, sni: string): ReturnType<PeerVerifier["verify"]> {
+  #findProblem(stream: TLSSocket, { verifier }: ServerState, { sni, peer }: Shown): Verdict {
     if (this.#mustName && sni === "")
       return { error: new TlsError("TLS_error: server name required"), isVerified: false };
-    const peer = stream.getPeerX509Certificate();
     if (peer) return verifier.verify(peer, findPlatformError(stream));
     if (!this.#mustShow) return { error: undefined, isVerified: false };
     return { error: createVerifyError("fail_verify_no_cert", ""), isVerified: false };
-  }
-
-  /**
-   * The protocols to offer: none where the client names none of them, as the platform would refuse that client while Envoy goes
-   * on without a protocol.
-   */
-  async #agreeable(socket: Duplex): Promise<readonly string[]> {
-    if (this.#alpn.length === 0) return [];
-    const wanted = await peekClientHello(socket);
-    return wanted === undefined || this.#alpn.some((protocol) => wanted.includes(protocol)) ? this.#alpn : [];
   }
 }
 

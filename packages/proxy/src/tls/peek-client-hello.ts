@@ -1,25 +1,27 @@
-/** Looks at the protocols that a client offers, and puts what it read back. */
+/** Looks at what a client of TLS says first, and puts what it read back. */
 import type { Duplex } from "node:stream";
-import { parseClientHello } from "../listeners/inspectors/client-hello.ts";
+import { type ClientHello, parseClientHello } from "../listeners/inspectors/client-hello.ts";
 
 /** More than this is no hello that anybody sends. */
 const maxHello = 64 * 1024;
 
+export type Hello = Extract<ClientHello, { readonly kind: "hello" }>;
+
 /**
- * The client's ALPN protocols; undefined where that cannot be told (no TLS, the end, too much): then the handshake itself
+ * The client's name for the server and its protocols; undefined where that cannot be told (no TLS, the end, too much): then the handshake itself
  * will say what is wrong.
  */
-export function peekClientHello(socket: Duplex): Promise<readonly string[] | undefined> {
+export function peekClientHello(socket: Duplex): Promise<Hello | undefined> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let length = 0;
-    const finish = (alpn: readonly string[] | undefined): void => {
+    const finish = (hello: Hello | undefined): void => {
       socket.off("readable", look);
       socket.off("end", stop);
       socket.off("close", stop);
       socket.off("error", stop);
       if (chunks.length > 0 && !socket.destroyed) socket.unshift(Buffer.concat(chunks));
-      resolve(alpn);
+      resolve(hello);
     };
     const stop = (): void => finish(undefined);
     const look = (): void => {
@@ -29,7 +31,7 @@ export function peekClientHello(socket: Duplex): Promise<readonly string[] | und
         length += chunk.length;
       }
       const hello = parseClientHello(Buffer.concat(chunks));
-      if (hello.kind === "hello") finish(hello.alpn);
+      if (hello.kind === "hello") finish(hello);
       else if (hello.kind === "not-tls" || length > maxHello) finish(undefined);
     };
     socket.on("readable", look);

@@ -1,5 +1,5 @@
 /** TLS towards hosts of clusters. */
-import { constants } from "node:crypto";
+import { constants, type X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
@@ -61,7 +61,13 @@ interface ClientState {
   readonly context: SecureContext;
   readonly verifier: PeerVerifier;
   /** By server name: the newest that the server gave. */
-  readonly sessions: Map<string, Buffer>;
+  readonly sessions: Map<string, KeptSession>;
+}
+
+/** A server does not show its certificate again when it takes a session up: it is the one that the session began with. */
+interface KeptSession {
+  readonly session: Buffer;
+  readonly peer: X509Certificate;
 }
 
 interface ClientParts {
@@ -124,12 +130,27 @@ class ClientTls implements UpstreamTls {
     const state = this.#state;
     if (state === undefined) throw new TlsError("TLS error: Secret is not supplied by SDS");
     const sni = options.sni ?? this.#sni;
-    const stream = connect({ ...this.#buildOptions(state, sni, options), socket, ...nameServer(sni) });
+    const kept = state.sessions.get(sni);
+    const stream = connect({
+      ...this.#buildOptions(state, options),
+      ...(kept && { session: kept.session }),
+      ...nameServer(sni),
+      socket,
+    });
+    // Asked once: for a client the platform takes the certificate out of the chain, and would give its issuer the next time.
+    let found: X509Certificate | undefined;
+    const findPeer = () => {
+      found ??= stream.getPeerX509Certificate() ?? (stream.isSessionReused() ? kept?.peer : undefined);
+      return found;
+    };
     if (this.#maxSessions > 0 && !state.verifier.needsWholeChain) {
-      stream.on("session", (session: Buffer) => state.sessions.set(sni, session));
+      stream.on("session", (session: Buffer) => {
+        const peer = findPeer();
+        if (peer) state.sessions.set(sni, { session, peer });
+      });
     }
     await waitForHandshake(stream);
-    const peer = stream.getPeerX509Certificate();
+    const peer = findPeer();
     const verdict = peer
       ? state.verifier.verify(peer, findPlatformError(stream), options.sans)
       : { error: createVerifyError("fail_verify_no_cert", ""), isVerified: false };
@@ -142,17 +163,15 @@ class ClientTls implements UpstreamTls {
     return { stream, info: buildTlsInfo({ socket: stream, sni, peer, isPeerVerified: verdict.isVerified }) };
   }
 
-  #buildOptions(state: ClientState, sni: string, { alpn, fallbackAlpn }: ConnectTlsOptions): ConnectionOptions {
+  #buildOptions(state: ClientState, { alpn, fallbackAlpn }: ConnectTlsOptions): ConnectionOptions {
     const ownAlpn = this.#alpn.length > 0 ? this.#alpn : (fallbackAlpn ?? []);
     const protocols = alpn ?? ownAlpn;
-    const session = state.sessions.get(sni);
     return {
       secureContext: state.context,
       // Judged after the handshake, by the configuration: the platform would compare the server's name.
       rejectUnauthorized: false,
       checkServerIdentity: () => undefined,
       ...(protocols.length > 0 && { ALPNProtocols: [...protocols] }),
-      ...(session && { session }),
     };
   }
 }

@@ -1,5 +1,6 @@
 /** A cluster's pools on a clock that tests move, and loopback servers for them. */
 import { createServer, type Server, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { duration } from "@meltemi/protos";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import { type BodySource, collect } from "../../src/http/body.ts";
@@ -156,7 +157,7 @@ export async function readText(body: BodySource | undefined): Promise<string> {
 export async function until(isSo: () => boolean): Promise<void> {
   for (let round = 0; round < 2000; round++) {
     if (isSo()) return;
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await sleep(5);
   }
   throw new Error("it did not come to pass");
 }

@@ -9,8 +9,7 @@ import { type BodyOwner, ResponseBody } from "./response-body.ts";
 import type { UpstreamExchange } from "./upstream-exchange.ts";
 
 const endStreamFlag = 1;
-const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR, NGHTTP2_REFUSED_STREAM } =
-  constants;
+const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_PROTOCOL_ERROR, NGHTTP2_REFUSED_STREAM } = constants;
 
 export interface StreamOwner {
   readonly session: ClientHttp2Session;
@@ -30,6 +29,8 @@ export class Http2RequestStream implements BodySink, BodyOwner {
   #sentTrailers: HeaderList | undefined;
   #isRequestDone: boolean;
   #isOver = false;
+  /** The server has said that this was all. */
+  #isWhole = false;
 
   /** Sends the head. Throws where a header cannot be written. */
   constructor(exchange: UpstreamExchange, owner: StreamOwner) {
@@ -61,6 +62,12 @@ export class Http2RequestStream implements BodySink, BodyOwner {
   #listen(): void {
     const stream = this.#stream;
     const { request } = this.exchange;
+    // A reset without an error (NO_ERROR) ends the bytes like their proper end. Only the latter comes before the stream closes.
+    const push = stream.push.bind(stream);
+    stream.push = (chunk: unknown, encoding?: BufferEncoding) => {
+      if (chunk === null && !stream.closed) this.#isWhole = true;
+      return push(chunk, encoding);
+    };
     stream.on("headers", (headers, _flags, raw) => {
       const status = Number(headers[":status"]);
       if (status !== 101) request.onInformation?.(status, decodeHeaders(raw ?? []));
@@ -112,17 +119,14 @@ export class Http2RequestStream implements BodySink, BodyOwner {
   }
 
   #onEnd(): void {
-    // A reset, too, ends the bytes; what it was is told when the stream closes.
-    const { rstCode } = this.#stream;
-    if (rstCode !== undefined && rstCode !== NGHTTP2_NO_ERROR) return;
-    if (this.#owner.isGone || !this.exchange.isAnswered) return;
-    this.#finish(undefined);
+    // What else it was is told when the stream closes.
+    if (this.#isWhole && this.exchange.isAnswered) this.#finish(undefined);
   }
 
   #onClose(): void {
     if (this.#isOver) return;
     const { rstCode } = this.#stream;
-    if (this.exchange.isAnswered && rstCode === NGHTTP2_NO_ERROR && !this.#owner.isGone) {
+    if (this.exchange.isAnswered && this.#isWhole) {
       this.#finish(undefined);
       return;
     }
