@@ -45,7 +45,7 @@ function limitsOf(wire: Cluster, priority: "DEFAULT" | "HIGH"): Limits {
 }
 
 const counters = ["cx_connect_fail", "cx_total", "rq_error", "rq_success", "rq_timeout", "rq_total"];
-const gauges = ["cx_active", "rq_active"];
+const gauges = ["cx_active", "rq_active", "rq_pending_active"];
 
 function describe(cluster: UpstreamCluster, host: Host): Readonly<Record<string, number>> {
   const found = cluster.describeHost?.(host) ?? { rq_active: host.activeRequests };

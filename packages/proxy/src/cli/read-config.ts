@@ -1,7 +1,7 @@
 /** The bootstrap that the command line names, as an object. */
 import { readFileSync } from "node:fs";
-import { parseDocument } from "yaml";
-import { ConfigError } from "../lib/config-error.ts";
+import { parseText } from "../config/read-bootstrap.ts";
+import { ConfigError, within } from "../lib/config-error.ts";
 import type { Arguments } from "./parse-arguments.ts";
 
 type JsonObject = Readonly<Record<string, unknown>>;
@@ -9,7 +9,7 @@ type JsonObject = Readonly<Record<string, unknown>>;
 /** The file's, with that of --config-yaml merged over it, and the labels of --stats-tag. Throws ConfigError. */
 export function readConfig({ configPath, configYaml, statsTags }: Arguments): JsonObject {
   const parts = [
-    ...(configPath === undefined ? [] : [parseConfig(readText(configPath), configPath)]),
+    ...(configPath === undefined ? [] : [parseText(readText(configPath))]),
     ...(configYaml === undefined ? [] : [parseConfig(configYaml, "--config-yaml")]),
     ...(statsTags.length === 0 ? [] : [buildStatsTags(statsTags)]),
   ];
@@ -25,12 +25,7 @@ function readText(path: string): string {
 }
 
 function parseConfig(text: string, name: string): JsonObject {
-  const document = parseDocument(text);
-  const [problem] = document.errors;
-  if (problem !== undefined) throw new ConfigError("", `${name} is neither JSON nor YAML: ${problem.message}`);
-  const value: unknown = document.toJS();
-  if (!isObject(value)) throw new ConfigError("", `${name} holds no object`);
-  return value;
+  return within(name, () => parseText(text));
 }
 
 function buildStatsTags(tags: readonly string[]): JsonObject {

@@ -28,8 +28,9 @@ function toCamelCase(words: string): string {
   return words.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-function formatFlags({ responseFlags: set }: StreamInfo, name: (flag: ResponseFlag) => string): string | undefined {
-  if (set.size === 0) return undefined;
+function formatFlags({ responseFlags: set }: StreamInfo, name: (flag: ResponseFlag) => string): string {
+  // A value of its own, also in JSON.
+  if (set.size === 0) return "-";
   // The order of the table, whatever the order in which they were set.
   return flagNames()
     .filter((flag) => set.has(flag))

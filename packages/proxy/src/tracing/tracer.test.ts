@@ -225,7 +225,6 @@ describe("createTracer", () => {
     expect(fields.get(7)?.readBigUInt64LE()).toBe(1_000_000_000_000n);
     expect(body?.toString()).toContain("service.name");
   });
-
 });
 
 describe("collectors and configurations that fail", () => {
