@@ -2,45 +2,54 @@
 
 import { durationToMs } from "@meltemi/protos";
 import type { CircuitBreakers_Thresholds, CircuitBreakers as Wire } from "@meltemi/protos/envoy/config/cluster/v3";
+import type { Clock } from "../lib/clock.ts";
 import { ConfigError } from "../lib/config-error.ts";
 import type { Counter, Gauge, Stats } from "../lib/stats.ts";
+import { wrappedNumber } from "../lib/wrapped.ts";
+import { RecentCount } from "./recent-count.ts";
 import type { Breaker, CircuitBreakers } from "./types.ts";
 
 const defaultLimit = 1024;
 const defaultRetries = 3;
 const unlimited = 2 ** 32 - 1;
 
+export interface BreakerEnv {
+  /** "cluster.NAME." */
+  readonly stats: Stats;
+  readonly clock: Clock;
+}
+
 /** The breakers of both priorities. Throws ConfigError. */
 export function compileCircuitBreakers(
   wire: Wire | undefined,
-  stats: Stats,
+  { stats, clock }: BreakerEnv,
 ): (priority: "DEFAULT" | "HIGH") => CircuitBreakers {
   if ((wire?.per_host_thresholds ?? []).length > 0) throw new ConfigError("per_host_thresholds", "are not supported");
-  for (const { retry_budget: budget } of wire?.thresholds ?? []) {
-    if ((durationToMs(budget?.budget_interval) ?? 0) > 0) {
-      throw new ConfigError("thresholds.retry_budget.budget_interval", "is not supported");
-    }
-  }
   const build = (priority: "DEFAULT" | "HIGH"): CircuitBreakers =>
     buildBreakers(
       wire?.thresholds?.find((threshold) => (threshold.priority ?? "DEFAULT") === priority) ?? {},
-      stats,
+      { stats, clock },
       `circuit_breakers.${priority.toLowerCase()}.`,
     );
   const byPriority = { DEFAULT: build("DEFAULT"), HIGH: build("HIGH") };
   return (priority) => byPriority[priority];
 }
 
-function buildBreakers(thresholds: CircuitBreakers_Thresholds, stats: Stats, prefix: string): CircuitBreakers {
-  const create = (options: Pick<CountingOptions, "limit"> & { name: string; remaining: string; overflow: string }) =>
+function buildBreakers(
+  thresholds: CircuitBreakers_Thresholds,
+  { stats, clock }: BreakerEnv,
+  prefix: string,
+): CircuitBreakers {
+  const create = (options: BreakerOptions): CountingBreaker =>
     new CountingBreaker({
       limit: options.limit,
+      recent: options.recent,
       open: stats.gauge(`${prefix}${options.name}_open`),
       remaining: thresholds.track_remaining ? stats.gauge(`${prefix}remaining_${options.remaining}`) : undefined,
       overflow: stats.counter(options.overflow),
     });
   const fixed = (wire: { readonly value?: number | undefined } | undefined, otherwise: number): (() => number) => {
-    const limit = wire === undefined ? otherwise : (wire.value ?? 0);
+    const limit = wrappedNumber(wire, otherwise);
     return () => limit;
   };
   const pendingRequests = create({
@@ -49,21 +58,26 @@ function buildBreakers(thresholds: CircuitBreakers_Thresholds, stats: Stats, pre
     overflow: "upstream_rq_pending_overflow",
     limit: fixed(thresholds.max_pending_requests, defaultLimit),
   });
+  const budget = thresholds.retry_budget;
+  const intervalMs = durationToMs(budget?.budget_interval) ?? 0;
+  const recent = intervalMs > 0 ? new RecentCount(clock, intervalMs) : undefined;
   const requests = create({
     name: "rq",
     remaining: "rq",
     overflow: "upstream_rq_pending_overflow",
     limit: fixed(thresholds.max_requests, defaultLimit),
+    recent,
   });
-  const budget = thresholds.retry_budget;
   const percent = budget?.budget_percent ? (budget.budget_percent.value ?? 0) : 20;
-  const least = budget?.min_retry_concurrency?.value ?? defaultRetries;
+  const least = wrappedNumber(budget?.min_retry_concurrency, defaultRetries);
+  // Requests that are under way; with an interval those of the last while as well, also where they are over.
+  const counted = (): number => Math.max(requests.used + pendingRequests.used, recent?.value ?? 0);
   const retries = create({
     name: "rq_retry",
     remaining: "retries",
     overflow: "upstream_rq_retry_overflow",
     limit: budget
-      ? () => Math.max(least, Math.floor((percent / 100) * (requests.used + pendingRequests.used)))
+      ? () => Math.max(least, Math.floor((percent / 100) * counted()))
       : fixed(thresholds.max_retries, defaultRetries),
   });
   return {
@@ -85,8 +99,17 @@ function buildBreakers(thresholds: CircuitBreakers_Thresholds, stats: Stats, pre
   };
 }
 
+interface BreakerOptions extends Pick<CountingOptions, "limit"> {
+  readonly recent?: RecentCount | undefined;
+  /** Ends of names of its statistics. */
+  readonly name: string;
+  readonly remaining: string;
+  readonly overflow: string;
+}
+
 interface CountingOptions {
   readonly limit: () => number;
+  readonly recent: RecentCount | undefined;
   readonly open: Gauge;
   readonly remaining: Gauge | undefined;
   readonly overflow: Counter;
@@ -108,6 +131,7 @@ class CountingBreaker implements Breaker {
       return false;
     }
     this.used += 1;
+    this.#options.recent?.add();
     this.#show();
     return true;
   }

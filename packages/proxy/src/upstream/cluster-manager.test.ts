@@ -249,6 +249,26 @@ test("circuit breakers count by priority, and say when they are open", async () 
   expect(high?.retries.take()).toBe(true);
 });
 
+test("a retry budget may count the requests of a while, also those that are over", async () => {
+  const { clusters, clock } = rig();
+  const retry_budget = {
+    budget_percent: { value: 50 },
+    min_retry_concurrency: u32(0),
+    budget_interval: duration(10_000),
+  };
+  await clusters.update(staticCluster([1], { circuit_breakers: { thresholds: [{ retry_budget }] } }), origin);
+  const { requests, retries } = need(clusters.find("a")).breakers("DEFAULT");
+  for (let count = 0; count < 4; count += 1) {
+    requests.take();
+    requests.release();
+  }
+  clock.advance(8000);
+  expect([retries.take(), retries.take(), retries.take()]).toEqual([true, true, false]);
+  for (let count = 0; count < 2; count += 1) retries.release();
+  clock.advance(4000);
+  expect(retries.take()).toBe(false);
+});
+
 test("requests are counted as long as their answers go on, and a former cluster ends after them", async () => {
   const { clusters, choose } = rig();
   const port = await startServer("x".repeat(1000));

@@ -7,6 +7,7 @@ import type { Clock } from "../lib/clock.ts";
 import { ConfigError, within } from "../lib/config-error.ts";
 import type { Log } from "../lib/log.ts";
 import type { Counter, Stats } from "../lib/stats.ts";
+import { wrappedNumber } from "../lib/wrapped.ts";
 import type { SecretProvider } from "../tls/types.ts";
 import type { Balancer, BalancerContext, BalancerEnv } from "./balancers/balancer.ts";
 import { findBalancerStats } from "./balancers/balancer-stats.ts";
@@ -117,8 +118,8 @@ export class CompiledCluster implements UpstreamCluster {
     this.stats = stats;
     this.metadata = metadataToJson(wire.metadata);
     this.connectTimeoutMs = durationToMs(wire.connect_timeout) ?? defaultConnectTimeoutMs;
-    this.bufferLimit = wire.per_connection_buffer_limit_bytes?.value ?? defaultBufferLimit;
-    this.breakers = compileCircuitBreakers(wire.circuit_breakers, stats);
+    this.bufferLimit = wrappedNumber(wire.per_connection_buffer_limit_bytes, defaultBufferLimit);
+    this.breakers = compileCircuitBreakers(wire.circuit_breakers, { stats, clock });
     this.#env = env;
     this.#isOverridable = compileOverrideStatus(wire.common_lb_config?.override_host_status);
     this.#judge = plan.judge;

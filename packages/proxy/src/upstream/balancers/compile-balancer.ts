@@ -10,6 +10,7 @@ import type {
 import type { Any } from "@meltemi/protos/google/protobuf";
 import type { Runtime } from "../../config/runtime.ts";
 import { ConfigError, within } from "../../lib/config-error.ts";
+import { wrappedNumber } from "../../lib/wrapped.ts";
 import type { BalancerEnv, CreateBalancer } from "./balancer.ts";
 import { hashBalancer } from "./hash-balancer.ts";
 import { buildHashRing } from "./hash-ring.ts";
@@ -134,8 +135,8 @@ interface RingWire {
 }
 
 function ringHash(wire: RingWire | undefined, options: HashOptions): CreateBalancer {
-  const minSize = Number(wire?.minimum_ring_size?.value ?? defaultRingSize);
-  const maxSize = Number(wire?.maximum_ring_size?.value ?? maxRingSize);
+  const minSize = wrappedNumber(wire?.minimum_ring_size, defaultRingSize);
+  const maxSize = wrappedNumber(wire?.maximum_ring_size, maxRingSize);
   if (minSize > maxRingSize || maxSize > maxRingSize)
     throw new ConfigError("maximum_ring_size", `is above ${maxRingSize}`);
   if (minSize > maxSize) {
@@ -150,7 +151,7 @@ function maglev(
   wire: { readonly table_size?: SizeWire | undefined } | undefined,
   options: HashOptions,
 ): CreateBalancer {
-  const tableSize = checkTableSize(Number(wire?.table_size?.value ?? defaultTableSize));
+  const tableSize = checkTableSize(wrappedNumber(wire?.table_size, defaultTableSize));
   const { usesHostname } = options;
   return byHash((hosts, stats) => buildMaglevTable(hosts, stats, { tableSize, usesHostname }), options);
 }

@@ -1,5 +1,6 @@
 /** What a policy does with localities: nothing, weights by locality, or zone-aware routing. */
 import type { Cluster_CommonLbConfig_ZoneAwareLbConfig } from "@meltemi/protos/envoy/config/cluster/v3";
+import { wrappedNumber } from "../../lib/wrapped.ts";
 import type { BalancerEnv } from "./balancer.ts";
 
 export type LocalityConfig =
@@ -22,7 +23,7 @@ export interface LocalityWire {
 export function compileLocalityConfig(wire: LocalityWire | undefined): LocalityConfig {
   if (wire?.locality_weighted_lb_config !== undefined) return { kind: "weighted" };
   const zone = wire?.zone_aware_lb_config;
-  const minimum = Number(zone?.min_cluster_size?.value ?? 6);
+  const minimum = wrappedNumber(zone?.min_cluster_size, 6);
   const percent = zone?.routing_enabled ? (zone.routing_enabled.value ?? 0) : 100;
   return {
     kind: "zone-aware",

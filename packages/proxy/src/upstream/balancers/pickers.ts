@@ -2,6 +2,7 @@
 import type { Cluster_LeastRequestLbConfig } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { LeastRequest } from "@meltemi/protos/envoy/extensions/load_balancing_policies/least_request/v3";
 import { ConfigError } from "../../lib/config-error.ts";
+import { wrappedNumber } from "../../lib/wrapped.ts";
 import type { ClusterHost } from "../hosts/cluster-host.ts";
 import { type BalancerEnv, randomBelow } from "./balancer.ts";
 import { EdfScheduler } from "./edf-scheduler.ts";
@@ -38,9 +39,11 @@ export function leastRequestPicker(
   wire: LeastRequestConfig | undefined,
   slowStart: CreateSlowStart | undefined,
 ): CreatePicker {
-  const choices = wire?.choice_count?.value ?? 2;
+  const choices = wrappedNumber(wire?.choice_count, 2);
   if (choices < 2) throw new ConfigError("choice_count", "must be at least 2");
-  const { default_value: biasDefault = 1, runtime_key: biasKey = "" } = wire?.active_request_bias ?? {};
+  const { default_value: biasDefault = 0, runtime_key: biasKey = "" } = wire?.active_request_bias ?? {
+    default_value: 1,
+  };
   if (biasDefault < 0) throw new ConfigError("active_request_bias", "must not be below 0");
   const isFullScan = wire?.selection_method === "FULL_SCAN" || wire?.enable_full_scan?.value === true;
   return (env) => {

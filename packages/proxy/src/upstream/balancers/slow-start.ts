@@ -18,7 +18,7 @@ export type CreateSlowStart = (env: BalancerEnv) => SlowStart;
 export function compileSlowStart(wire: Cluster_SlowStartConfig | undefined): CreateSlowStart | undefined {
   const windowMs = durationToMs(wire?.slow_start_window) ?? 0;
   if (windowMs <= 0) return undefined;
-  const { default_value: aggressionDefault = 1, runtime_key: key = "" } = wire?.aggression ?? {};
+  const { default_value: aggressionDefault = 0, runtime_key: key = "" } = wire?.aggression ?? { default_value: 1 };
   if (aggressionDefault <= 0) throw new ConfigError("slow_start_config.aggression", "must be above 0");
   const least = (wire?.min_weight_percent ? (wire.min_weight_percent.value ?? 0) : 10) / 100;
   return ({ clock, runtime }) => {

@@ -275,3 +275,12 @@ function create(
 function chooser(balancer: Balancer): () => ReturnType<Balancer["choose"]> {
   return () => balancer.choose({});
 }
+
+test("a bias of 0 leaves the weights as they are, however busy hosts are", () => {
+  const [busy, idle] = [hostOf({ port: 1, weight: 3 }), hostOf({ port: 2, weight: 1 })];
+  busy.activeRequests = 100;
+  // A wrapper of nothing is what decoding gives for 0.
+  const least_request_lb_config = { active_request_bias: {} };
+  const balancer = create({ lb_policy: "LEAST_REQUEST", least_request_lb_config }, [setOf([busy, idle])]);
+  expect(tally(400, () => balancer.choose({})).get(1)).toBe(300);
+});

@@ -6,6 +6,7 @@ import type { DnsCacheConfig } from "@meltemi/protos/envoy/extensions/common/dyn
 import type { Clock, Timer } from "../../lib/clock.ts";
 import { ConfigError, need } from "../../lib/config-error.ts";
 import type { Stats } from "../../lib/stats.ts";
+import { wrappedNumber } from "../../lib/wrapped.ts";
 import { UpstreamError } from "../types.ts";
 import { compileDnsResolver, compileDnsTimes, type DnsResolverPlan, type DnsTimes } from "./dns-config.ts";
 import { createDnsResolver, type DnsResolver, type ResolvedAddress } from "./dns-resolver.ts";
@@ -41,8 +42,8 @@ export function compileDnsCache(wire: DnsCacheConfig, bootstrap?: DnsResolverPla
     ),
     resolver: compileDnsResolver(wire, bootstrap),
     hostTtlMs: durationToMs(wire.host_ttl) ?? 300_000,
-    maxHosts: wire.max_hosts?.value ?? 1024,
-    maxPending: wire.dns_cache_circuit_breaker?.max_pending_requests?.value ?? 1024,
+    maxHosts: wrappedNumber(wire.max_hosts, 1024),
+    maxPending: wrappedNumber(wire.dns_cache_circuit_breaker?.max_pending_requests, 1024),
     queryTimeoutMs: durationToMs(wire.dns_query_timeout) ?? 5000,
   };
 }

@@ -7,6 +7,7 @@ import type { Clock } from "../../lib/clock.ts";
 import { ConfigError, within } from "../../lib/config-error.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Stats } from "../../lib/stats.ts";
+import { wrappedBool } from "../../lib/wrapped.ts";
 import type { SecretProvider } from "../../tls/types.ts";
 import { ClusterHost } from "../hosts/cluster-host.ts";
 import { placeOf } from "../hosts/endpoint-plan.ts";
@@ -114,7 +115,7 @@ class ClusterChecks implements HealthChecks {
   add(host: ClusterHost): void {
     if (host.plan.isCheckDisabled) return;
     const target = targetOf(host, this.#env.clock.monotonic());
-    const isReused = this.#config.wire.reuse_connection?.value ?? true;
+    const isReused = wrappedBool(this.#config.wire.reuse_connection, true);
     const { clock, random, onChange, onPassed, stats } = this.#env;
     const total = stats.counter("upstream_cx_total");
     const checker = new HostChecker({

@@ -10,6 +10,7 @@ import type {
   LocalityLbEndpoints,
 } from "@meltemi/protos/envoy/config/endpoint/v3";
 import { ConfigError, compileAll, need, within } from "../../lib/config-error.ts";
+import { wrappedNumber } from "../../lib/wrapped.ts";
 import type { Host } from "../types.ts";
 import { compileDropOverloads, type DropOverload } from "./drop-overload.ts";
 
@@ -66,7 +67,7 @@ export function compileAssignment(wire: ClusterLoadAssignment, names: "allowed" 
   const { policy } = wire;
   return {
     localities: compileAll("endpoints", wire.endpoints, (locality) => compileLocality(wire, locality, names)),
-    overprovisioningFactor: policy?.overprovisioning_factor?.value ?? 140,
+    overprovisioningFactor: wrappedNumber(policy?.overprovisioning_factor, 140),
     isHealthWeighted: policy?.weighted_priority_health ?? false,
     dropOverloads: within("policy", () => compileDropOverloads(policy?.drop_overloads)),
     staleAfterMs: durationToMs(policy?.endpoint_stale_after),
@@ -118,7 +119,7 @@ function compileEndpoint(wire: LbEndpoint, { locality, priority, names }: Endpoi
   );
   const check = endpoint.health_check_config;
   const checkAddress = check?.address;
-  const weight = wire.load_balancing_weight?.value ?? 1;
+  const weight = wrappedNumber(wire.load_balancing_weight, 1);
   if (weight < 1) throw new ConfigError("load_balancing_weight", "must be at least 1");
   return {
     ...place,

@@ -4,6 +4,7 @@ import { durationToMs } from "@meltemi/protos";
 import type { OutlierDetection } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { Runtime } from "../../config/runtime.ts";
 import { ConfigError } from "../../lib/config-error.ts";
+import { wrappedBool, wrappedNumber } from "../../lib/wrapped.ts";
 
 const numbers = {
   consecutive_5xx: 5,
@@ -72,14 +73,14 @@ export function compileOutlierConfig(wire: OutlierDetection, runtime: Runtime): 
   return {
     get(name) {
       const field = wire[name];
-      return runtime.number(`outlier_detection.${name}`, field === undefined ? numbers[name] : (field.value ?? 0));
+      return runtime.number(`outlier_detection.${name}`, wrappedNumber(field, numbers[name]));
     },
     intervalMs,
     baseEjectionMs,
     maxEjectionMs,
     ejectionJitterMs: durationToMs(wire.max_ejection_time_jitter) ?? 0,
     isSplit: wire.split_external_local_origin_errors ?? false,
-    alwaysEjectsOne: wire.always_eject_one_host?.value ?? false,
-    isUnejectedByChecks: wire.successful_active_health_check_uneject_host?.value ?? true,
+    alwaysEjectsOne: wrappedBool(wire.always_eject_one_host, false),
+    isUnejectedByChecks: wrappedBool(wire.successful_active_health_check_uneject_host, true),
   };
 }
