@@ -2,6 +2,7 @@
 import type { RouteConfiguration, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import type { Exchange } from "../http/exchange.ts";
 import { ConfigError, compileAll } from "../lib/config-error.ts";
+import { wrappedBool } from "../lib/wrapped.ts";
 import { compileMutations, compileRoute, type RouteEntry, type RouteLevels } from "./compile-route.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
 import { compileFilterLevel, viewFilters } from "./filter-levels.ts";
@@ -30,7 +31,9 @@ export function compileRouteTable(wire: RouteConfiguration, env: RouteEnv): Rout
     value: compileVirtualHost(host, levels, env),
   }));
   const index = createVirtualHostIndex(hosts, { ignoresPort: wire.ignore_port_in_host_matching === true });
-  if (wire.validate_clusters?.value ?? env.validateClusters ?? false) validateClusters(wire, env.clusters);
+  if (wrappedBool(wire.validate_clusters, env.validateClusters ?? false)) {
+    validateClusters(wire, env.hasCluster ?? ((name) => env.clusters.find(name) !== undefined));
+  }
   return {
     name: wire.name ?? "",
     wire,

@@ -5,6 +5,7 @@ import type { HeaderList } from "../http/header-list.ts";
 import type { FilterStateObject } from "../http/stream-info.ts";
 import type { Counter } from "../lib/stats.ts";
 import type { UpstreamResponse } from "../upstream/types.ts";
+import type { ClusterCounters } from "./cluster-counters.ts";
 import type { InternalRedirectPolicy, RedirectTarget } from "./internal-redirect.ts";
 import type { RouterEnv } from "./router-env.ts";
 
@@ -14,7 +15,10 @@ export interface RedirectContext {
   readonly routeName: string;
   /** The request's body, where all of it is there. */
   readonly body: { readonly bytes: Uint8Array; readonly trailers: HeaderList | undefined } | undefined;
+  /** False where the client has not sent everything, or where its body is not kept. */
+  readonly isWhole: boolean;
   readonly counters: RouterEnv["counters"];
+  readonly cluster: ClusterCounters;
 }
 
 const stateKey = "envoy.internal_redirect";
@@ -26,6 +30,14 @@ interface RedirectState {
 
 /** True where the request has been changed, and is to be led through all filters again. */
 export function followRedirect(response: UpstreamResponse, context: RedirectContext): boolean {
+  const isFollowed = context.isWhole && changeRequest(response, context);
+  const { upstream_internal_redirect_succeeded_total: succeeded, upstream_internal_redirect_failed_total: failed } =
+    context.cluster.counters;
+  (isFollowed ? succeeded : failed).inc();
+  return isFollowed;
+}
+
+function changeRequest(response: UpstreamResponse, context: RedirectContext): boolean {
   const { exchange, policy, counters, routeName } = context;
   const { request, info } = exchange;
   const location = parseLocation(response.headers.get("location"));

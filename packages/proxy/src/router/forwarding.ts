@@ -23,7 +23,7 @@ import type { Deadline } from "./deadlines.ts";
 import { finishHeaders, finishReply } from "./finish-answer.ts";
 import { followRedirect } from "./follow-redirect.ts";
 import type { ForwardRules } from "./forward-rules.ts";
-import { type HostOptions, updateAuthority } from "./host-rewrite.ts";
+import { updateAuthority } from "./host-rewrite.ts";
 import {
   bufferExceeded,
   dropOverload,
@@ -33,22 +33,15 @@ import {
   resetBeforeResponse,
   timedOut,
 } from "./local-replies.ts";
-import { hasEnvoyHeaders, prepareRequest, readEnvoyHeaders } from "./prepare-request.ts";
+import { hasEnvoyHeaders, hostOptions, prepareRequest, readEnvoyHeaders } from "./prepare-request.ts";
 import { RequestBody } from "./request-body.ts";
 import { ResponseBody, type ResponseObserver } from "./response-body.ts";
 import { extendRetryPolicy } from "./retry-policy.ts";
-import { RetryState, type RetryVerdict } from "./retry-state.ts";
+import { flagsOfVerdict, RetryState, type RetryVerdict } from "./retry-state.ts";
 import { isGrpc } from "./route-match.ts";
 import type { ClusterFacts, RouterEnv } from "./router-env.ts";
 import { type ChosenMirror, chooseMirrors, sendShadow } from "./shadow.ts";
 import { applyTimeouts, type Timeouts } from "./timeouts.ts";
-
-const flagsOfVerdict: Readonly<Record<RetryVerdict, readonly ResponseFlag[]>> = {
-  retry: [],
-  no: [],
-  limit: ["URX"],
-  overflow: ["UO"],
-};
 
 export class Forwarding implements AttemptObserver, ResponseObserver {
   readonly #env: RouterEnv;
@@ -217,7 +210,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     this.#retryChoice?.tried.push(host);
     if (rules.rewritesHostToUpstreams && host.hostname !== "") {
       // Every attempt names its own host, the client's is told once.
-      if (info.attempts === 1) updateAuthority(request, host.hostname, this.#hostOptions());
+      if (info.attempts === 1) updateAuthority(request, host.hostname, hostOptions(rules, this.#env.suppressesHeaders));
       else request.authority = host.hostname;
     }
     const attempt = new Attempt({
@@ -231,11 +224,6 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     this.#attempts.push(attempt);
     attempt.send();
     if (this.#requestDoneAt !== undefined) this.#startTimers(attempt);
-  }
-
-  #hostOptions(): HostOptions {
-    const { appendsForwardedHost } = this.#rules;
-    return { appendsForwardedHost, tellsOriginal: !this.#env.suppressesHeaders };
   }
 
   onAttemptSent(localAddress: string): void {
@@ -257,12 +245,13 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     if (this.#isOver || this.#isSettled) return;
     if (error.transportFailure !== "") this.#exchange.info.upstreamTransportFailure = error.transportFailure;
     const verdict = attempt.isHedged ? "no" : this.#afterFailure(error);
-    if (verdict === "retry") {
-      this.#scheduleRetry(undefined, false);
-      return;
-    }
-    if (this.#attempts.length > 0 || this.#isPending) return;
-    this.#fail(this.#resetReply(error), flagsOfVerdict[verdict]);
+    if (verdict === "retry") this.#scheduleRetry(undefined, false);
+    else this.#failIfAlone(this.#resetReply(error), verdict);
+  }
+
+  /** Ends the request, unless another attempt is under way. */
+  #failIfAlone(reply: LocalReplyError, verdict: RetryVerdict): void {
+    if (this.#attempts.length === 0 && !this.#isPending) this.#fail(reply, flagsOfVerdict[verdict]);
   }
 
   #afterFailure(error: UpstreamError): RetryVerdict {
@@ -281,24 +270,18 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     (kind === "try" ? counters.upstream_rq_per_try_timeout : counters.upstream_rq_per_try_idle_timeout).inc();
     this.#cluster.report(attempt.host, { kind: "local-failure", failure: "timeout" });
     const details = kind === "try" ? "upstream_per_try_timeout" : "upstream_per_try_idle_timeout";
-    if (this.#isSettled) {
-      this.#breakOff(details);
-      return;
-    }
-    if (kind === "try" && this.#rules.hedgesOnTimeout && this.#retry !== undefined) {
-      this.#hedge(attempt);
-      return;
-    }
+    const hedges = kind === "try" && this.#rules.hedgesOnTimeout && this.#retry !== undefined;
+    if (this.#isSettled) this.#breakOff(details);
+    else if (hedges) this.#hedge(attempt);
+    else this.#giveUp(attempt, timedOut(details, this.#isTimeoutEmpty));
+  }
+
+  #giveUp(attempt: Attempt, reply: LocalReplyError): void {
     attempt.cancel();
     this.#remove(attempt);
-    const error = new UpstreamError("local-reset", { host: attempt.host, isSent: true });
-    const verdict = this.#afterFailure(error);
-    if (verdict === "retry") {
-      this.#scheduleRetry(undefined, true);
-      return;
-    }
-    if (this.#attempts.length > 0 || this.#isPending) return;
-    this.#fail(timedOut(details, this.#isTimeoutEmpty), flagsOfVerdict[verdict]);
+    const verdict = this.#afterFailure(new UpstreamError("local-reset", { host: attempt.host, isSent: true }));
+    if (verdict === "retry") this.#scheduleRetry(undefined, true);
+    else this.#failIfAlone(reply, verdict);
   }
 
   /** The attempt goes on, and another one begins beside it: the first good answer counts. */
@@ -324,59 +307,42 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
   }
 
   onAttemptResponse(attempt: Attempt, response: UpstreamResponse): void {
-    if (this.#isOver || this.#isSettled) {
-      this.#drop(attempt, response);
+    const verdict = this.#isOver || this.#isSettled ? "drop" : this.#afterResponse(attempt, response);
+    if (verdict === "drop" || verdict === "retry") {
+      response.body?.cancel();
+      attempt.cancel();
+      this.#remove(attempt);
+      if (verdict === "retry") this.#scheduleRetry(response.headers, false);
       return;
     }
-    const { status, headers } = response;
-    const canRetry = this.#retry !== undefined && this.#body?.isKept !== false;
-    if (attempt.isHedged && (this.#attempts.length > 1 || this.#isPending)) {
-      if (this.#retry?.wouldRetry(status, headers)) {
-        this.#drop(attempt, response);
-        return;
-      }
-    } else if (canRetry) {
-      const verdict = this.#retry?.afterResponse(status, headers) ?? "no";
-      if (verdict === "retry") {
-        this.#facts.counters.countRetried(status);
-        this.#drop(attempt, response);
-        this.#scheduleRetry(headers, false);
-        return;
-      }
-      for (const flag of flagsOfVerdict[verdict]) this.#exchange.info.responseFlags.add(flag);
-    }
+    for (const flag of flagsOfVerdict[verdict]) this.#exchange.info.responseFlags.add(flag);
     this.#winner = attempt;
-    if (this.#redirects(response)) return;
-    this.#answer(attempt, response);
+    if (!this.#redirects(response)) this.#answer(attempt, response);
   }
 
-  #drop(attempt: Attempt, response: UpstreamResponse): void {
-    response.body?.cancel();
-    attempt.cancel();
-    this.#remove(attempt);
+  /** "drop": another attempt may give something better. */
+  #afterResponse(attempt: Attempt, { status, headers }: UpstreamResponse): RetryVerdict | "drop" {
+    if (this.#retry === undefined || this.#body?.isKept === false) return "no";
+    if (attempt.isHedged && (this.#attempts.length > 1 || this.#isPending)) {
+      return this.#retry.wouldRetry(status, headers) ? "drop" : "no";
+    }
+    const verdict = this.#retry.afterResponse(status, headers);
+    if (verdict === "retry") this.#facts.counters.countRetried(status);
+    return verdict;
   }
 
   #redirects(response: UpstreamResponse): boolean {
     const { internalRedirect: policy } = this.#rules;
-    if (policy === undefined || !policy.statusCodes.has(response.status)) return false;
-    if (this.#exchange.canRestart !== true || this.#requestDoneAt === undefined) return false;
-    const body = this.#body?.whole;
-    const { counters } = this.#facts.counters;
-    const isWhole = this.#body === undefined || body !== undefined;
-    const context = {
-      exchange: this.#exchange,
-      policy,
-      routeName: this.#route.name,
-      body,
-      counters: this.#env.counters,
-    };
-    const isFollowed = isWhole && followRedirect(response, context);
-    if (!isFollowed) {
-      counters.upstream_internal_redirect_failed_total.inc();
-      return false;
-    }
-    counters.upstream_internal_redirect_succeeded_total.inc();
-    this.#count.answer(response.status, this.#exchange.info.upstreamHost, response.headers);
+    const exchange = this.#exchange;
+    if (policy === undefined || !policy.statusCodes.has(response.status) || exchange.canRestart !== true) return false;
+    const isFollowed = followRedirect(response, {
+      ...{ exchange, policy, routeName: this.#route.name, counters: this.#env.counters },
+      cluster: this.#facts.counters,
+      body: this.#body?.whole,
+      isWhole: this.#requestDoneAt !== undefined && (this.#body === undefined || this.#body.whole !== undefined),
+    });
+    if (!isFollowed) return false;
+    this.#count.answer(response.status, exchange.info.upstreamHost, response.headers);
     response.body?.cancel();
     this.#finish();
     this.#reject(new RestartError());

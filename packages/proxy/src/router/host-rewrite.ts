@@ -29,9 +29,10 @@ export interface HostOptions {
 
 /** Gives a request another host; the former is told to the upstream. */
 export function updateAuthority(request: HttpRequest, authority: string, options: HostOptions): void {
+  const { appendsForwardedHost, tellsOriginal } = options;
   const { headers, authority: former } = request;
-  if (options.tellsOriginal) headers.set("x-envoy-original-host", former);
-  if (options.appendsForwardedHost && former !== "") {
+  if (tellsOriginal) headers.set("x-envoy-original-host", former);
+  if (appendsForwardedHost && former !== "") {
     const known = headers.joined("x-forwarded-host");
     headers.set("x-forwarded-host", known === undefined ? former : `${known},${former}`);
   }

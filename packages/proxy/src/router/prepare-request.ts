@@ -5,7 +5,7 @@ import type { AnswerCount } from "./answer-count.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
 import type { ForwardRules } from "./forward-rules.ts";
 import { runMutations } from "./header-mutation.ts";
-import { updateAuthority } from "./host-rewrite.ts";
+import { type HostOptions, updateAuthority } from "./host-rewrite.ts";
 import { invalidHeader } from "./local-replies.ts";
 import type { PathRewrite } from "./path-rewrite.ts";
 import type { RouterEnv } from "./router-env.ts";
@@ -22,12 +22,14 @@ export function prepareRequest(
   if (rules.weightHost !== undefined) request.authority = rules.weightHost;
   const host = rules.rewriteHost?.(request);
   if (host !== undefined) {
-    updateAuthority(request, host, {
-      appendsForwardedHost: rules.appendsForwardedHost,
-      tellsOriginal: !suppressesHeaders,
-    });
+    updateAuthority(request, host, hostOptions(rules, suppressesHeaders));
   }
   rewritePath(exchange, rules.rewritePath, suppressesHeaders);
+}
+
+/** How the upstream is told of the host that the client asked for. */
+export function hostOptions({ appendsForwardedHost }: ForwardRules, suppressesHeaders: boolean): HostOptions {
+  return { appendsForwardedHost, tellsOriginal: !suppressesHeaders };
 }
 
 /** The path that the client asked for is told to the upstream, unless such headers are suppressed. */

@@ -1,6 +1,7 @@
 /** The retries of one request: whether another attempt is made, and when. */
 import type { Runtime } from "../config/runtime.ts";
 import type { HeaderList } from "../http/header-list.ts";
+import type { ResponseFlag } from "../http/response-flags.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Breaker, UpstreamFailure } from "../upstream/types.ts";
 import type { ClusterCounters } from "./cluster-counters.ts";
@@ -16,6 +17,14 @@ export interface RetryEnv {
 
 /** "limit": as many attempts were made as are allowed. "overflow": too many requests of the cluster are retried. */
 export type RetryVerdict = "retry" | "no" | "limit" | "overflow";
+
+/** What the log says of a request that was not tried again. */
+export const flagsOfVerdict: Readonly<Record<RetryVerdict, readonly ResponseFlag[]>> = {
+  retry: [],
+  no: [],
+  limit: ["URX"],
+  overflow: ["UO"],
+};
 
 const grpcConditions: readonly (readonly [RetryCondition, string])[] = [
   ["cancelled", "1"],

@@ -15,6 +15,8 @@ export interface RouteEnv {
   readonly stats: Stats;
   /** Whether unknown clusters are refused where the table does not say: true for static tables. */
   readonly validateClusters?: boolean;
+  /** Whether a cluster is there, or on its way; what `clusters` finds where not given. */
+  readonly hasCluster?: (name: string) => boolean;
   /**
    * Compiles what a route says for the filter of that name. Undefined where nothing knows the type and it is optional;
    * throws ConfigError otherwise.

@@ -1,9 +1,8 @@
 import type { RouteConfiguration } from "@meltemi/protos/envoy/config/route/v3";
 import { ConfigError } from "../lib/config-error.ts";
-import type { ClusterManager } from "../upstream/types.ts";
 
 /** Throws ConfigError where a route or mirror names a cluster that is not there. */
-export function validateClusters(table: RouteConfiguration, clusters: ClusterManager): void {
+export function validateClusters(table: RouteConfiguration, isKnown: (cluster: string) => boolean): void {
   for (const [hostIndex, host] of (table.virtual_hosts ?? []).entries()) {
     for (const [index, { route }] of (host.routes ?? []).entries()) {
       const names = [
@@ -12,7 +11,7 @@ export function validateClusters(table: RouteConfiguration, clusters: ClusterMan
         ...(route?.request_mirror_policies ?? []).map(({ cluster }) => cluster),
       ];
       for (const name of names) {
-        if (name === undefined || name === "" || clusters.find(name) !== undefined) continue;
+        if (name === undefined || name === "" || isKnown(name)) continue;
         throw new ConfigError(`virtual_hosts[${hostIndex}].routes[${index}].route`, `unknown cluster "${name}"`);
       }
     }
