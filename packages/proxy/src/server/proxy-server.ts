@@ -79,7 +79,8 @@ export class ProxyServer implements RunningProxy {
       listeners: this.listeners,
       ...{ bootstrap, clusters, sources, clock, log, stats, hash },
     });
-    this.#parts.whenUsable.find = (cluster) => this.#discovery.whenUsable(cluster);
+    this.#parts.announced.whenUsable = (cluster) => this.#discovery.whenUsable(cluster);
+    this.#parts.announced.has = (cluster) => this.#discovery.clusters.has(cluster);
     this.#serverStats = new ServerStats(stats, {
       clock,
       state: () => this.state(),
@@ -200,8 +201,8 @@ interface Parts {
   readonly secrets: Secrets;
   readonly routes: DynamicRouteTables;
   readonly extensions: DynamicExtensionConfigs;
-  /** Set once the clusters of the bootstrap are known. */
-  readonly whenUsable: { find: (cluster: string) => Promise<unknown> };
+  /** Answered by the discovery of clusters, which is made of these parts. */
+  readonly announced: { whenUsable: (cluster: string) => Promise<unknown>; has: (cluster: string) => boolean };
 }
 
 /** Parts that know each other only by functions, as clusters need secrets, and secrets streams over clusters. */
@@ -215,12 +216,12 @@ function createParts(options: ProxyServerOptions, isFailing: () => boolean): Par
   });
   const runtime = createLayeredRuntime(bootstrap.layered_runtime);
   const held: { clusters?: ClusterUpdates } = {};
-  const whenUsable: Parts["whenUsable"] = { find: () => Promise.resolve() };
+  const announced: Parts["announced"] = { whenUsable: () => Promise.resolve(), has: () => false };
   const sources = new ConfigSources({
     node,
     adsConfig: bootstrap.dynamic_resources?.ads_config,
     clusters: { find: (name) => held.clusters?.find(name) },
-    whenUsable: (cluster) => whenUsable.find(cluster),
+    whenUsable: (cluster) => announced.whenUsable(cluster),
     ...{ clock, random, stats, log: log.child({ component: "config" }) },
   });
   const secrets = createSecrets({
@@ -239,12 +240,17 @@ function createParts(options: ProxyServerOptions, isFailing: () => boolean): Par
     compileFilterConfig: (name, any, isOptional) => compileFilterConfig(name, any, isOptional, env),
     ...{ random, runtime, clusters, stats },
   };
-  const compileRoutes: ProxyEnv["compileRoutes"] = (config) => compileRouteTable(config, routeEnv);
-  const routes = createRouteTables({ compile: compileRoutes, ...{ sources, clock, stats, hash } });
+  // Tables within listeners may name only clusters that are there; those that come by name may be ahead of them.
+  const inlineEnv: RouteEnv = { ...routeEnv, validateClusters: true, hasCluster: (name) => announced.has(name) };
+  const compileRoutes: ProxyEnv["compileRoutes"] = (config) => compileRouteTable(config, inlineEnv);
+  const routes = createRouteTables({
+    compile: (config) => compileRouteTable(config, routeEnv),
+    ...{ sources, clock, stats, hash },
+  });
   const extensions = createExtensionConfigs({ sources, clock, stats, hash });
   const env: ProxyEnv = {
     ...{ clock, log, stats, random, node, runtime, clusters, secrets, accessLogs, routes, compileRoutes, extensions },
     isFailingHealthChecks: isFailing,
   };
-  return { env, stats, clusters, sources, secrets, routes, extensions, whenUsable };
+  return { env, stats, clusters, sources, secrets, routes, extensions, announced };
 }

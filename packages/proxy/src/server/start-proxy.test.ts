@@ -100,6 +100,11 @@ describe("startProxy with a static bootstrap", () => {
       /static_resources\.clusters\[0\]/,
     ],
     [
+      "a route to a cluster that is not there",
+      { listeners: [listener("in", { route_config: routeTo("none") })] },
+      /static_resources\.listeners\[0\].*route_config\.virtual_hosts\[0\]\.routes\[0\]\.route: unknown cluster "none"/,
+    ],
+    [
       "a listener with an unknown filter",
       {
         listeners: [
@@ -129,7 +134,10 @@ describe("startProxy with a static bootstrap", () => {
 
   it("refuses an address that is taken", async () => {
     const taken = await startUpstream("first");
-    const resources = { listeners: [listener("in", { route_config: routeTo("none") }, taken)] };
+    const resources = {
+      clusters: [staticCluster("echo", taken)],
+      listeners: [listener("in", { route_config: routeTo("echo") }, taken)],
+    };
     await expect(start({ static_resources: resources })).rejects.toThrow(/EADDRINUSE/);
   });
 });

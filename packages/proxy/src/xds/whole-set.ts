@@ -99,6 +99,11 @@ export class WholeSet<Message> implements ResourceHandler {
     return rejections.slice();
   }
 
+  /** True for a name that came, also while it warms. */
+  has(name: string): boolean {
+    return this.#entries.has(name);
+  }
+
   dump(): readonly DumpedResource<Message>[] {
     return [...this.#entries].flatMap(([name, { active, warming, error }]) => {
       const states = [
