@@ -136,7 +136,9 @@ export class ClientConnection implements RequestReceiver {
       this.#codec?.refuseLateHead(headTimeout);
     }
     if (this.#drainStartedAt !== undefined) {
-      if (now - this.#drainStartedAt >= timeouts.drainMs) this.#codec?.finishDrain();
+      // A client of HTTP/1 cannot be warned but by an answer: what is idle is left to whoever drains the listener.
+      const canEnd = this.#protocol === "http2" || !this.connection.isDraining;
+      if (canEnd && now - this.#drainStartedAt >= timeouts.drainMs) this.#codec?.finishDrain();
       return;
     }
     const isIdle = this.#exchanges.size === 0;
@@ -166,6 +168,11 @@ export class ClientConnection implements RequestReceiver {
     if (bytes !== exchange.seenBytes) {
       exchange.seenBytes = bytes;
       exchange.seenAt = now;
+    }
+    const { periodMs } = this.manager.settings.logging;
+    if (periodMs > 0 && now - exchange.loggedAt >= periodMs) {
+      exchange.loggedAt = now;
+      exchange.logPeriodically();
     }
     // A request that has come is the upstream's to answer: 504 then, and 408 where the client is late.
     const status = stream.isRequestComplete ? 504 : 408;

@@ -54,7 +54,10 @@ export class ClientConnections implements NetworkFilter {
 }
 
 /** How often limits are looked at, in milliseconds: a tenth of the shortest, so that none is much exceeded. */
-function sweepPeriod({ timeouts }: Settings): number {
-  const shortest = Math.min(...Object.values(timeouts).filter((value: number) => value > 0), 5_000);
+function sweepPeriod({ timeouts, logging }: Settings): number {
+  const shortest = Math.min(
+    ...[...Object.values(timeouts), logging.periodMs].filter((value: number) => value > 0),
+    5_000,
+  );
   return Math.max(10, Math.ceil(shortest / 10));
 }

@@ -51,8 +51,6 @@ export interface RequestReceiver {
   onMalformedHead(stream: CodecStream, reply: LocalReply): StreamEvents;
   /** The client did not end a connection in time that was closed on this side. */
   onDelayedClose(): void;
-  /** True where no request must begin on this connection any more. */
-  readonly isDraining: boolean;
 }
 
 /** A codec on a connection. */

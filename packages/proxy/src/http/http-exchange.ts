@@ -2,6 +2,7 @@
  * One request from its head to the end of its answer: what filters see as Exchange and codecs as StreamEvents. Made once for
  * each request, with nothing in it that is not needed by most.
  */
+import type { AccessLogType } from "@meltemi/protos/envoy/data/accesslog/v3";
 import type { LogEntry } from "../access-log/types.ts";
 import type { DownstreamConnection } from "../listeners/connection.ts";
 import type { Route } from "../router/types.ts";
@@ -53,6 +54,7 @@ export class HttpExchange implements ChainExchange, StreamEvents {
   /** What the sweep has seen of the stream's bytes, and when. */
   seenBytes = 0;
   seenAt: number;
+  loggedAt: number;
 
   constructor(client: ClientConnection, stream: CodecStream, { request, malformed }: Begun) {
     const { manager } = client;
@@ -68,6 +70,7 @@ export class HttpExchange implements ChainExchange, StreamEvents {
     this.info = new StreamInfo(client.connection, clock.now(), startedAt);
     this.info.protocol = request.protocol;
     this.seenAt = startedAt;
+    this.loggedAt = startedAt;
   }
 
   get route(): Route | undefined {
@@ -154,6 +157,7 @@ export class HttpExchange implements ChainExchange, StreamEvents {
       return;
     }
     if (tracer !== undefined) this.span = tracer.start(this);
+    if (settings.logging.atStart) this.#log("DownstreamStart");
     if (this.request.upgrade !== undefined && !this.#chooseUpgradeChain()) return;
     void this.#run();
   }
@@ -232,6 +236,7 @@ export class HttpExchange implements ChainExchange, StreamEvents {
     this.#isUpgraded = true;
     counters.cx_upgrades_total.inc();
     gauges.cx_upgrades_active.inc();
+    if (this.#manager.settings.logging.atTunnel) this.#log("DownstreamTunnelSuccessfullyEstablished");
   }
 
   #reset(details: string): void {
@@ -297,6 +302,18 @@ export class HttpExchange implements ChainExchange, StreamEvents {
       accessLog?.log(entry);
     }
     this.#client.onExchangeEnd(this);
+  }
+
+  /** A line while the request is under way. */
+  logPeriodically(): void {
+    this.#log("DownstreamPeriodic");
+  }
+
+  #log(type: AccessLogType): void {
+    const { info, stream } = this;
+    info.bytesReceived = stream.bytesReceived;
+    info.bytesSent = stream.bytesSent;
+    this.#manager.accessLog?.log({ ...this.#logEntry(), type });
   }
 
   #logEntry(): LogEntry {

@@ -55,7 +55,7 @@ describe("answers", () => {
   });
 
   it("reads a request byte by byte", async () => {
-    const server = await start({ handle: echo });
+    const server = await start({ handle: echo, wire: { http_protocol_options: { enable_trailers: true } } });
     const request =
       "POST /x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nt: 1\r\n\r\n";
     const { text } = await server.ask([...request, ...request], /abc[\s\S]*abc/);

@@ -8,6 +8,7 @@ const refused = [
   "path_normalization_options",
   "typed_header_validation_config",
   "http3_protocol_options",
+  "proxy_status_config",
 ] as const satisfies readonly (keyof HttpConnectionManager)[];
 
 const uuid = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig";
@@ -23,7 +24,7 @@ export function refuseUnknown(wire: HttpConnectionManager): void {
   }
   const http1 = wire.http_protocol_options;
   // use_balsa_parser and use_oghttp2_codec choose between implementations of Envoy, append_local_overload answers only
-  // under its overload manager, allow_metadata concerns frames that no client sends unasked: none changes answers here.
+  // under its overload manager, stream_error_on_invalid_http_message keeps connections that end here, as after any error, allow_metadata concerns frames that no client sends unasked: none changes answers here.
   // send_fully_qualified_url is about requests, which this side never sends.
   if (http1?.send_fully_qualified_url === true) {
     throw new ConfigError("http_protocol_options.send_fully_qualified_url", "is not for connections of clients");

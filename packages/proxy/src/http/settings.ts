@@ -45,6 +45,15 @@ export interface Settings {
   readonly via: string;
   readonly showsRequestId: boolean;
   readonly proxies100: boolean;
+  readonly logging: LogMoments;
+}
+
+/** When a line is logged other than at the end of a request. */
+export interface LogMoments {
+  readonly atStart: boolean;
+  readonly atTunnel: boolean;
+  /** Milliseconds; 0: never. */
+  readonly periodMs: number;
 }
 
 /** Throws ConfigError. */
@@ -71,6 +80,7 @@ export function compileSettings(wire: HttpConnectionManager, env: NetworkFilterE
     via: wire.via ?? "",
     showsRequestId: wire.always_set_request_id_in_response === true,
     proxies100: wire.proxy_100_continue === true,
+    logging: compileLogging(wire),
   };
 }
 
@@ -94,13 +104,21 @@ function compileTimeouts(wire: HttpConnectionManager, common: HttpProtocolOption
   };
 }
 
+function compileLogging(wire: HttpConnectionManager): LogMoments {
+  const options = wire.access_log_options ?? {};
+  return {
+    atStart: options.flush_access_log_on_new_request ?? wire.flush_access_log_on_new_request ?? false,
+    atTunnel: options.flush_log_on_tunnel_successfully_established ?? false,
+    periodMs: msOf(options.access_log_flush_interval ?? wire.access_log_flush_interval, 0),
+  };
+}
+
 function msOf(wire: Duration | undefined, otherwise: number): number {
   return wire === undefined ? otherwise : durationToMs(wire);
 }
 
 function compileHttp1(wire: HttpConnectionManager, common: HttpProtocolOptions): Http1Options {
   const options = wire.http_protocol_options ?? {};
-  const onInvalid = options.override_stream_error_on_invalid_http_message ?? wire.stream_error_on_invalid_http_message;
   return {
     ...limitsOf(wire, common),
     acceptsHttp10: options.accept_http_10 === true,
@@ -111,7 +129,6 @@ function compileHttp1(wire: HttpConnectionManager, common: HttpProtocolOptions):
     hasTrailers: options.enable_trailers === true,
     keyFormat: compileHeaderCase(options.header_key_format),
     delayedCloseMs: msOf(wire.delayed_close_timeout, 1_000),
-    closesOnMalformed: onInvalid?.value !== true,
     names: new NameTable(),
   };
 }

@@ -1,7 +1,7 @@
 /** Settings of the HTTP/1 codec, compiled. */
 import type { HeaderCase } from "../../upstream/pool/header-case.ts";
 import type { LocalReply } from "../exchange.ts";
-import { NameTable } from "./name-table.ts";
+import type { NameTable } from "./name-table.ts";
 
 export interface Http1Options {
   readonly acceptsHttp10: boolean;
@@ -16,26 +16,8 @@ export interface Http1Options {
   readonly keyFormat: HeaderCase;
   /** Milliseconds that a client has to end a connection that was closed on this side; 0: it is cut at once. */
   readonly delayedCloseMs: number;
-  /** Whether a malformed message ends its connection: always in HTTP/1, but where the configuration says otherwise. */
-  readonly closesOnMalformed: boolean;
   readonly names: NameTable;
 }
-
-export const http1Defaults: Http1Options = {
-  acceptsHttp10: false,
-  defaultHost: "",
-  allowsAbsoluteUrl: true,
-  allowsChunkedLength: false,
-  allowsCustomMethods: false,
-  hasTrailers: false,
-  maxHeadBytes: 60 * 1024,
-  maxHeaders: 100,
-  underscores: "ALLOW",
-  keyFormat: "lower",
-  delayedCloseMs: 1_000,
-  closesOnMalformed: true,
-  names: new NameTable(),
-};
 
 /** Answers to what cannot be read, with Envoy's bodies and details. */
 export const malformed = (details: string): LocalReply => ({

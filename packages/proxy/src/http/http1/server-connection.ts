@@ -143,7 +143,7 @@ export class Http1Connection implements CodecConnection {
   finish(stream: Http1Stream, isLast: boolean): void {
     if (this.#current !== stream) return;
     this.#current = undefined;
-    if (isLast || this.#isClosing || this.#receiver.isDraining) {
+    if (isLast || this.#isClosing) {
       this.#close("");
       return;
     }

@@ -104,7 +104,8 @@ export class Http1Stream implements CodecStream, BodySink, BodyTarget {
 
   onBodyEnd(trailers: HeaderList | undefined): void {
     this.isRequestComplete = true;
-    this.#requestBody?.end(trailers);
+    // As in Envoy, trailers of HTTP/1 go no further unless enable_trailers says so.
+    this.#requestBody?.end(this.#connection.options.hasTrailers ? trailers : undefined);
     this.#events?.onRequestEnd();
   }
 
