@@ -4,9 +4,8 @@ import { type HttpFilterFactory, LocalReplyError } from "../http/exchange.ts";
 import { ConfigError } from "../lib/config-error.ts";
 
 const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
-const host = String.raw`(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]+?)`;
-const parameter = String.raw`\s*;\s*${token}\s*=\s*(?:${token}|"(?:[^"\\]|\\.)*")`;
-const cdnInfo = new RegExp(String.raw`^\s*(${token}|${host}(?::\d*)?)((?:${parameter})*)\s*$`);
+const identifier = new RegExp(String.raw`^(?:${token}|\[[0-9A-Fa-f:.]+\])(?::\d*)?$`);
+const parameter = new RegExp(String.raw`^${token}\s*=\s*(?:${token}|"(?:[^"\\]|\\.)*")$`);
 
 export const cdnLoopFactory: HttpFilterFactory<CdnLoopConfig> = {
   name: "envoy.filters.http.cdn_loop",
@@ -40,12 +39,28 @@ export const cdnLoopFactory: HttpFilterFactory<CdnLoopConfig> = {
 /** How often the list names the identifier; undefined for what is no list. */
 function countId(list: string, id: string): number | undefined {
   let count = 0;
-  // Commas stand in quoted strings, too.
-  for (const part of list.match(/(?:[^,"]|"(?:[^"\\]|\\.)*")+/g) ?? []) {
-    if (part.trim() === "") continue;
-    const [, name] = cdnInfo.exec(part) ?? [];
-    if (name === undefined) return undefined;
+  for (const entry of splitOutsideQuotes(list, ",")) {
+    if (entry === "") continue;
+    const [name = "", ...parameters] = splitOutsideQuotes(entry, ";");
+    if (!identifier.test(name) || !parameters.every((one) => parameter.test(one))) return undefined;
     if (name === id) count += 1;
   }
   return count;
+}
+
+/** The trimmed parts of a text, in one pass: separators in quoted strings separate nothing. */
+function splitOutsideQuotes(text: string, separator: string): readonly string[] {
+  const parts: string[] = [];
+  let start = 0;
+  let isQuoted = false;
+  for (let index = 0; index < text.length; index += 1) {
+    const letter = text[index];
+    if (letter === '"') isQuoted = !isQuoted;
+    else if (isQuoted && letter === "\\") index += 1;
+    else if (!isQuoted && letter === separator) {
+      parts.push(text.slice(start, index).trim());
+      start = index + 1;
+    }
+  }
+  return [...parts, text.slice(start).trim()];
 }

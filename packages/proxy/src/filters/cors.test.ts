@@ -87,7 +87,9 @@ describe("corsFactory", () => {
     expect(outcome.forwarded).toBeDefined();
     expect(outcome.headers).toEqual(headers);
   });
+});
 
+describe("the policies of corsFactory", () => {
   it("reads the older fields only where no level has a policy by type", async () => {
     const cors = { allow_origin_string_match: [{ exact: "https://old" }] };
     const plan = { timeoutMs: 0, upgrades: new Map(), idleTimeoutMs: undefined };

@@ -88,7 +88,9 @@ describe("faultFactory", () => {
     const outcome = await createTestChain(faultFactory, { filter }).ask({ headers });
     expect([outcome.status, outcome.reply]).toEqual([200, undefined]);
   });
+});
 
+describe("the settings of faultFactory", () => {
   it("delays, then aborts, and says so for the service that asks", async () => {
     const clock = createHastyClock();
     const filter = {

@@ -120,7 +120,8 @@ function limiterOfConnection({ connection }: Exchange, create: () => Limiter): L
 
 interface BucketPlan {
   readonly max: number;
-  readonly perMs: number;
+  /** Milliseconds until one comes back. */
+  readonly msPerToken: number;
 }
 
 interface DescriptorPlan {
@@ -133,7 +134,7 @@ function compileLimiter(wire: LocalRateLimit, clock: Clock): () => Limiter {
   const plan = bucket && within("token_bucket", () => compileBucket(bucket));
   const descriptors = compileAll("descriptors", wire.descriptors, compileDescriptor);
   // The scarcest comes first: it decides, and its state is what clients are told.
-  const sorted = descriptors.toSorted((one, other) => one.bucket.perMs - other.bucket.perMs);
+  const sorted = descriptors.toSorted((one, other) => other.bucket.msPerToken - one.bucket.msPerToken);
   const takesDefault = wire.always_consume_default_token_bucket?.value ?? true;
   return () => new Limiter({ clock, plan, descriptors: sorted, takesDefault });
 }
@@ -150,20 +151,20 @@ function compileBucket(wire: TokenBucket): BucketPlan {
   const max = wire.max_tokens ?? 0;
   if (intervalMs < 50) throw new ConfigError("fill_interval", "must be at least 50ms");
   if (max < 1) throw new ConfigError("max_tokens", "must be at least 1");
-  return { max, perMs: (wire.tokens_per_fill?.value ?? 1) / intervalMs };
+  return { max, msPerToken: intervalMs / (wire.tokens_per_fill?.value ?? 1) };
 }
 
 /** Tokens that come back at an even rate. */
 class Bucket {
   readonly max: number;
-  readonly #perMs: number;
+  readonly #msPerToken: number;
   readonly #clock: Clock;
   #tokens: number;
   #at: number;
 
-  constructor({ max, perMs }: BucketPlan, clock: Clock) {
+  constructor({ max, msPerToken }: BucketPlan, clock: Clock) {
     this.max = max;
-    this.#perMs = perMs;
+    this.#msPerToken = msPerToken;
     this.#clock = clock;
     this.#tokens = max;
     this.#at = clock.monotonic();
@@ -184,12 +185,12 @@ class Bucket {
   /** Seconds until there is a token; 0 where there is one. */
   secondsToNext(): number {
     this.#fill();
-    return this.#tokens >= 1 ? 0 : Math.ceil((1 - this.#tokens) / this.#perMs / 1000);
+    return this.#tokens >= 1 ? 0 : Math.ceil(((1 - this.#tokens) * this.#msPerToken) / 1000);
   }
 
   #fill(): void {
     const now = this.#clock.monotonic();
-    this.#tokens = Math.min(this.max, this.#tokens + (now - this.#at) * this.#perMs);
+    this.#tokens = Math.min(this.max, this.#tokens + (now - this.#at) / this.#msPerToken);
     this.#at = now;
   }
 }
