@@ -203,6 +203,9 @@ export class ClientConnection implements RequestReceiver {
       counters.cx_destroy_active_rq.inc();
       counters[this.#isClosedHere ? "cx_destroy_local_active_rq" : "cx_destroy_remote_active_rq"].inc();
     }
+    const { bytesRead = 0, bytesWritten = 0 }: { bytesRead?: number; bytesWritten?: number } = this.connection.stream;
+    counters.cx_rx_bytes_total.inc(bytesRead);
+    counters.cx_tx_bytes_total.inc(bytesWritten);
     gauges.cx_active.dec();
     if (this.connection.tls !== undefined) gauges.cx_ssl_active.dec();
     if (this.#protocol !== undefined) gauges[`cx_${this.#protocol}_active`].dec();

@@ -156,7 +156,11 @@ export class HttpExchange implements ChainExchange, StreamEvents {
       this.answerLocally(reply);
       return;
     }
-    if (tracer !== undefined) this.span = tracer.start(this);
+    if (tracer !== undefined) {
+      this.span = tracer.start(this);
+      // The decision about the trace is written into the id.
+      this.info.requestId = this.request.headers.get("x-request-id") ?? "";
+    }
     if (settings.logging.atStart) this.#log("DownstreamStart");
     if (this.request.upgrade !== undefined && !this.#chooseUpgradeChain()) return;
     void this.#run();
@@ -228,7 +232,14 @@ export class HttpExchange implements ChainExchange, StreamEvents {
     this.#responseHeaders = response.headers;
     if (this.request.upgrade !== undefined && isAccepted(response.status)) this.#countUpgrade();
     else if (!this.stream.isRequestComplete) stats.counters.rq_response_before_rq_complete.inc();
-    this.stream.respond(response, this.#client.isLastAnswer(this.stream) || this.#isLast);
+    try {
+      this.stream.respond(response, this.#client.isLastAnswer(this.stream) || this.#isLast);
+    } catch (cause: unknown) {
+      // A head that the codec cannot write, or a body whose source fails as it begins.
+      env.log.error("An answer could not be sent", { cause });
+      response.body?.cancel();
+      this.#reset("response_not_sendable");
+    }
   }
 
   #countUpgrade(): void {

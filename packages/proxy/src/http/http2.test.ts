@@ -114,6 +114,32 @@ describe("HTTP/2", () => {
     expect(cookie).toBe("a=1; b=2");
     expect(answer.text).toMatch(/^127\.0\.0\.1:/);
   });
+});
+
+describe("answers in HTTP/2", () => {
+  it.each([
+    ["HEAD", 200],
+    ["GET", 204],
+    ["GET", 304],
+  ])("sends no body for %s and %d", async (method, status) => {
+    const { session } = await start({ handle: async () => textResponse(status, "body") });
+    const answer = await ask(session, { ":method": method, ":path": "/" });
+    expect(answer).toMatchObject({ status, text: "", code: 0 });
+  });
+
+  it("sends headers that come twice, and survives what cannot be sent", async () => {
+    const { session } = await start({
+      handle: async ({ request }) => ({
+        status: request.path === "/twice" ? 200 : 150,
+        headers: new HeaderList(["x", "1", "x", "2", "etag", "a", "etag", "b", "set-cookie", "c", "set-cookie", "d"]),
+        body: undefined,
+      }),
+    });
+    const answer = await ask(session, { ":path": "/twice" });
+    expect(answer.headers).toMatchObject({ x: "1, 2", etag: "a, b", "set-cookie": ["c", "d"] });
+    expect((await ask(session, { ":path": "/150" })).code).toBe(constants.NGHTTP2_INTERNAL_ERROR);
+    expect((await ask(session, { ":path": "/twice" })).status).toBe(200);
+  });
 
   it("answers gRPC in its own form", async () => {
     const { session } = await start({

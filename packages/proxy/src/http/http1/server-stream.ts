@@ -127,6 +127,8 @@ export class Http1Stream implements CodecStream, BodySink, BodyTarget {
       this.#head?.method === "HEAD" || status === 204 || status === 304 || (status < 200 && !isUpgraded);
     const body = hasNoBody ? undefined : response.body;
     if (hasNoBody) response.body?.cancel();
+    // RFC 9110, section 8.6: such an answer has no length.
+    if (status === 204) headers.remove("content-length");
     const own = isUpgraded ? this.#beginRaw(status, headers) : this.#frame(response, hasNoBody);
     const isOld = this.#head?.minorVersion === 0;
     this.#pendingHead = formatHead(status, headers, { own, format: this.#connection.options.keyFormat, isOld });

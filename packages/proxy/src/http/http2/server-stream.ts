@@ -20,6 +20,7 @@ export class Http2Stream implements CodecStream, BodySink {
   #isOver = false;
   #hasEnded = false;
   #isExtended = false;
+  #isHead = false;
   isRequestComplete: boolean;
   responseTrailers: HeaderList | undefined;
   bytesReceived = 0;
@@ -35,6 +36,7 @@ export class Http2Stream implements CodecStream, BodySink {
 
   begin(receiver: RequestReceiver, head: Http2Head, isTls: boolean): void {
     this.#isExtended = head.upgrade !== undefined && head.upgrade !== "connect";
+    this.#isHead = head.method === "HEAD";
     if (!this.isRequestComplete) this.#readBody(head);
     const { method, authority, path, headers, upgrade } = head;
     const scheme = upgrade === "connect" && isTls ? "https" : head.scheme;
@@ -104,7 +106,11 @@ export class Http2Stream implements CodecStream, BodySink {
     const status = response.status === 101 && this.#isExtended ? 200 : response.status;
     const headers = toObject(response.headers);
     headers[":status"] = status;
-    if (body === undefined) {
+    // RFC 9110, section 8.6: such an answer has no length.
+    if (status === 204) delete headers["content-length"];
+    const hasNoBody = this.#isHead || status === 204 || status === 304 || body === undefined;
+    if (hasNoBody) body?.cancel();
+    if (hasNoBody || body === undefined) {
       this.#hasEnded = true;
       this.#stream.respond(headers, { endStream: true });
       return;
@@ -177,6 +183,17 @@ function isPseudo(list: readonly string[], index: number): boolean {
   return (list[index - (index % 2)] ?? "").startsWith(":");
 }
 
+/** Headers of which node:http2 takes one value only: several go out as a list. */
+const singleValues = new Set(
+  (
+    "access-control-allow-credentials access-control-max-age access-control-request-method age authorization " +
+    "content-encoding content-language content-length content-location content-md5 content-range content-type date dnt " +
+    "etag expires from host if-match if-modified-since if-none-match if-range if-unmodified-since last-modified location " +
+    "max-forwards proxy-authorization range referer retry-after server tk upgrade-insecure-requests user-agent " +
+    "x-content-type-options"
+  ).split(" "),
+);
+
 /** Headers as node:http2 takes them; several of one name as an array. */
 function toObject(headers: HeaderList): OutgoingHttpHeaders {
   const { raw } = headers;
@@ -187,6 +204,7 @@ function toObject(headers: HeaderList): OutgoingHttpHeaders {
     const value = raw[index + 1] ?? "";
     const before = object[name];
     if (before === undefined) object[name] = value;
+    else if (singleValues.has(name)) object[name] = `${String(before)}, ${value}`;
     else if (Array.isArray(before)) before.push(value);
     else object[name] = [String(before), value];
   }
