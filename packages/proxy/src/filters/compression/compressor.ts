@@ -188,14 +188,15 @@ function compressResponse(settings: Settings, response: HttpResponse, wishes: Wi
   const isLongEnough = direction.isLongEnough(headers);
   const isChosen = body !== undefined && isLongEnough && chooses(settings, headers.get("content-type"), wishes);
   const isCompressible = isLongEnough && canCompress(settings, headers);
-  // Other clients would get something else.
-  if (isCompressible) addVary(headers);
   if (!body || !isChosen || !isCompressible) {
+    // Other clients would get something else.
+    if (isCompressible) addVary(headers);
     direction.notCompressed.inc();
     return;
   }
   headers.remove("content-length");
   headers.set("content-encoding", coding.name);
+  addVary(headers);
   // A strong tag names these very bytes.
   if (headers.get("etag")?.startsWith("W/") === false) headers.remove("etag");
   response.body = encode(body, coding, direction);
