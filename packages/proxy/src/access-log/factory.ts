@@ -35,13 +35,13 @@ export interface AccessLogOptions {
 }
 
 /** What Envoy writes where a log names no format. */
-export const defaultFormat =
+const defaultFormat =
   '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% ' +
   '%BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" ' +
   '"%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%"\n';
 
 /** Full names of the messages of all access loggers that are taken. */
-export const accessLogTypes = [
+const accessLogTypes = [
   "envoy.extensions.access_loggers.file.v3.FileAccessLog",
   "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
   "envoy.extensions.access_loggers.stream.v3.StderrAccessLog",

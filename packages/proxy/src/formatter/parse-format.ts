@@ -8,7 +8,7 @@ import type { FormatOptions, Operator } from "./types.ts";
 import { upstreamOperators } from "./upstream-operators.ts";
 
 /** All of the operators, by name. */
-export const operators: OperatorTable = {
+const operators: OperatorTable = {
   ...headerOperators,
   ...streamOperators,
   ...upstreamOperators,

@@ -16,9 +16,6 @@ import type { TracingProvider, TracingProviderEnv } from "./tracing-provider.ts"
 import type { Span, Tracer } from "./types.ts";
 import { compileZipkin } from "./zipkin.ts";
 
-/** Full names of the messages of all tracers that are taken. */
-export const tracerTypes = ["envoy.config.trace.v3.OpenTelemetryConfig", "envoy.config.trace.v3.ZipkinConfig"] as const;
-
 const defaultPathLength = 256;
 
 /**
