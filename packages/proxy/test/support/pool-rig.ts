@@ -10,7 +10,8 @@ import { silentLog } from "../../src/lib/log.ts";
 import type { Stats } from "../../src/lib/stats.ts";
 import type { SecretProvider } from "../../src/tls/types.ts";
 import { createHostPools } from "../../src/upstream/pool/host-pools.ts";
-import type { Breaker, CircuitBreakers, Host, HostPools, UpstreamRequest } from "../../src/upstream/types.ts";
+import type { HostPools } from "../../src/upstream/pool/types.ts";
+import type { Breaker, CircuitBreakers, Host, UpstreamRequest } from "../../src/upstream/types.ts";
 
 /** Time that stands still but for what `advance` adds. */
 export class TestClock implements Clock {

@@ -26,6 +26,8 @@ export interface PoolParts {
   open(owner: ConnectionOwner): Opening;
   /** A connection has nothing to do from now on; it says so again after every request. */
   onIdle(): void;
+  /** The last connection has ended, and nobody waits for another. */
+  onEmpty(): void;
 }
 
 export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
@@ -61,6 +63,7 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
 
   send(request: UpstreamRequest): PendingRequest {
     const exchange = new UpstreamExchange(request, this);
+    if (this.options.maxStreamDurationMs > 0) this.#limitDuration(exchange);
     const connection = this.#findReady();
     if (connection !== undefined) {
       this.#start(connection, exchange);
@@ -93,12 +96,15 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
       connection.idleSince = this.clock.monotonic();
       this.#parts.onIdle();
     }
-    if (connection.capacity > 0 && !this.#ready.includes(connection)) this.#ready.push(connection);
+    if (connection.isReady || connection.capacity === 0) return;
+    connection.isReady = true;
+    this.#ready.push(connection);
   }
 
   onDraining(connection: PooledConnection): void {
-    const place = this.#ready.indexOf(connection);
-    if (place >= 0) this.#ready.splice(place, 1);
+    if (!connection.isReady) return;
+    connection.isReady = false;
+    this.#ready.splice(this.#ready.indexOf(connection), 1);
   }
 
   onClosed(connection: PooledConnection): void {
@@ -106,6 +112,7 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
     if (this.#open.get(connection) === true) this.breakers.connections.release();
     this.#open.delete(connection);
     this.#openForPending();
+    if (this.isEmpty) this.#parts.onEmpty();
   }
 
   /** Ends connections that have had nothing to do since `before`; gives when the next one of the others will have. */
@@ -136,6 +143,14 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
     for (const connection of [...this.#open.keys()]) connection.close();
   }
 
+  #limitDuration(exchange: UpstreamExchange): void {
+    const expire = () => {
+      this.stats.upstream_rq_max_duration_reached.inc();
+      exchange.cancel();
+    };
+    exchange.timer = this.clock.after(this.options.maxStreamDurationMs, expire);
+  }
+
   #findReady(): PooledConnection | undefined {
     const { length } = this.#ready;
     return length > 0 ? this.#ready[length - 1] : undefined;
@@ -149,8 +164,10 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
     }
     connection.start(exchange);
     if (connection.capacity > 0) return;
-    if (this.#ready[this.#ready.length - 1] === connection) this.#ready.pop();
-    else this.onDraining(connection);
+    if (connection.isReady && this.#ready[this.#ready.length - 1] === connection) {
+      connection.isReady = false;
+      this.#ready.pop();
+    } else this.onDraining(connection);
   }
 
   #startPending(connection: PooledConnection): void {

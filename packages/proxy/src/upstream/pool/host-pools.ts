@@ -42,6 +42,8 @@ interface HostEntry {
   readonly pools: Map<string, ConnectionPool>;
   /** The pool that nearly all requests want, found without a key. */
   usual: ConnectionPool | undefined;
+  /** It has left the cluster: with its last connection nothing is kept of it. */
+  isLeaving: boolean;
 }
 
 class ClusterPools implements HostPools {
@@ -74,8 +76,8 @@ class ClusterPools implements HostPools {
     if (entry === undefined) return;
     for (const pool of entry.pools.values()) pool.drain(how);
     if (how === "close") this.#tcp.closeHost(host);
-    // A host that stays is found anew; one that has left costs nothing any more when its connections are over.
-    if (entry.counts.cx_active === 0) this.#hosts.delete(host);
+    entry.isLeaving = true;
+    this.#forget(entry);
   }
 
   describeHost(host: Host): Readonly<HostCounts> {
@@ -90,9 +92,15 @@ class ClusterPools implements HostPools {
     this.#parts.transports.close();
   }
 
+  /** A host that has come back meanwhile is simply found anew. */
+  #forget(entry: HostEntry): void {
+    if (!entry.isLeaving || [...entry.pools.values()].some((pool) => !pool.isEmpty)) return;
+    if (this.#hosts.get(entry.host) === entry) this.#hosts.delete(entry.host);
+  }
+
   #add(host: Host): HostEntry {
     const transport = this.#parts.transports.choose(host);
-    const entry = { host, counts: createHostCounts(), transport, pools: new Map(), usual: undefined };
+    const entry = { host, counts: createHostCounts(), transport, pools: new Map(), usual: undefined, isLeaving: false };
     this.#hosts.set(host, entry);
     return entry;
   }
@@ -121,6 +129,7 @@ class ClusterPools implements HostPools {
       expectedCapacity: protocol === "http2" ? options.http2.maxConcurrentStreams : 1,
       open: (owner) => openConnection(opener, owner),
       onIdle: () => this.#watchIdle(),
+      onEmpty: () => this.#forget(entry),
     });
     entry.pools.set(key, pool);
     return pool;

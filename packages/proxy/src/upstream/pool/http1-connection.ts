@@ -18,6 +18,7 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
   readonly stream: Duplex;
   readonly sentBytes: Counter;
   idleSince = 0;
+  isReady = false;
   readonly #owner: ConnectionOwner;
   readonly #parser: Http1ResponseParser;
   readonly #localAddress: string;

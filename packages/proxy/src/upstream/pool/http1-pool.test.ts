@@ -435,6 +435,22 @@ it("ends connections that have nothing to do, and those that have served enough"
   await until(() => stats.read("upstream_cx_active") === 0);
 });
 
+it("ends a request that takes too long, answered or not", async () => {
+  const server = await serve((request, response) => {
+    if (request.url === "/begin") response.write("x");
+  });
+  const { pools, stats, clock } = rig({ common_http_protocol_options: { max_stream_duration: { seconds: 9 } } });
+  const host = createHost(server.port);
+  const begun = await pools.send(host, createRequest({ path: "/begin" }), "DEFAULT").response;
+  const silent = pools.send(host, createRequest(), "DEFAULT").response;
+  clock.advance(9001);
+  expect([(await fail(silent)).failure, (await fail(readText(begun.body))).failure]).toEqual([
+    "local-reset",
+    "local-reset",
+  ]);
+  expect([stats.read("upstream_rq_max_duration_reached"), stats.read("upstream_rq_active")]).toEqual([2, 0]);
+});
+
 it("gives up on a host that does not take connections in time", async () => {
   // Nobody answers in a network that is for documentation only, or the system refuses at once.
   const { pools, clock } = rig();

@@ -14,6 +14,7 @@ export class Http2Connection implements PooledConnection, StreamOwner {
   readonly session: ClientHttp2Session;
   readonly stats: PoolStats;
   idleSince = 0;
+  isReady = false;
   readonly #owner: ConnectionOwner;
   readonly #dialed: Dialed;
   readonly #streams = new Map<UpstreamExchange, Http2RequestStream>();

@@ -24,7 +24,6 @@ const counterNames = [
   "upstream_rq_pending_total",
   "upstream_rq_pending_failure_eject",
   "upstream_rq_cancelled",
-  "upstream_rq_completed",
   "upstream_rq_rx_reset",
   "upstream_rq_tx_reset",
   "upstream_rq_max_duration_reached",

@@ -12,6 +12,8 @@ export interface PooledConnection {
   readonly active: number;
   /** Of the monotonic clock; set by the pool when the last request has ended. */
   idleSince: number;
+  /** Kept by the pool: true while it is in its list of those with room. */
+  isReady: boolean;
   /** Sends a request; its end is told to the pool. */
   start(exchange: UpstreamExchange): void;
   /** The request is not wanted any more. */

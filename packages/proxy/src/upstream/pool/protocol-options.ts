@@ -98,11 +98,6 @@ export function compileProtocolOptions(cluster: Cluster): ProtocolOptions {
   });
 }
 
-/** auto_sni, auto_san_validation and the header that the name comes from, wherever the cluster says it; for the router. */
-export function findUpstreamHttpOptions(cluster: Cluster): UpstreamOptions["upstream_http_protocol_options"] {
-  return findTypedOptions(cluster)?.upstream_http_protocol_options ?? cluster.upstream_http_protocol_options;
-}
-
 function findTypedOptions(cluster: Cluster): UpstreamOptions | undefined {
   let found: UpstreamOptions | undefined;
   for (const [key, any] of Object.entries(cluster.typed_extension_protocol_options ?? {})) {

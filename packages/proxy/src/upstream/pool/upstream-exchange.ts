@@ -1,4 +1,5 @@
 /** One request in a pool: waiting for a connection, on one, or over. */
+import type { Timer } from "../../lib/clock.ts";
 import type { CircuitBreakers, Host, PendingRequest, UpstreamRequest, UpstreamResponse } from "../types.ts";
 import { UpstreamError } from "../types.ts";
 import type { HostCounts, PoolStats } from "./pool-stats.ts";
@@ -17,6 +18,8 @@ export interface ExchangeOwner {
 export class UpstreamExchange implements PendingRequest {
   readonly request: UpstreamRequest;
   readonly response: Promise<UpstreamResponse>;
+  /** Ends the request when it has taken too long; closed with it. */
+  timer: Timer | undefined;
   readonly #owner: ExchangeOwner;
   #resolve: (response: UpstreamResponse) => void = doNothing;
   #reject: (cause: Error) => void = doNothing;
@@ -49,9 +52,8 @@ export class UpstreamExchange implements PendingRequest {
   }
 
   answer(response: UpstreamResponse): void {
-    const { stats, counts } = this.#owner;
+    const { counts } = this.#owner;
     this.#isAnswered = true;
-    stats.upstream_rq_completed.inc();
     if (response.status >= 500) counts.rq_error++;
     else counts.rq_success++;
     this.#resolve(response);
@@ -67,6 +69,7 @@ export class UpstreamExchange implements PendingRequest {
     }
     this.#state = "over";
     this.#connection = undefined;
+    this.timer?.close();
   }
 
   /** Ends it with an error, which is nobody's any more where it was answered: then its body tells. */
