@@ -140,7 +140,11 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
     } catch (cause: unknown) {
       this.#isReading = false;
       stats.upstream_cx_protocol_error.inc();
-      this.#fail("protocol-error", "local", cause);
+      if (this.#isResponseDone && this.#exchange) {
+        // The answer was whole; what came behind it costs the connection alone.
+        this.#isReusable = false;
+        this.#finish();
+      } else this.#fail("protocol-error", "local", cause);
       return;
     }
     this.#isReading = false;

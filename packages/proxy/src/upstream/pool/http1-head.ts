@@ -75,12 +75,10 @@ class Framing {
   #takeLength(value: string): boolean {
     const length = parseContentLength(value);
     if (length === undefined) throw new Http1ProtocolError("http1.codec_error");
-    if (this.contentLength === undefined) {
-      this.contentLength = length;
-      return false;
-    }
-    if (this.contentLength !== length) throw new Http1ProtocolError("http1.multiple_content_length");
-    return true;
+    // Also where both say the same, as Envoy does.
+    if (this.contentLength !== undefined) throw new Http1ProtocolError("http1.multiple_content_length");
+    this.contentLength = length;
+    return false;
   }
 }
 

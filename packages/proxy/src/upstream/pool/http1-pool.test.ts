@@ -138,6 +138,7 @@ it.each([
   ["a zero byte", "HTTP/1.1 200 OK\r\nx: \0\r\n\r\n"],
   ["a lone CR", "HTTP/1.1 200 OK\r\nx: a\rb\r\n\r\n"],
   ["two lengths", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\na"],
+  ["a length twice", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\na"],
   ["a length that is none", "HTTP/1.1 200 OK\r\ncontent-length: +1\r\n\r\na"],
   ["length and chunks", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"],
   ["an unknown encoding", "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n"],
@@ -213,6 +214,16 @@ function createHostOnce(port: number): ReturnType<typeof createHost> {
   hosts.set(port, host);
   return host;
 }
+
+it("gives an answer that has more behind it, and never uses that connection again", async () => {
+  const server = track(await answerWith("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n"));
+  const { pools, stats } = rig();
+  const host = createHost(server.port);
+  for (let round = 0; round < 2; round++) {
+    expect(await readText((await pools.send(host, createRequest(), "DEFAULT").response).body)).toBe("ok");
+  }
+  expect([stats.read("upstream_cx_total"), stats.read("upstream_cx_protocol_error")]).toEqual([2, 2]);
+});
 
 it("has no body for HEAD, and none for 304", async () => {
   const server = await serve((request, response) => {
