@@ -43,35 +43,25 @@ export class LazyHash {
   }
 }
 
-export class ChoiceContext implements LoadBalancerContext {
-  readonly metadataMatch: LoadBalancerContext["metadataMatch"];
-  readonly downstream: LoadBalancerContext["downstream"];
-  readonly headers: LoadBalancerContext["headers"];
-  readonly authority: string;
-  readonly override: LoadBalancerContext["override"];
-  readonly avoid: ReadonlySet<Host> | undefined;
-  readonly maxReselections: number | undefined;
-  readonly triedPriorities: readonly number[] | undefined;
-  readonly #hash: LazyHash;
-
-  constructor(exchange: Exchange, { cluster, rules, hash, retry }: ChoiceOptions) {
-    const { request, connection, info } = exchange;
-    const isRetry = retry !== undefined && retry.tried.length > 0;
-    this.#hash = hash;
-    this.metadataMatch = rules.metadataMatch;
-    this.downstream = connection;
-    this.headers = request.headers;
-    this.authority = request.authority;
+export function createContext(exchange: Exchange, options: ChoiceOptions): LoadBalancerContext {
+  const { request, connection, info } = exchange;
+  const { cluster, rules, hash, retry } = options;
+  const isRetry = retry !== undefined && retry.tried.length > 0;
+  return {
+    // A member of the object itself, since balancers of aggregate clusters copy what they were given.
+    get hash() {
+      return hash.hash;
+    },
+    metadataMatch: rules.metadataMatch,
+    downstream: connection,
+    headers: request.headers,
+    authority: request.authority,
     // A host that failed is not insisted on: the session goes on elsewhere.
-    this.override = isRetry || info.filterState.size === 0 ? undefined : readOverride(exchange);
-    this.avoid = isRetry ? hostsToAvoid(retry, cluster) : undefined;
-    this.maxReselections = retry?.policy.maxReselections;
-    this.triedPriorities = isRetry ? triedPriorities(retry) : undefined;
-  }
-
-  get hash(): bigint | undefined {
-    return this.#hash.hash;
-  }
+    override: isRetry || info.filterState.size === 0 ? undefined : readOverride(exchange),
+    avoid: isRetry ? hostsToAvoid(retry, cluster) : undefined,
+    maxReselections: retry?.policy.maxReselections,
+    triedPriorities: isRetry ? triedPriorities(retry) : undefined,
+  };
 }
 
 export interface ChoiceEnd {

@@ -17,7 +17,7 @@ import {
 } from "../upstream/types.ts";
 import { AnswerCount } from "./answer-count.ts";
 import { Attempt, type AttemptObserver } from "./attempt.ts";
-import { ChoiceContext, chooseHost, LazyHash, type RetryChoice } from "./choose-host.ts";
+import { chooseHost, createContext, LazyHash, type RetryChoice } from "./choose-host.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
 import type { Deadline } from "./deadlines.ts";
 import { finishHeaders, finishReply } from "./finish-answer.ts";
@@ -118,7 +118,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
   }
 
   #context(): LoadBalancerContext {
-    return new ChoiceContext(this.#exchange, {
+    return createContext(this.#exchange, {
       cluster: this.#cluster,
       rules: this.#rules,
       hash: this.#hash,
