@@ -37,8 +37,6 @@ export class Connection implements DownstreamConnection {
     this.#clock = clock;
     this.info = new StreamInfo(this, clock.now(), clock.monotonic());
     for (const [name, entries] of accepted.dynamicMetadata) this.info.dynamicMetadata.set(name, entries);
-    // What is wrong with a socket shows in its end; without a listener it would end the process.
-    this.#socket.on("error", () => undefined);
     this.#socket.once("close", () => this.#finish());
     if (this.#socket.destroyed) process.nextTick(() => this.#finish());
   }

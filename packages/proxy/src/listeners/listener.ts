@@ -49,6 +49,8 @@ export class Listener {
   /** Takes a connection over from the socket that listens at `address`. */
   accept(socket: Socket, address: Address): void {
     const { stats, env } = this.parts;
+    // Without a listener what goes wrong with one socket would end the process. It shows in its end all the same.
+    socket.on("error", () => undefined);
     if (stats.active.value >= env.runtime.number(this.#limitKey, Number.POSITIVE_INFINITY)) {
       stats.overflow.inc();
       socket.destroy();
@@ -86,7 +88,7 @@ export class Listener {
       this.#pending.delete(socket);
       stats.preActive.dec();
       if (this.#admits(outcome) && !socket.destroyed) this.#choose(accepted, mayHandOff);
-      else socket.destroy();
+      else this.#drop(accepted);
     });
   }
 
@@ -118,13 +120,19 @@ export class Listener {
   }
 
   #refuse(accepted: AcceptedSocket): void {
-    const { stats, accessLog, env, nextConnectionId } = this.parts;
-    stats.noFilterChainMatch.inc();
+    this.parts.stats.noFilterChainMatch.inc();
+    const { info } = this.#drop(accepted);
+    info.responseFlags.add("NR");
+    info.responseCodeDetails = "filter_chain_not_found";
+  }
+
+  /** Ends a connection that no chain has: it comes into the listener's log alone. */
+  #drop(accepted: AcceptedSocket): Connection {
+    const { accessLog, env, nextConnectionId } = this.parts;
     const connection = new Connection(nextConnectionId(), accepted, env.clock);
-    connection.info.responseFlags.add("NR");
-    connection.info.responseCodeDetails = "filter_chain_not_found";
     connection.onClose(() => accessLog.log({ info: connection.info }));
     connection.close("reset");
+    return connection;
   }
 
   #serve(accepted: AcceptedSocket, chain: FilterChain): void {

@@ -88,15 +88,13 @@ function waitForBytes({ accepted, run, state, finish }: Waiting): void {
   const onGone = (): void => settle({ kind: "gone" });
   const settle = (outcome: FilterOutcome): void => {
     timer?.close();
-    socket.off("readable", onReadable).off("end", onGone).off("close", onGone).off("error", onError);
+    socket.off("readable", onReadable).off("end", onGone).off("close", onGone);
+    // At once: where the client has ended its part already, the next tick says so unless there are bytes left to read.
+    if (state.bytes.length > 0 && !socket.destroyed && !socket.readableEnded) socket.unshift(state.bytes);
     // Leaving "readable" takes effect on the next tick: only then can the socket be handed on as if nobody had looked.
-    process.nextTick(() => {
-      if (state.bytes.length > 0 && !socket.destroyed) socket.unshift(state.bytes);
-      finish(outcome);
-    });
+    process.nextTick(() => finish(outcome));
   };
-  const onError = (): void => undefined;
-  socket.on("readable", onReadable).on("end", onGone).on("close", onGone).on("error", onError);
+  socket.on("readable", onReadable).on("end", onGone).on("close", onGone);
 }
 
 function readChunk(socket: Socket): Buffer | null {

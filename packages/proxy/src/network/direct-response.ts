@@ -13,7 +13,8 @@ export const directResponseFactory: NetworkFilterFactory<Config> = {
       serve(connection) {
         connection.info.bytesSent += bytes.length;
         connection.stream.write(bytes);
-        connection.close("flush", "direct_response");
+        connection.info.responseCodeDetails = "direct_response";
+        connection.close("flush");
       },
     };
   },

@@ -6,7 +6,11 @@ export const echoFactory: NetworkFilterFactory<Echo> = {
   name: "envoy.filters.network.echo",
   type: "envoy.extensions.filters.network.echo.v3.Echo",
   compile: () => ({
-    serve({ stream }) {
+    serve({ stream, info }) {
+      stream.on("data", (chunk: Buffer) => {
+        info.bytesReceived += chunk.length;
+        info.bytesSent += chunk.length;
+      });
       stream.pipe(stream);
     },
   }),

@@ -61,6 +61,7 @@ describe("rbac", () => {
     expect(await ask(await startChain(env, [rbac({ rules: allowNobody })]))).toBe("");
     await expect.poll(() => env.logged.length).toBe(1);
     expect(env.logged[0]?.info.connectionTerminationDetails).toBe("rbac_access_denied_matched_policy[none]");
+    expect(env.logged[0]?.info.responseFlags.size).toBe(0);
     expect(env.registry.counters().get("tcp.rbac.denied")).toBe(1);
   });
 

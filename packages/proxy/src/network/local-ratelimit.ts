@@ -18,7 +18,8 @@ export const localRateLimitFactory: NetworkFilterFactory<LocalRateLimit> = {
       admit(connection) {
         if (!env.runtime.flag(switchKey, isOnByDefault) || bucket.take()) return true;
         limited.inc();
-        connection.info.responseFlags.add("RL");
+        // Not RL: Envoy's flag for this is that of too many retries.
+        connection.info.responseFlags.add("URX");
         connection.close("reset", "local_ratelimit_close_over_limit");
         return false;
       },

@@ -12,6 +12,12 @@ import type { NetworkFilterFactory } from "./types.ts";
 const ownName = "envoy.filters.network.ratelimit";
 const defaultTimeoutMs = 20;
 
+/** What logs say of a connection that was not let in. */
+const closeDetails = {
+  OVER_LIMIT: "ratelimit_close_over_limit",
+  ERROR: "ratelimit_error_failure_mode_connection_close",
+} as const;
+
 /** Asks a service (envoy.service.ratelimit.v3) whether there is room for one more connection. */
 export const rateLimitFactory: NetworkFilterFactory<RateLimit> = {
   name: ownName,
@@ -60,8 +66,7 @@ export const rateLimitFactory: NetworkFilterFactory<RateLimit> = {
           return true;
         }
         counters.closed.inc();
-        connection.info.responseFlags.add(result === "OVER_LIMIT" ? "RL" : "RLSE");
-        connection.close("reset", "ratelimit_close_over_limit");
+        connection.close("reset", closeDetails[result]);
         return false;
       },
     };

@@ -42,7 +42,6 @@ export const rbacFactory: NetworkFilterFactory<RBAC> = {
         const { allowed, policy } = enforced({ connection, info: connection.info });
         (allowed ? counters.allowed : counters.denied).inc();
         if (allowed) return true;
-        connection.info.responseFlags.add("UAEX");
         connection.close("reset", `rbac_access_denied_matched_policy[${policy ?? "none"}]`);
         return false;
       },

@@ -20,12 +20,11 @@ export function readStart(stream: Duplex, measure: (bytes: Buffer) => number | "
     const onEnd = (): void => finish(0);
     const finish = (length: number): void => {
       stream.off("readable", onReadable).off("end", onEnd).off("close", onEnd);
+      // At once, so that an end that has come already waits for them.
+      const rest = bytes.subarray(length);
+      if (rest.length > 0 && !stream.destroyed && !stream.readableEnded) stream.unshift(rest);
       // Leaving "readable" takes effect on the next tick.
-      process.nextTick(() => {
-        const rest = bytes.subarray(length);
-        if (rest.length > 0 && !stream.destroyed && !stream.readableEnded) stream.unshift(rest);
-        resolve(bytes.subarray(0, length));
-      });
+      process.nextTick(() => resolve(bytes.subarray(0, length)));
     };
     stream.on("readable", onReadable).on("end", onEnd).on("close", onEnd);
   });

@@ -4,9 +4,12 @@ import { done, type ListenerFilter, more, type Verdict } from "./listener-filter
 
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const maxRequestLine = 65_536;
-/** Methods in capitals, so that other protocols that begin with text are told apart before their first line ends. */
+/**
+ * As long as the first line has no end only capitals may be a method, so that other protocols that begin with text are told
+ * apart at once. Envoy waits for the line, or for its timeout.
+ */
 const beginningOfMethod = /^[A-Z][A-Z-]*(?: |$)/;
-const requestLine = /^[A-Z][A-Z-]* +\S+(?: +(HTTP\/\d\.\d))? *\r?$/;
+const requestLine = /^[A-Za-z0-9!#$%&'+.^_`|~-]+ +\S+(?: +(HTTP\/\d\.\d))? *\r?$/;
 
 /** Finds HTTP/1.0, HTTP/1.1 and HTTP/2 without TLS in the first bytes of a client. */
 export function compileHttpInspector(stats: Stats): ListenerFilter {

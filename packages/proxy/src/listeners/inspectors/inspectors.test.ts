@@ -88,6 +88,7 @@ describe("inspectHttp", () => {
     [preface.slice(0, 20), "more"],
     ["PRI * HTTP/2.0\r\n\r\nXX", "http/1.0"],
     ["hello", undefined],
+    ["get / HTTP/1.1\r\n", "http/1.1"],
     ["GET\r\n", undefined],
     ["GET / HTTP/1.1 x\r\n", undefined],
     ["\r\nGET / HTTP/1.1\r\n", undefined],

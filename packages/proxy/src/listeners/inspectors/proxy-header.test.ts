@@ -60,6 +60,7 @@ describe("parseProxyHeader", () => {
     ["no family", Buffer.from("PROXY\r\n"), "malformed"],
     ["an unknown family", Buffer.from("PROXY UDP4 1.2.3.4 10.0.0.1 8080 80\r\n"), "malformed"],
     ["a field too few", Buffer.from("PROXY TCP4 1.2.3.4 10.0.0.1 8080\r\n"), "malformed"],
+    ["two blanks", Buffer.from("PROXY TCP4 1.2.3.4  10.0.0.1 8080 80\r\n"), "malformed"],
     ["a field too many", Buffer.from("PROXY TCP4 1.2.3.4 10.0.0.1 8080 80 1\r\n"), "malformed"],
     ["a name for an address", Buffer.from("PROXY TCP4 localhost 10.0.0.1 8080 80\r\n"), "malformed"],
     ["the wrong kind of address", Buffer.from("PROXY TCP4 ::1 ::1 8080 80\r\n"), "malformed"],

@@ -54,7 +54,7 @@ function beginsWith(bytes: Buffer, signature: Buffer): boolean {
 function parseV1(bytes: Buffer): ParsedProxyHeader {
   const end = bytes.subarray(0, maxLengthOfV1).indexOf("\r\n");
   if (end < 0) return bytes.length < maxLengthOfV1 ? more : malformed(1);
-  const parts = bytes.toString("latin1", 0, end).trimEnd().split(/ +/);
+  const parts = bytes.toString("latin1", 0, end).trimEnd().split(" ");
   const [word, family, source = "", destination = "", sourcePort = "", destinationPort = ""] = parts;
   if (word !== "PROXY" || family === undefined) return malformed(1);
   const length = end + 2;

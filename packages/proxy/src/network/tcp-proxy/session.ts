@@ -63,15 +63,14 @@ export class TcpSession {
     const { plan, stats, env } = this.#parts;
     const { info } = this.#connection;
     const choice = plan.chooseCluster(this.#connection);
-    info.clusterName = choice.name;
     const context = this.#contextOf(choice.metadataMatch);
     while (!this.#isClientGone) {
       const cluster = env.clusters.find(choice.name);
       if (cluster === undefined) {
         stats.noRoute.inc();
-        return this.#refuse("NC", "cluster_not_found");
+        return this.#refuse("NC");
       }
-      info.attempts += 1;
+      info.clusterName = cluster.name;
       try {
         return await this.#attempt(cluster, context);
       } catch (cause: unknown) {
@@ -86,6 +85,7 @@ export class TcpSession {
     const { plan } = this.#parts;
     const { info } = this.#connection;
     const host = await cluster.chooseHost(context);
+    info.attempts += 1;
     info.upstreamHost = host;
     const upstream = await (plan.tunnel === undefined
       ? cluster.connect(host, this.#connectOptions())
@@ -106,13 +106,13 @@ export class TcpSession {
       cluster.stats.counter("upstream_cx_connect_attempts_exceeded").inc();
       info.responseFlags.add("URX");
     }
-    this.#connection.close("reset", error.failure);
+    this.#connection.close("reset");
     return false;
   }
 
-  #refuse(flag: ResponseFlag, details: string): undefined {
+  #refuse(flag: ResponseFlag): undefined {
     this.#connection.info.responseFlags.add(flag);
-    this.#connection.close("reset", details);
+    this.#connection.close("reset");
     return undefined;
   }
 
