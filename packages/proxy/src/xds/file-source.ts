@@ -91,7 +91,7 @@ class ResourceFile {
   async #use(text: string): Promise<void> {
     const name = "envoy.service.discovery.v3.DiscoveryResponse";
     const response = readSotwResponse(encode(name, fromJson(name, parseText(text))));
-    const update = readUpdate(this.#type, response, this.#type.isWholeSet ? this.#known : []);
+    const update = readUpdate(this.#type, response, { known: this.#type.isWholeSet ? this.#known : [], resources: [] });
     const resources = update.resources.filter((each) => this.#wanted === "*" || this.#wanted.has(each.name));
     const refused = await this.#handler.apply({ ...update, resources });
     const unreadable = update.unreadable.map(({ place, reason }) => ({ resource: place, reason }));

@@ -45,8 +45,19 @@ export function readDeltaResponse(bytes: Uint8Array): Response {
   };
 }
 
-/** Reads the resources of a response. `known` are the names that are in use, of which a whole set may leave some out. */
-export function readUpdate(type: ResourceType, response: Response, known: Iterable<string>): ResourceUpdate {
+/** What may spare work: both are empty where nothing is known. */
+export interface Earlier {
+  /** Names that are in use, of which a whole set may leave some out. */
+  readonly known: Iterable<string>;
+  /** Resources of the response before: most of a state of the world comes again as it was. */
+  readonly resources: readonly ReceivedResource[];
+}
+
+export const nothingEarlier: Earlier = { known: [], resources: [] };
+
+/** Reads the resources of a response. */
+export function readUpdate(type: ResourceType, response: Response, earlier: Earlier): ResourceUpdate {
+  const find = createFinder(earlier.resources);
   const resources = new Map<string, ReceivedResource>();
   const unreadable: UnreadableResource[] = [];
   for (const [index, wire] of response.resources.entries()) {
@@ -54,7 +65,7 @@ export function readUpdate(type: ResourceType, response: Response, known: Iterab
     if (wire.resource === undefined) continue;
     const place = `resource ${index} (${type.shortName})`;
     try {
-      const resource = readResource(type, wire);
+      const resource = readResource(type, wire, find);
       if (resource.name === "") unreadable.push({ name: undefined, place, reason: `${type.nameField}: is required` });
       else if (resources.has(resource.name)) {
         unreadable.push({ name: resource.name, place, reason: `duplicate ${type.shortName} ${resource.name}` });
@@ -66,16 +77,36 @@ export function readUpdate(type: ResourceType, response: Response, known: Iterab
   const isNamed = unreadable.every(({ name }) => name !== undefined);
   const there = new Set([...resources.keys(), ...unreadable.map(({ name }) => name)]);
   // Where a name cannot be read, none can be said to be missing.
-  const gone = isNamed ? [...response.removed, ...known] : response.removed;
+  const gone = isNamed ? [...response.removed, ...earlier.known] : response.removed;
   const removed = [...new Set(gone)].filter((name) => !there.has(name));
   return { version: response.version, resources: [...resources.values()], removed, unreadable };
 }
 
-function readResource(type: ResourceType, wire: Resource): ReceivedResource {
+type FindEarlier = (bytes: Uint8Array) => ReceivedResource | undefined;
+
+/** Finds equal bytes at the place where they are to be expected: few resources come, go or change at once. */
+function createFinder(resources: readonly ReceivedResource[]): FindEarlier {
+  let place = 0;
+  return (bytes) => {
+    for (const next of [place, place + 1]) {
+      const candidate = resources[next];
+      if (candidate === undefined || Buffer.compare(candidate.bytes, bytes) !== 0) continue;
+      place = next + 1;
+      return candidate;
+    }
+    return undefined;
+  };
+}
+
+function readResource(type: ResourceType, wire: Resource, find: FindEarlier): ReceivedResource {
   const { resource, version, name } = unwrap(wire);
   const typeName = typeNameOf(resource.type_url ?? "");
   if (typeName !== type.typeName) throw new Error(`is a ${typeName || "message without a type"}`);
-  const bytes = resource.value ?? new Uint8Array();
+  const value = resource.value ?? new Uint8Array();
+  const earlier = find(value);
+  if (earlier !== undefined) return { ...earlier, version };
+  // A copy: what is kept of one resource must not keep the whole response.
+  const bytes = new Uint8Array(value);
   const message = decodeDynamic(typeName, bytes);
   const own = message[type.nameField];
   return { name: typeof own === "string" && own !== "" ? own : name, version, message, bytes };

@@ -1,9 +1,9 @@
 /** The subscription of one type on a client's streams: performs what the reducers say. */
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "@meltemi/protos/envoy/service/discovery/v3";
 import { initialDelta, reduceDelta } from "./delta-subscription.ts";
-import { type Response, readUpdate } from "./read-response.ts";
+import { nothingEarlier, type Response, readUpdate } from "./read-response.ts";
 import type { ResourceType } from "./resource-types.ts";
-import type { ResourceHandler, ResourceUpdate } from "./resource-update.ts";
+import type { ReceivedResource, ResourceHandler, ResourceUpdate } from "./resource-update.ts";
 import { initialSotw, reduceSotw } from "./sotw-subscription.ts";
 import { describeRejections, type Rejection, type SubscriptionEvent, type Wanted } from "./subscription-state.ts";
 
@@ -18,6 +18,8 @@ export class TypeSubscription {
   readonly #reduce: Reduce;
   /** Names of a whole set that were taken, to see what a state of the world leaves out. */
   readonly #known = new Set<string>();
+
+  #last: readonly ReceivedResource[] = [];
 
   constructor(type: ResourceType, handler: ResourceHandler, isDelta: boolean) {
     this.type = type;
@@ -48,7 +50,9 @@ export class TypeSubscription {
   async handle(response: Response): Promise<readonly AnyRequest[]> {
     this.#reduce({ kind: "response", nonce: response.nonce });
     const isWholeState = this.type.isWholeSet && !this.#isDelta;
-    const update = readUpdate(this.type, response, isWholeState ? this.#known : []);
+    const earlier = isWholeState ? { known: this.#known, resources: this.#last } : nothingEarlier;
+    const update = readUpdate(this.type, response, earlier);
+    if (isWholeState) this.#last = update.resources;
     const unread = update.unreadable.map(({ name, place, reason }) => ({
       name,
       resource: name === undefined || name === "" ? place : `${this.type.shortName} ${name}`,

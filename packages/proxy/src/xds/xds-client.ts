@@ -156,7 +156,13 @@ export class XdsClient {
         this.#lose("a message of the control plane cannot be read");
         break;
       }
-      await this.#handle(response, stream);
+      try {
+        await this.#handle(response, stream);
+      } catch (cause: unknown) {
+        // A fault of ours: what is there stays in use, and the server is asked anew.
+        this.#options.log.error("A response of the control plane could not be dealt with", { cause });
+        if (stream === this.#stream) this.#lose("a response could not be dealt with");
+      }
       if (this.#queue.length < longestQueue) this.#stream?.resume();
     }
     this.#isWorking = false;
