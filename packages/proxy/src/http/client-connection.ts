@@ -1,4 +1,5 @@
 /** One connection of a client under a connection manager: its codec, its requests, its limits and its end. */
+import { Socket } from "node:net";
 import type { DownstreamConnection } from "../listeners/connection.ts";
 import { createCodec } from "./choose-codec.ts";
 import type { CodecConnection, CodecStream, RequestReceiver, StreamEvents } from "./codec-stream.ts";
@@ -114,6 +115,10 @@ export class ClientConnection implements RequestReceiver {
     return status === 400;
   }
 
+  onClosing(): void {
+    this.#isClosedHere = true;
+  }
+
   onDelayedClose(): void {
     this.manager.stats.counters.cx_delayed_close_timeout.inc();
   }
@@ -203,9 +208,11 @@ export class ClientConnection implements RequestReceiver {
       counters.cx_destroy_active_rq.inc();
       counters[this.#isClosedHere ? "cx_destroy_local_active_rq" : "cx_destroy_remote_active_rq"].inc();
     }
-    const { bytesRead = 0, bytesWritten = 0 }: { bytesRead?: number; bytesWritten?: number } = this.connection.stream;
-    counters.cx_rx_bytes_total.inc(bytesRead);
-    counters.cx_tx_bytes_total.inc(bytesWritten);
+    const { stream } = this.connection;
+    if (stream instanceof Socket) {
+      counters.cx_rx_bytes_total.inc(stream.bytesRead);
+      counters.cx_tx_bytes_total.inc(stream.bytesWritten);
+    }
     gauges.cx_active.dec();
     if (this.connection.tls !== undefined) gauges.cx_ssl_active.dec();
     if (this.#protocol !== undefined) gauges[`cx_${this.#protocol}_active`].dec();

@@ -49,6 +49,8 @@ export interface RequestReceiver {
   onRequest(stream: CodecStream, request: HttpRequest): StreamEvents;
   /** A head came that cannot be read, and is answered after `onStart`; an HTTP/1 connection ends after that. */
   onMalformedHead(stream: CodecStream, reply: LocalReply): StreamEvents;
+  /** The codec ends the connection itself. */
+  onClosing(): void;
   /** The client did not end a connection in time that was closed on this side. */
   onDelayedClose(): void;
 }

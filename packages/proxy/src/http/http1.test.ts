@@ -79,6 +79,7 @@ describe("answers", () => {
     });
     const closed = await server.ask("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
     expect(closed.text).toContain("connection: close\r\n");
+    await expect.poll(() => server.stat("http.test.downstream_cx_destroy_local")).toBe(1);
     const old = await server.ask("GET /old HTTP/1.0\r\n\r\n");
     expect(old.text).toMatch(/^HTTP\/1\.0 200 OK\r\n/);
     expect(server.seen.at(-1)).toBe("GET d /old");

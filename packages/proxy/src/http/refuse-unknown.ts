@@ -1,5 +1,5 @@
 /** Fields of a connection manager that change answers and are not implemented: refused by name. */
-import { typeNameOf } from "@meltemi/protos";
+import { typeNameOf, unpackAs } from "@meltemi/protos";
 import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import { ConfigError } from "../lib/config-error.ts";
 
@@ -21,6 +21,11 @@ export function refuseUnknown(wire: HttpConnectionManager): void {
       "request_id_extension.typed_config",
       `${typeNameOf(requestId.type_url ?? "")} is not implemented`,
     );
+  }
+  // use_request_id_for_trace_sampling decides only which of the requests are drawn, never how many.
+  const uuidConfig = requestId === undefined ? undefined : unpackAs(uuid, requestId);
+  if (uuidConfig?.pack_trace_reason?.value === false) {
+    throw new ConfigError("request_id_extension.typed_config.pack_trace_reason", "false is not implemented");
   }
   const http1 = wire.http_protocol_options;
   // use_balsa_parser and use_oghttp2_codec choose between implementations of Envoy, append_local_overload answers only

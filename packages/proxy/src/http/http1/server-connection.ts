@@ -189,6 +189,7 @@ export class Http1Connection implements CodecConnection {
   /** Cuts the connection. */
   reset(details: string): void {
     this.#isClosing = true;
+    this.#receiver.onClosing();
     this.#current = undefined;
     this.#lingering?.close();
     this.connection.close("reset", details);
@@ -200,6 +201,7 @@ export class Http1Connection implements CodecConnection {
    */
   #close(details: string): void {
     this.#isClosing = true;
+    this.#receiver.onClosing();
     this.#ahead = undefined;
     this.resume();
     const { delayedCloseMs } = this.options;
