@@ -27,6 +27,7 @@ describe("corsFactory", () => {
         "access-control-allow-methods": "GET,POST",
         "access-control-allow-headers": "x-one",
         "access-control-max-age": "60",
+        "access-control-expose-headers": "x-two",
       },
     ],
     [

@@ -137,6 +137,8 @@ function answerPreflight({ request, info }: Exchange, { policies, isAllowed }: J
   if (flag(policies, "allow_private_network_access") && asked("access-control-request-private-network") === "true") {
     headers.set("access-control-allow-private-network", "true");
   }
+  // It is an answer like others, too.
+  if (isAllowed) permit(headers, policies, asked("origin"));
   info.responseCodeDetails = "cors_response";
   return { status: 200, headers, body: undefined };
 }

@@ -36,7 +36,7 @@ describe("rbacFactory", () => {
       istio_dry_run_deny_shadow_effective_policy_id: "my policy",
       istio_dry_run_deny_shadow_engine_result: "denied",
     });
-    expect(chain.stat("http.test.rbac.istio_dry_run_deny_shadow_denied")).toBe(1);
+    expect(chain.stat("http.test.rbac.istio_dry_run_deny_.shadow_denied")).toBe(1);
   });
 
   it("takes the rules of the route, or none where it has none", async () => {

@@ -61,11 +61,12 @@ function createCounting(
   { prefix, shadowPrefix, countsPolicies }: CompiledRules,
 ): CountOutcome {
   const stats = httpStats.scope("rbac");
+  const below = (name: string): Stats => (name === "" ? stats : stats.scope(name));
   const counters = {
-    allowed: stats.counter(`${prefix}allowed`),
-    denied: stats.counter(`${prefix}denied`),
-    shadow_allowed: stats.counter(`${shadowPrefix}shadow_allowed`),
-    shadow_denied: stats.counter(`${shadowPrefix}shadow_denied`),
+    allowed: below(prefix).counter("allowed"),
+    denied: below(prefix).counter("denied"),
+    shadow_allowed: below(shadowPrefix).counter("shadow_allowed"),
+    shadow_denied: below(shadowPrefix).counter("shadow_denied"),
   };
   const countPolicy = countsPolicies ? createPolicyCounting(stats) : undefined;
   return (outcome, policy) => {

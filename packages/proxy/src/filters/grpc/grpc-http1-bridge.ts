@@ -29,14 +29,14 @@ async function bridge(exchange: Exchange, next: HttpHandler): Promise<HttpRespon
   const { bytes, trailers } = response.body
     ? await collect(response.body, answerLimit)
     : { bytes: undefined, trailers: undefined };
-  const status = trailers?.get("grpc-status") ?? response.headers.get("grpc-status");
+  response.body = bytes && bodyOf(bytes);
+  if (!trailers) return response;
   for (const name of ["grpc-status", "grpc-message"]) {
-    const value = trailers?.get(name);
+    const value = trailers.get(name);
     if (value !== undefined) response.headers.set(name, value);
   }
   // The client would take a call that failed for one that went well.
-  if (status !== "0") response.status = 503;
+  if (trailers.get("grpc-status") !== "0") response.status = 503;
   response.headers.set("content-length", String(bytes?.length ?? 0));
-  response.body = bytes && bodyOf(bytes);
   return response;
 }

@@ -1,9 +1,12 @@
 /** gRPC for browsers: trailers become the last frame of the body, which may be in base 64 altogether. */
 import type { GrpcWeb } from "@meltemi/protos/envoy/extensions/filters/http/grpc_web/v3";
-import type { BodySource } from "../../http/body.ts";
+import { type BodySource, collect } from "../../http/body.ts";
 import type { Exchange, HttpFilterFactory, HttpHandler } from "../../http/exchange.ts";
 import type { HeaderList } from "../../http/header-list.ts";
 import type { HttpResponse } from "../../http/message.ts";
+import type { Stats } from "../../lib/stats.ts";
+import { pathOnly } from "../../matchers/path-matcher.ts";
+import { isGrpc } from "../../router/route-match.ts";
 import { withAnswer } from "../answer.ts";
 import { transformBody } from "../body-transform.ts";
 
@@ -13,32 +16,88 @@ const textTypes = new Set(["application/grpc-web-text", "application/grpc-web-te
 export const grpcWebFactory: HttpFilterFactory<GrpcWeb> = {
   name: "envoy.filters.http.grpc_web",
   type: "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb",
-  compile: () => ({
+  compile: (_config, { clusters }) => ({
     handle(exchange, next) {
       const type = exchange.request.headers.get("content-type") ?? "";
       const isText = textTypes.has(type);
-      return isText || binaryTypes.has(type) ? translate(exchange, next, isText) : next(exchange);
+      if (!isText && !binaryTypes.has(type)) return next(exchange);
+      const { action } = exchange.route ?? {};
+      const stats = action?.kind === "forward" ? clusters.find(action.cluster)?.stats : undefined;
+      return translate(exchange, next, { isText, count: createCounting(stats, exchange.request.path) });
     },
   }),
 };
 
-async function translate(exchange: Exchange, next: HttpHandler, isText: boolean): Promise<HttpResponse> {
+type CountStatus = (status: string | undefined) => void;
+
+/** For the method and cluster of a call. */
+function createCounting(stats: Stats | undefined, path: string): CountStatus {
+  const [, service = "", method = ""] = /^\/([^/]+)\/([^/]+)$/.exec(pathOnly(path)) ?? [];
+  if (!stats || method === "") return () => undefined;
+  const scope = stats.scope(`grpc-web.${service}.${method}`);
+  return (status) => {
+    if (status === undefined) return;
+    scope.counter(status).inc();
+    scope.counter(status === "0" ? "success" : "failure").inc();
+    scope.counter("total").inc();
+  };
+}
+
+interface Translation {
+  readonly isText: boolean;
+  readonly count: CountStatus;
+}
+
+async function translate(exchange: Exchange, next: HttpHandler, { isText, count }: Translation): Promise<HttpResponse> {
   const { request } = exchange;
   const { headers } = request;
   const wantsText = textTypes.has(headers.get("accept") ?? "");
   headers.remove("content-length");
   headers.set("content-type", "application/grpc");
   headers.set("te", "trailers");
-  headers.set("grpc-accept-encoding", "identity,deflate,gzip");
+  headers.set("grpc-accept-encoding", "identity");
   if (isText && request.body) request.body = decodeText(request.body);
+  let answerType: string | undefined;
   const response = await withAnswer(exchange, next, (head) => {
+    answerType = head.headers.get("content-type");
     head.headers.set("content-type", `application/grpc-web${wantsText ? "-text" : ""}+proto`);
   });
+  count(response.headers.get("grpc-status"));
   if (!response.body) return response;
+  if (!isGrpc(answerType)) return await explain(response);
   response.headers.remove("content-length");
-  const framed = frameTrailers(response.body);
+  const framed = frameTrailers(response.body, count);
   response.body = wantsText ? encodeText(framed) : framed;
   return response;
+}
+
+/** Longest text of another protocol that a client is told. */
+const messageLimit = 1024 * 1024;
+/** Statuses of HTTP as gRPC has them; any other is 2, unknown. */
+const grpcStatuses: ReadonlyMap<number, number> = new Map([
+  [400, 13],
+  [401, 16],
+  [403, 7],
+  [404, 12],
+  [429, 14],
+  [502, 14],
+  [503, 14],
+  [504, 14],
+]);
+
+/** What is no gRPC becomes the message of a call that failed. */
+async function explain(response: HttpResponse): Promise<HttpResponse> {
+  const { headers, body, status } = response;
+  const { bytes } = body ? await collect(body, messageLimit) : { bytes: new Uint8Array() };
+  const text = Buffer.from(bytes).toString("latin1");
+  const message = text.replaceAll(
+    /[^ -$&-~]/g,
+    (letter) => `%${letter.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
+  );
+  if (message !== "") headers.set("grpc-message", message);
+  headers.set("grpc-status", String(grpcStatuses.get(status) ?? 2));
+  headers.set("content-length", "0");
+  return { status: 200, headers, body: undefined };
 }
 
 /** Base 64 that may be cut anywhere, and may be padded after each piece of it. */
@@ -71,10 +130,13 @@ function encodeText(body: BodySource): BodySource {
 
 const trailerFlag = 0x80;
 
-function frameTrailers(body: BodySource): BodySource {
+function frameTrailers(body: BodySource, count: CountStatus): BodySource {
   return transformBody(body, {
     chunk: (bytes) => bytes,
-    last: (trailers) => trailers && buildTrailerFrame(trailers),
+    last(trailers) {
+      count(trailers?.get("grpc-status"));
+      return trailers && buildTrailerFrame(trailers);
+    },
     trailers: () => undefined,
   });
 }

@@ -87,10 +87,29 @@ describe("grpcWebFactory", () => {
     const type = "application/grpc-web-text";
     const body = frame("ask").toString("base64") + Buffer.from("more").toString("base64");
     const request = { headers: { "content-type": type, accept: type }, body };
-    const outcome = await chain.ask(request, { body: frame("answer"), trailers });
+    const outcome = await chain.ask(request, {
+      headers: { "content-type": "application/grpc" },
+      body: frame("answer"),
+      trailers,
+    });
     expect(outcome.forwarded?.body).toBe(`${frame("ask").toString()}more`);
     expect(outcome.headers["content-type"]).toBe("application/grpc-web-text+proto");
     expect(Buffer.from(outcome.body, "base64")).toEqual(Buffer.concat([frame("answer"), trailerFrame]));
+  });
+
+  it("tells what is no gRPC in the message of a failure, as a real Envoy 1.40 does", async () => {
+    const request = { headers: { "content-type": "application/grpc-web+proto" }, body: frame("ask") };
+    const outcome = await chain.ask(request, {
+      status: 503,
+      headers: { "content-type": "text/plain" },
+      body: "no\n100%",
+    });
+    expect(outcome).toMatchObject({ status: 200, body: "" });
+    expect(outcome.headers).toMatchObject({
+      "grpc-status": "14",
+      "grpc-message": "no%0A100%25",
+      "content-length": "0",
+    });
   });
 
   it("leaves other requests", async () => {
