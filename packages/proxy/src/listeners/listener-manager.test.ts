@@ -125,6 +125,16 @@ describe("listener filters", () => {
     expect(await ask(portOf(manager, "a"), "hello")).toBe("no HTTP");
   });
 
+  it("lose nothing of a client that has ended its part at once", async () => {
+    const { manager } = start();
+    await manager.update(listener("a", [{ filters: [echo] }], { listener_filters: [tlsInspector] }), origin);
+    const port = portOf(manager, "a");
+    const clients = Array.from({ length: 20 }, () => openClient(port, { allowHalfOpen: true }));
+    for (const { socket } of clients) socket.end("hello");
+    await Promise.all(clients.map(({ closed }) => closed));
+    expect(clients.map((client) => client.text())).toEqual(clients.map(() => "hello"));
+  });
+
   it("are skipped where they are switched off for a port", async () => {
     const { manager } = start();
     const chains = [
