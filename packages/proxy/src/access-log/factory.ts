@@ -1,6 +1,6 @@
 import { ProtoError, type TypeMap, typeNameOf, unpackAs } from "@meltemi/protos";
 import type { AccessLog } from "@meltemi/protos/envoy/config/accesslog/v3";
-import type { SubstitutionFormatString } from "@meltemi/protos/envoy/config/core/v3";
+import type { Node, SubstitutionFormatString } from "@meltemi/protos/envoy/config/core/v3";
 import type { FileAccessLog } from "@meltemi/protos/envoy/extensions/access_loggers/file/v3";
 import type { Any } from "@meltemi/protos/google/protobuf";
 import type { Runtime } from "../config/runtime.ts";
@@ -11,6 +11,7 @@ import { ConfigError, compileAll, need, within } from "../lib/config-error.ts";
 import type { Log } from "../lib/log.ts";
 import type { Stats } from "../lib/stats.ts";
 import type { ClusterManager } from "../upstream/types.ts";
+import { openHttpGrpcLog, openTcpGrpcLog } from "./grpc-log.ts";
 import { LogFile, type LogTarget } from "./log-file.ts";
 import { compileLogFilter } from "./log-filter.ts";
 import type { AccessLogFactory, AccessLogger, LogEntry } from "./types.ts";
@@ -24,6 +25,8 @@ export interface AccessLogOptions {
   /** At least 0 and less than 1. */
   readonly random: () => number;
   readonly clusters: ClusterManager;
+  /** Who this proxy is, for log services. */
+  readonly node?: Node | undefined;
   /** Reads a variable of the environment; %ENVIRONMENT% is refused without. */
   readonly environment?: ((name: string) => string | undefined) | undefined;
   /** Lines wait at most this long; 10 seconds where not given. */
@@ -45,6 +48,8 @@ const accessLogTypes = [
   "envoy.extensions.access_loggers.file.v3.FileAccessLog",
   "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
   "envoy.extensions.access_loggers.stream.v3.StderrAccessLog",
+  "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+  "envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig",
 ] as const satisfies readonly (keyof TypeMap)[];
 
 export function createAccessLogFactory(options: AccessLogOptions): AccessLogFactory {
@@ -108,6 +113,10 @@ class Factory implements AccessLogFactory {
         return this.#openFile({ descriptor: stdout }, compileFormat(unpack(type, config), this.#formatOptions()));
       case "envoy.extensions.access_loggers.stream.v3.StderrAccessLog":
         return this.#openFile({ descriptor: stderr }, compileFormat(unpack(type, config), this.#formatOptions()));
+      case "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig":
+        return openHttpGrpcLog(unpack(type, config), this.#options);
+      case "envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig":
+        return openTcpGrpcLog(unpack(type, config), this.#options);
       case undefined:
         throw new ConfigError("", `the access logger ${typeNameOf(config.type_url ?? "")} is not supported`);
     }

@@ -1,7 +1,9 @@
 import { durationToMs } from "@meltemi/protos";
 import type { GrpcService, HttpService } from "@meltemi/protos/envoy/config/core/v3";
 import type { OpenTelemetryConfig } from "@meltemi/protos/envoy/config/trace/v3";
+import { sendGrpc } from "../access-log/send-grpc.ts";
 import { callCluster } from "../filters/cluster-call.ts";
+import { compileGrpcTarget } from "../filters/grpc-call.ts";
 import { HeaderList } from "../http/header-list.ts";
 import { ConfigError, need, within } from "../lib/config-error.ts";
 import { encodeSpans } from "./otlp-encode.ts";
@@ -60,27 +62,7 @@ function parseUri(uri: string): { readonly host: string; readonly pathname: stri
   return url;
 }
 
-function compileGrpc(
-  { envoy_grpc: grpc, timeout, initial_metadata: metadata = [] }: GrpcService,
-  env: TracingProviderEnv,
-): SendBytes {
-  if (grpc === undefined) throw new ConfigError("google_grpc", "is not supported");
-  const cluster = need("envoy_grpc.cluster_name", grpc.cluster_name);
-  const own = metadata.flatMap(({ key = "", value = "" }) => [key.toLowerCase(), value]);
-  return async (body) => {
-    const frame = Buffer.alloc(5 + body.length);
-    frame.writeUInt32BE(body.length, 1);
-    frame.set(body, 5);
-    const answer = await callCluster(env, {
-      cluster,
-      method: "POST",
-      authority: grpc.authority || cluster,
-      path: grpcPath,
-      headers: new HeaderList(["content-type", "application/grpc", "te", "trailers", ...own]),
-      body: frame,
-      timeoutMs: timeout === undefined ? defaultTimeoutMs : durationToMs(timeout),
-    });
-    const status = answer.trailers?.get("grpc-status") ?? answer.headers.get("grpc-status");
-    if (status !== "0") throw new Error(`the collector answered with gRPC status ${status ?? "none"}`);
-  };
+function compileGrpc(wire: GrpcService, env: TracingProviderEnv): SendBytes {
+  const target = compileGrpcTarget(wire, defaultTimeoutMs);
+  return (message) => sendGrpc(env, { target, path: grpcPath, message });
 }
