@@ -1,5 +1,6 @@
 import { toJson } from "@meltemi/protos";
 import type { CircuitBreakers_Thresholds, Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
+import { wrappedNumber } from "../lib/wrapped.ts";
 import type { Host, UpstreamCluster } from "../upstream/types.ts";
 import { type AdminPage, jsonAnswer } from "./admin-page.ts";
 import { compileSearch } from "./find-regex.ts";
@@ -35,7 +36,7 @@ type Limits = Readonly<Record<keyof typeof defaultLimits, number>>;
 function limitsOf(wire: Cluster, priority: "DEFAULT" | "HIGH"): Limits {
   const own = wire.circuit_breakers?.thresholds?.find((threshold) => (threshold.priority ?? "DEFAULT") === priority);
   const read = (name: keyof Limits & keyof CircuitBreakers_Thresholds): number =>
-    own?.[name]?.value ?? defaultLimits[name];
+    wrappedNumber(own?.[name], defaultLimits[name]);
   return {
     max_connections: read("max_connections"),
     max_pending_requests: read("max_pending_requests"),

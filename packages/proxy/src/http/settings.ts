@@ -1,10 +1,12 @@
 /** The scalar settings of a connection manager, compiled: all that does not depend on requests. */
+
 import { durationToMs, unpackAs } from "@meltemi/protos";
 import type { HttpProtocolOptions, TypedExtensionConfig } from "@meltemi/protos/envoy/config/core/v3";
 import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import type { Duration } from "@meltemi/protos/google/protobuf";
 import type { NetworkFilterEnv } from "../config/env.ts";
 import { ConfigError, compileAll, within } from "../lib/config-error.ts";
+import { wrappedBool, wrappedNumber } from "../lib/wrapped.ts";
 import { compileCidrs } from "../matchers/cidr.ts";
 import { compileHeaderMutation, type HeaderMutation } from "../router/header-mutation.ts";
 import { compileHeaderCase } from "../upstream/pool/header-case.ts";
@@ -68,7 +70,7 @@ export function compileSettings(wire: HttpConnectionManager, env: NetworkFilterE
     statPrefix: wire.stat_prefix ?? "",
     rules: compileRules(wire, env),
     timeouts: compileTimeouts(wire, common),
-    maxRequestsPerConnection: common.max_requests_per_connection?.value ?? 0,
+    maxRequestsPerConnection: wrappedNumber(common.max_requests_per_connection, 0),
     http1: compileHttp1(wire, common),
     http2: within("http2_protocol_options", () =>
       compileHttp2Options(wire.http2_protocol_options, limitsOf(wire, common)),
@@ -86,8 +88,8 @@ export function compileSettings(wire: HttpConnectionManager, env: NetworkFilterE
 
 function limitsOf(wire: HttpConnectionManager, common: HttpProtocolOptions) {
   return {
-    maxHeadBytes: (wire.max_request_headers_kb?.value ?? 60) * 1_024,
-    maxHeaders: common.max_headers_count?.value ?? 100,
+    maxHeadBytes: wrappedNumber(wire.max_request_headers_kb, 60) * 1_024,
+    maxHeaders: wrappedNumber(common.max_headers_count, 100),
     underscores: common.headers_with_underscores_action ?? "ALLOW",
   } as const;
 }
@@ -123,7 +125,7 @@ function compileHttp1(wire: HttpConnectionManager, common: HttpProtocolOptions):
     ...limitsOf(wire, common),
     acceptsHttp10: options.accept_http_10 === true,
     defaultHost: options.default_host_for_http_10 ?? "",
-    allowsAbsoluteUrl: options.allow_absolute_url?.value ?? true,
+    allowsAbsoluteUrl: wrappedBool(options.allow_absolute_url, true),
     allowsChunkedLength: options.allow_chunked_length === true,
     allowsCustomMethods: options.allow_custom_methods === true,
     hasTrailers: options.enable_trailers === true,
@@ -164,7 +166,7 @@ function compileRules(wire: HttpConnectionManager, env: NetworkFilterEnv): Reque
     scheme: compileScheme(wire),
     userAgent: wire.add_user_agent?.value === true ? { cluster, node: env.node.id ?? "" } : undefined,
     via: wire.via ?? "",
-    generatesRequestId: wire.generate_request_id?.value ?? true,
+    generatesRequestId: wrappedBool(wire.generate_request_id, true),
     preservesRequestId: wire.preserve_external_request_id === true,
     certificate: {
       forward: wire.forward_client_cert_details ?? "SANITIZE",
@@ -184,7 +186,7 @@ function compilePath(wire: HttpConnectionManager): PathOptions {
     UNESCAPE_AND_FORWARD: "forward",
   } as const;
   return {
-    normalizes: wire.normalize_path?.value ?? false,
+    normalizes: wrappedBool(wire.normalize_path, false),
     mergesSlashes: wire.merge_slashes === true,
     escapedSlashes: kinds[wire.path_with_escaped_slashes_action ?? "IMPLEMENTATION_SPECIFIC_DEFAULT"],
   };

@@ -1,7 +1,9 @@
 /** Which upgrades a connection manager takes, and with which filters: upgrade_configs, and what routes say about them. */
+
 import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import type { HttpFilterEnv } from "../config/env.ts";
 import { ConfigError, within } from "../lib/config-error.ts";
+import { wrappedBool } from "../lib/wrapped.ts";
 import type { Exchange } from "./exchange.ts";
 import { compileFilterChain, type FilterChain } from "./filter-chain.ts";
 
@@ -26,7 +28,7 @@ export function compileUpgradeChains(
       const { filters = [] } = config;
       const chain = filters.length === 0 ? undefined : within("filters", () => compileFilterChain(filters, env));
       if (chain !== undefined) chains.push(chain);
-      upgrades.set(name, { chain, isEnabled: config.enabled?.value ?? true });
+      upgrades.set(name, { chain, isEnabled: wrappedBool(config.enabled, true) });
     });
   }
   return upgrades;

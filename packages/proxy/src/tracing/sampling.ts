@@ -1,9 +1,11 @@
 /** Whether a request is traced: Envoy's decision, which the request id carries on to the next proxies. */
+
 import type { HttpConnectionManager_Tracing } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import type { Percent } from "@meltemi/protos/envoy/type/v3";
 import { traceReasonPlace } from "../access-log/traceable.ts";
 import type { Runtime } from "../config/runtime.ts";
 import type { HeaderList } from "../http/header-list.ts";
+import { wrappedNumber } from "../lib/wrapped.ts";
 
 const idPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const reasons = { none: "4", random: "9", forced: "a", client: "b" } as const;
@@ -20,7 +22,7 @@ export function compileSampling(
   { runtime, random }: SamplingEnv,
 ): (headers: HeaderList) => boolean {
   const isDrawn = (key: string, percent: Percent | undefined): (() => boolean) => {
-    const fallback = percent?.value ?? 100;
+    const fallback = wrappedNumber(percent, 100);
     return () => random() * 100 < runtime.number(key, fallback);
   };
   const isClientChosen = isDrawn("tracing.client_enabled", wire.client_sampling);

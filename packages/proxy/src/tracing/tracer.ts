@@ -7,6 +7,7 @@ import type { HttpFilterEnv } from "../config/env.ts";
 import type { Exchange } from "../http/exchange.ts";
 import type { HttpRequest } from "../http/message.ts";
 import { ConfigError, need, within } from "../lib/config-error.ts";
+import { wrappedNumber } from "../lib/wrapped.ts";
 import { compileOpenTelemetry } from "./open-telemetry.ts";
 import { compileSampling } from "./sampling.ts";
 import { type FinishedSpan, SpanQueue } from "./span-queue.ts";
@@ -25,7 +26,7 @@ const defaultPathLength = 256;
 export function createTracer(wire: HttpConnectionManager_Tracing, env: HttpFilterEnv): Tracer {
   const isChosen = compileSampling(wire, env);
   const tags = [
-    ...compileDefaultTags(env, wire.max_path_tag_length?.value ?? defaultPathLength),
+    ...compileDefaultTags(env, wrappedNumber(wire.max_path_tag_length, defaultPathLength)),
     ...compileCustomTags(wire.custom_tags, env),
   ];
   const { provider: config } = wire;

@@ -1,7 +1,9 @@
 /** Settings of the HTTP/2 codec, compiled. */
+
 import { durationToMs } from "@meltemi/protos";
 import type { Http2ProtocolOptions } from "@meltemi/protos/envoy/config/core/v3";
 import { ConfigError } from "../../lib/config-error.ts";
+import { wrappedNumber } from "../../lib/wrapped.ts";
 
 export interface HeadLimits {
   readonly maxHeadBytes: number;
@@ -40,14 +42,18 @@ export function compileHttp2Options(wire: Http2ProtocolOptions = {}, limits: Hea
   const interval = wire.connection_keepalive?.interval;
   return {
     ...limits,
-    maxConcurrentStreams: inRange("max_concurrent_streams", wire.max_concurrent_streams?.value ?? 1_024, 1),
-    streamWindow: inRange("initial_stream_window_size", wire.initial_stream_window_size?.value ?? mebibyte, 65_535),
-    connectionWindow: inRange(
-      "initial_connection_window_size",
-      wire.initial_connection_window_size?.value ?? 4 * mebibyte,
+    maxConcurrentStreams: inRange("max_concurrent_streams", wrappedNumber(wire.max_concurrent_streams, 1_024), 1),
+    streamWindow: inRange(
+      "initial_stream_window_size",
+      wrappedNumber(wire.initial_stream_window_size, mebibyte),
       65_535,
     ),
-    headerTableSize: wire.hpack_table_size?.value ?? 4_096,
+    connectionWindow: inRange(
+      "initial_connection_window_size",
+      wrappedNumber(wire.initial_connection_window_size, 4 * mebibyte),
+      65_535,
+    ),
+    headerTableSize: wrappedNumber(wire.hpack_table_size, 4_096),
     allowsConnect: wire.allow_connect === true,
     keepalive:
       interval === undefined
