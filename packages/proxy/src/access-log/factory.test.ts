@@ -196,7 +196,7 @@ describe("filters of access logs", () => {
       {
         metadata_filter: {
           matcher: { filter: "no", path: [{ key: "user" }], value: { string_match: { exact: "joe" } } },
-          match_if_key_not_found: { value: false },
+          match_if_key_not_found: {},
         },
       },
       sampleEntry(),

@@ -13,6 +13,7 @@ import type { Clock, Timer } from "../lib/clock.ts";
 import { ConfigError, need, within } from "../lib/config-error.ts";
 import type { Log } from "../lib/log.ts";
 import type { Counter, Stats } from "../lib/stats.ts";
+import { wrappedNumber } from "../lib/wrapped.ts";
 import type { Address } from "../listeners/connection.ts";
 import { type CompiledTag, compileCustomTags } from "../tracing/span-tags.ts";
 import type { ClusterManager } from "../upstream/types.ts";
@@ -95,7 +96,7 @@ function openLog<Entry>(wire: CommonGrpcAccessLogConfig, env: GrpcLogEnv, kind: 
   const batches = new Batches<Entry>(env, {
     target,
     flushMs: wire.buffer_flush_interval === undefined ? defaultFlushMs : durationToMs(wire.buffer_flush_interval),
-    flushCount: Math.max(1, Math.floor((wire.buffer_size_bytes?.value ?? defaultFlushBytes) / entryBytes)),
+    flushCount: Math.max(1, Math.floor(wrappedNumber(wire.buffer_size_bytes, defaultFlushBytes) / entryBytes)),
     toMessage: (entries) =>
       encode("envoy.service.accesslog.v3.StreamAccessLogsMessage", {
         identifier: { node: env.node, log_name: wire.log_name },

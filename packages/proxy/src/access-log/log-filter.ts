@@ -9,6 +9,7 @@ import type { Runtime } from "../config/runtime.ts";
 import { grpcStatusOf, parseGrpcStatus } from "../formatter/grpc-status.ts";
 import { type ResponseFlag, responseFlags } from "../http/response-flags.ts";
 import { ConfigError, compileAll, need, within } from "../lib/config-error.ts";
+import { wrappedBool } from "../lib/wrapped.ts";
 import { compileHeaderMatcher } from "../matchers/header-matcher.ts";
 import { compileMetadataMatcher } from "../matchers/metadata-matcher.ts";
 import { isTraceable } from "./traceable.ts";
@@ -116,7 +117,7 @@ function compileRuntime(wire: RuntimeFilter, { runtime, random }: LogFilterEnv):
 /** Requests without the key are logged unless the configuration says otherwise. */
 function compileMetadata(wire: MetadataFilter): LogFilter {
   const { matcher } = wire;
-  if (matcher === undefined) return () => wire.match_if_key_not_found?.value !== false;
+  if (matcher === undefined) return () => wrappedBool(wire.match_if_key_not_found, true);
   const matches = within("matcher", () => compileMetadataMatcher(matcher));
   return ({ info }) => {
     let value: unknown = info.dynamicMetadata.get(matcher.filter ?? "");
@@ -124,6 +125,6 @@ function compileMetadata(wire: MetadataFilter): LogFilter {
       value =
         typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>)[key] : undefined;
     }
-    return value === undefined ? wire.match_if_key_not_found?.value !== false : matches(info.dynamicMetadata);
+    return value === undefined ? wrappedBool(wire.match_if_key_not_found, true) : matches(info.dynamicMetadata);
   };
 }

@@ -118,7 +118,7 @@ describe("tags", () => {
   it("takes rules with POSIX classes, lookaheads and fixed values, and defaults by name", () => {
     const stats = createStatsRegistry({
       tags: {
-        use_all_default_tags: { value: false },
+        use_all_default_tags: {},
         stats_tags: [
           { tag_name: "cluster_name", regex: "^cluster(\\.(.+);)" },
           {

@@ -4,6 +4,7 @@
  */
 import type { StatsConfig, TagSpecifier } from "@meltemi/protos/envoy/config/metrics/v3";
 import { ConfigError, compileAll } from "./config-error.ts";
+import { wrappedBool } from "./wrapped.ts";
 
 export interface TaggedName {
   /** The name without what became tags. */
@@ -95,7 +96,7 @@ export function compileTagRules(config: StatsConfig): (name: string) => TaggedNa
     if (specifier.fixed_value !== undefined) fixed.push([specifier.tag_name ?? "", specifier.fixed_value]);
     else rules.push(...compileSpecifier(specifier, defaults));
   });
-  if (config.use_all_default_tags?.value !== false) rules.push(...defaults);
+  if (wrappedBool(config.use_all_default_tags, true)) rules.push(...defaults);
   return (name) => extractTags(name, { rules, fixed });
 }
 

@@ -11,6 +11,7 @@ export class Connection implements DownstreamConnection {
   readonly localAddress: Address;
   readonly remoteAddress: Address;
   readonly directRemoteAddress: Address;
+  readonly isLocalAddressRestored: boolean;
   readonly filterState: Map<string, FilterStateObject>;
   readonly info: StreamInfo;
   readonly #socket: Socket;
@@ -29,6 +30,7 @@ export class Connection implements DownstreamConnection {
     this.localAddress = accepted.localAddress;
     this.remoteAddress = accepted.remoteAddress;
     this.directRemoteAddress = accepted.directRemoteAddress;
+    this.isLocalAddressRestored = accepted.isLocalAddressRestored;
     this.filterState = accepted.filterState;
     this.#sni = accepted.sni;
     this.#applicationProtocols = accepted.applicationProtocols;

@@ -1,4 +1,5 @@
 /** TLS towards hosts of clusters. */
+
 import { constants, type X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import { isIP } from "node:net";
@@ -7,6 +8,7 @@ import { type ConnectionOptions, connect, type SecureContext, type TLSSocket } f
 import type { UpstreamTlsContext } from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
 import { ConfigError, compileAll, within } from "../lib/config-error.ts";
 import type { Stats } from "../lib/stats.ts";
+import { wrappedNumber } from "../lib/wrapped.ts";
 import type { TlsInfo } from "../listeners/connection.ts";
 import { readKeyPair } from "./key-pair.ts";
 import { compilePeerVerifier, findPlatformError, type PeerVerifier } from "./peer-verifier.ts";
@@ -88,7 +90,7 @@ class ClientTls implements UpstreamTls {
     this.#parts = parts;
     this.#sni = wire.sni ?? "";
     this.#alpn = wire.common_tls_context?.alpn_protocols ?? [];
-    this.#maxSessions = wire.max_session_keys?.value ?? 1;
+    this.#maxSessions = wrappedNumber(wire.max_session_keys, 1);
     this.ready = parts.secrets.ready;
     parts.secrets.onChange(() => this.#rebuild());
     try {

@@ -202,6 +202,20 @@ describe("createTracer", () => {
     await expect.poll(() => rig.stats.counters().get("tracing.zipkin.spans_sent")).toBe(2);
   });
 
+  it("does not share a span where Zipkin's configuration says so", () => {
+    const typed_config = packAny("envoy.config.trace.v3.ZipkinConfig", {
+      collector_cluster: "collector",
+      collector_endpoint: "/spans",
+      collector_endpoint_version: "HTTP_JSON",
+      shared_span_context: { value: false },
+    });
+    const span = createTracer({ provider: { typed_config } }, createRig().env).start(
+      createExchange("x-b3-traceid", traceId, "x-b3-spanid", spanId),
+    );
+    expect(span?.traceId).toBe(traceId);
+    expect(span?.spanId).not.toBe(spanId);
+  });
+
   it("sends spans by OTLP, and goes on from a traceparent", async () => {
     const rig = createRig({ status: 200 });
     const tracer = createTracer(otlp, rig.env);

@@ -2,6 +2,7 @@ import type { ZipkinConfig } from "@meltemi/protos/envoy/config/trace/v3";
 import { callCluster } from "../filters/cluster-call.ts";
 import { HeaderList } from "../http/header-list.ts";
 import { ConfigError, need } from "../lib/config-error.ts";
+import { wrappedBool } from "../lib/wrapped.ts";
 import type { FinishedSpan } from "./span-queue.ts";
 import { b3Propagation } from "./trace-context.ts";
 import type { TracingProvider, TracingProviderEnv } from "./tracing-provider.ts";
@@ -18,7 +19,7 @@ export function compileZipkin(wire: ZipkinConfig, env: TracingProviderEnv): Trac
     name: "zipkin",
     propagation: b3Propagation,
     hasLongTraceIds: wire.trace_id_128bit === true,
-    sharesSpans: wire.shared_span_context?.value !== false && wire.split_spans_for_request !== true,
+    sharesSpans: wrappedBool(wire.shared_span_context, true) && wire.split_spans_for_request !== true,
     async send(spans) {
       const answer = await callCluster(env, {
         cluster,

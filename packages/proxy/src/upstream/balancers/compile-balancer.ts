@@ -117,7 +117,7 @@ interface HashingWire {
 }
 
 function hashing(wire: HashingWire | undefined): Pick<HashOptions, "usesHostname" | "balanceFactor"> {
-  const balanceFactor = wire?.hash_balance_factor?.value ?? 0;
+  const balanceFactor = wrappedNumber(wire?.hash_balance_factor, 0);
   if (balanceFactor !== 0 && balanceFactor < 100) {
     throw new ConfigError("consistent_hashing_lb_config.hash_balance_factor", "must be at least 100");
   }

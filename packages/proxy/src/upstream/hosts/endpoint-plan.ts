@@ -90,7 +90,7 @@ function compileLocality(
   return {
     locality,
     priority,
-    weight: wire.load_balancing_weight?.value ?? 0,
+    weight: wrappedNumber(wire.load_balancing_weight, 0),
     endpoints: listed
       ? compileAll("load_balancer_endpoints.lb_endpoints", listed.lb_endpoints, compile)
       : compileAll("lb_endpoints", wire.lb_endpoints, compile),

@@ -57,7 +57,7 @@ const defaultMaxEjectionMs = 300_000;
 /** Throws ConfigError. */
 export function compileOutlierConfig(wire: OutlierDetection, runtime: Runtime): OutlierConfig {
   for (const name of percents) {
-    if ((wire[name]?.value ?? 0) > 100) throw new ConfigError(name, "must be at most 100");
+    if (wrappedNumber(wire[name], 0) > 100) throw new ConfigError(name, "must be at most 100");
   }
   if ((wire.monitors ?? []).length > 0) throw new ConfigError("monitors", "are not supported");
   const baseEjectionMs = durationToMs(wire.base_ejection_time) ?? 30_000;

@@ -1,9 +1,11 @@
 /** Connections to hosts: the socket, its timeout, what goes around it, and the statistics of both. */
+
 import { connect, type OnReadOpts, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { durationToMs } from "@meltemi/protos";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { Clock, Timer } from "../../lib/clock.ts";
+import { wrappedNumber } from "../../lib/wrapped.ts";
 import { type DownstreamConnection, formatAddress, type TlsInfo } from "../../listeners/connection.ts";
 import type { Host } from "../types.ts";
 import { UpstreamError } from "../types.ts";
@@ -68,7 +70,7 @@ export function compileDialer({ cluster, stats, clock }: DialerEnv): Dialer {
   const keepAlive = cluster.upstream_connection_options?.tcp_keepalive;
   const socketOptions = {
     noDelay: true,
-    ...(keepAlive && { keepAlive: true, keepAliveInitialDelay: (keepAlive.keepalive_time?.value ?? 0) * 1000 }),
+    ...(keepAlive && { keepAlive: true, keepAliveInitialDelay: wrappedNumber(keepAlive.keepalive_time, 0) * 1000 }),
   };
   return {
     dial(options) {

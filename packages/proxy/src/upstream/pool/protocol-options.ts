@@ -1,4 +1,5 @@
 /** What a cluster says of the HTTP protocol to its hosts, from its typed options or from its older fields. */
+
 import { durationToMs, unpackAny } from "@meltemi/protos";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type {
@@ -8,6 +9,7 @@ import type {
 } from "@meltemi/protos/envoy/config/core/v3";
 import type { HttpProtocolOptions as UpstreamOptions } from "@meltemi/protos/envoy/extensions/upstreams/http/v3";
 import { ConfigError, within } from "../../lib/config-error.ts";
+import { wrappedNumber } from "../../lib/wrapped.ts";
 import { compileHeaderCase, type HeaderCase } from "./header-case.ts";
 
 /** "auto": what ALPN agrees on. "downstream": what the client speaks. */
@@ -153,8 +155,8 @@ function buildOptions(choice: ProtocolChoice, { common, http1, http2, maxRequest
     idleTimeoutMs: common?.idle_timeout ? durationToMs(common.idle_timeout) : hourMs,
     maxConnectionDurationMs: toMs(common?.max_connection_duration),
     maxStreamDurationMs: toMs(common?.max_stream_duration),
-    maxRequestsPerConnection: common?.max_requests_per_connection?.value ?? maxRequests ?? 0,
-    maxHeaders: common?.max_headers_count?.value ?? defaultMaxHeaders,
+    maxRequestsPerConnection: wrappedNumber(common?.max_requests_per_connection, maxRequests ?? 0),
+    maxHeaders: wrappedNumber(common?.max_headers_count, defaultMaxHeaders),
     maxHeaderBytes: defaultMaxHeaderBytes,
   };
 }
@@ -162,14 +164,14 @@ function buildOptions(choice: ProtocolChoice, { common, http1, http2, maxRequest
 function compileHttp2(wire: Http2ProtocolOptions | undefined): Http2Options {
   const keepAlive = wire?.connection_keepalive;
   return {
-    maxConcurrentStreams: wire?.max_concurrent_streams?.value ?? defaultConcurrentStreams,
-    streamWindow: wire?.initial_stream_window_size?.value ?? defaultStreamWindow,
-    connectionWindow: wire?.initial_connection_window_size?.value ?? defaultConnectionWindow,
+    maxConcurrentStreams: wrappedNumber(wire?.max_concurrent_streams, defaultConcurrentStreams),
+    streamWindow: wrappedNumber(wire?.initial_stream_window_size, defaultStreamWindow),
+    connectionWindow: wrappedNumber(wire?.initial_connection_window_size, defaultConnectionWindow),
     headerTableSize: wire?.hpack_table_size?.value,
     keepAlive: keepAlive && {
       intervalMs: toMs(keepAlive.interval),
       timeoutMs: toMs(keepAlive.timeout),
-      jitter: (keepAlive.interval_jitter?.value ?? 15) / 100,
+      jitter: wrappedNumber(keepAlive.interval_jitter, 15) / 100,
       idleMs: toMs(keepAlive.connection_idle_interval),
     },
     resetsStreamsOnly:
