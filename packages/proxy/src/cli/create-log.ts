@@ -39,10 +39,24 @@ export interface ProxyLog {
   readonly levels: LogLevels;
 }
 
+/** Errors have no fields that JSON shows: what they say, and where they come from, is written out. */
+function withErrors(fields: Record<string, unknown>): Record<string, unknown> {
+  const entries = Object.entries(fields);
+  if (!entries.some(([, value]) => value instanceof Error)) return fields;
+  return Object.fromEntries(
+    entries.map(([name, value]) => [name, value instanceof Error ? (value.stack ?? value.message) : value]),
+  );
+}
+
 /** The process's log, with a level for each component. Throws Error for a level or component that is not known. */
 export function createLog({ level, componentLevels, format, destination }: LogOptions): ProxyLog {
   const logger = pino(
-    { level: "trace", base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime },
+    {
+      level: "trace",
+      base: { pid: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { log: withErrors },
+    },
     format === "json" ? destination : { write: (line) => destination.write(formatLine(line)) },
   );
   const levels = new Map(components.map((name) => [name, level]));

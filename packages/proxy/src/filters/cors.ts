@@ -1,4 +1,5 @@
 /** Cross-origin requests: preflights are answered here, and others' answers told what browsers may see of them. */
+
 import type { CorsPolicy as OlderCorsPolicy } from "@meltemi/protos/envoy/config/route/v3";
 import type { Cors, CorsPolicy } from "@meltemi/protos/envoy/extensions/filters/http/cors/v3";
 import type { ProxyEnv } from "../config/env.ts";
@@ -6,6 +7,7 @@ import type { Exchange, HttpFilterFactory } from "../http/exchange.ts";
 import { HeaderList } from "../http/header-list.ts";
 import type { HttpRequest, HttpResponse } from "../http/message.ts";
 import { compileAll } from "../lib/config-error.ts";
+import { wrappedBool } from "../lib/wrapped.ts";
 import { compileStringMatcher } from "../matchers/string-matcher.ts";
 import { withAnswer } from "./answer.ts";
 
@@ -109,7 +111,7 @@ function text(policies: readonly CompiledPolicy[], field: TextField): string {
 
 function flag(policies: readonly CompiledPolicy[], field: FlagField): boolean | undefined {
   const found = policies.find(({ wire }) => wire[field]);
-  return found && (found.wire[field]?.value ?? false);
+  return found && wrappedBool(found.wire[field], false);
 }
 
 function permit(headers: HeaderList, policies: readonly CompiledPolicy[], origin: string): void {

@@ -1,4 +1,5 @@
 /** Injected faults: delays, aborts and slow answers, by configuration, by runtime or by what headers ask for. */
+
 import { durationToMs, structToJson } from "@meltemi/protos";
 import type { HTTPFault } from "@meltemi/protos/envoy/extensions/filters/http/fault/v3";
 import type { FractionalPercent } from "@meltemi/protos/envoy/type/v3";
@@ -9,6 +10,7 @@ import type { HttpRequest, HttpResponse } from "../http/message.ts";
 import type { Clock } from "../lib/clock.ts";
 import { ConfigError, compileAll } from "../lib/config-error.ts";
 import type { Counter, Gauge, Stats } from "../lib/stats.ts";
+import { wrappedNumber } from "../lib/wrapped.ts";
 import { compileHeaderMatcher } from "../matchers/header-matcher.ts";
 import { slicesPerSecond, throttle } from "./throttle.ts";
 
@@ -159,7 +161,7 @@ function findStats({ httpStats }: HttpFilterEnv): FaultStats {
 
 /** Reads a fault's settings once. Throws ConfigError. */
 function compileFault(wire: HTTPFault, env: ProxyEnv): CompiledFault {
-  const maxActive = wire.max_active_faults?.value ?? Number.POSITIVE_INFINITY;
+  const maxActive = wrappedNumber(wire.max_active_faults, Number.POSITIVE_INFINITY);
   const maxActiveKey = wire.max_active_faults_runtime || "fault.http.max_active_faults";
   return {
     matches: compileMatch(wire),

@@ -1,4 +1,5 @@
 /** Rate limits that this proxy keeps itself, in buckets of tokens. */
+
 import { durationToMs } from "@meltemi/protos";
 import type { LocalRateLimitDescriptor } from "@meltemi/protos/envoy/extensions/common/ratelimit/v3";
 import type { LocalRateLimit } from "@meltemi/protos/envoy/extensions/filters/http/local_ratelimit/v3";
@@ -10,6 +11,7 @@ import type { HttpResponse } from "../http/message.ts";
 import type { Clock } from "../lib/clock.ts";
 import { ConfigError, compileAll, need, within } from "../lib/config-error.ts";
 import type { Counter } from "../lib/stats.ts";
+import { wrappedBool, wrappedNumber } from "../lib/wrapped.ts";
 import { compileHeaderMutation, type HeaderMutation } from "../router/header-mutation.ts";
 import { withAnswer } from "./answer.ts";
 import { statusOf } from "./http-status.ts";
@@ -135,7 +137,7 @@ function compileLimiter(wire: LocalRateLimit, clock: Clock): () => Limiter {
   const descriptors = compileAll("descriptors", wire.descriptors, compileDescriptor);
   // The scarcest comes first: it decides, and its state is what clients are told.
   const sorted = descriptors.toSorted((one, other) => other.bucket.msPerToken - one.bucket.msPerToken);
-  const takesDefault = wire.always_consume_default_token_bucket?.value ?? true;
+  const takesDefault = wrappedBool(wire.always_consume_default_token_bucket, true);
   return () => new Limiter({ clock, plan, descriptors: sorted, takesDefault });
 }
 
@@ -151,7 +153,7 @@ function compileBucket(wire: TokenBucket): BucketPlan {
   const max = wire.max_tokens ?? 0;
   if (intervalMs < 50) throw new ConfigError("fill_interval", "must be at least 50ms");
   if (max < 1) throw new ConfigError("max_tokens", "must be at least 1");
-  return { max, msPerToken: intervalMs / (wire.tokens_per_fill?.value ?? 1) };
+  return { max, msPerToken: intervalMs / wrappedNumber(wire.tokens_per_fill, 1) };
 }
 
 /** Tokens that come back at an even rate. */

@@ -1,10 +1,12 @@
 /** What rate limits count a request under: the descriptors that routes and virtual hosts make of it. */
+
 import { isIPv6 } from "node:net";
 import type { RateLimit, RateLimit_Action } from "@meltemi/protos/envoy/config/route/v3";
 import type { MetadataKey } from "@meltemi/protos/envoy/type/metadata/v3";
 import type { ProxyEnv } from "../config/env.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { ConfigError, compileAll, within } from "../lib/config-error.ts";
+import { wrappedBool, wrappedNumber } from "../lib/wrapped.ts";
 import { compileHeaderMatcher, readRequestHeader } from "../matchers/header-matcher.ts";
 import { compileQueryMatcher } from "../matchers/query-matcher.ts";
 
@@ -80,7 +82,7 @@ export function compileRateLimits(list: readonly RateLimit[], env: Pick<ProxyEnv
     if (makers.length === 0) throw new ConfigError("actions", "must not be empty");
     const key = wire.limit?.dynamic_metadata?.metadata_key;
     return {
-      stage: wire.stage?.value ?? 0,
+      stage: wrappedNumber(wire.stage, 0),
       disableKey: wire.disable_key ?? "",
       make: (exchange) => makeDescriptor(makers, exchange, key),
     };
@@ -126,7 +128,10 @@ function compileAction(wire: RateLimit_Action, env: Pick<ProxyEnv, "node">): Mak
   }
   if (header) return compileHeader(header);
   if (masked) {
-    const bits = { v4: masked.v4_prefix_mask_len?.value ?? 32, v6: masked.v6_prefix_mask_len?.value ?? 128 };
+    const bits = {
+      v4: wrappedNumber(masked.v4_prefix_mask_len, 32),
+      v6: wrappedNumber(masked.v6_prefix_mask_len, 128),
+    };
     return (exchange) => ({ key: "masked_remote_address", value: maskAddress(clientIp(exchange), bits) });
   }
   return compileMatchAction(wire);
@@ -147,7 +152,7 @@ function compileMatchAction(wire: RateLimit_Action): MakeEntry {
   if (header) {
     const tests = within("header_value_match", () => compileAll("headers", header.headers, compileHeaderMatcher));
     const entry = { key: header.descriptor_key || "header_match", value: header.descriptor_value ?? "" };
-    const expected = header.expect_match?.value ?? true;
+    const expected = wrappedBool(header.expect_match, true);
     return ({ request }) => (tests.every((test) => test(request)) === expected ? entry : undefined);
   }
   if (query) {
@@ -155,7 +160,7 @@ function compileMatchAction(wire: RateLimit_Action): MakeEntry {
       compileAll("query_parameters", query.query_parameters, compileQueryMatcher),
     );
     const entry = { key: query.descriptor_key || "query_match", value: query.descriptor_value ?? "" };
-    const expected = query.expect_match?.value ?? true;
+    const expected = wrappedBool(query.expect_match, true);
     return ({ request }) => (tests.every((test) => test(request.path)) === expected ? entry : undefined);
   }
   if (metadata) return compileMetadata(metadata, metadata.source === "ROUTE_ENTRY");

@@ -1,7 +1,9 @@
 /** Matches of requests as routes have them, for filters that choose by them. */
+
 import type { RouteMatch } from "@meltemi/protos/envoy/config/route/v3";
 import type { HttpRequest } from "../http/message.ts";
 import { ConfigError, compileAll, within } from "../lib/config-error.ts";
+import { wrappedBool } from "../lib/wrapped.ts";
 import { compileHeaderMatcher } from "../matchers/header-matcher.ts";
 import { pathOnly } from "../matchers/path-matcher.ts";
 import { compileQueryMatcher } from "../matchers/query-matcher.ts";
@@ -28,7 +30,7 @@ export function compileRouteMatch(wire: RouteMatch): Matches {
 }
 
 function compilePath(wire: RouteMatch): Matches {
-  const isExact = wire.case_sensitive?.value ?? true;
+  const isExact = wrappedBool(wire.case_sensitive, true);
   const fold = (text: string): string => (isExact ? text : text.toLowerCase());
   if (wire.prefix !== undefined) {
     const prefix = fold(wire.prefix);

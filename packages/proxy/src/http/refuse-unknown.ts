@@ -1,7 +1,9 @@
 /** Fields of a connection manager that change answers and are not implemented: refused by name. */
+
 import { typeNameOf, unpackAs } from "@meltemi/protos";
 import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import { ConfigError } from "../lib/config-error.ts";
+import { wrappedBool } from "../lib/wrapped.ts";
 
 const refused = [
   "scoped_routes",
@@ -24,7 +26,7 @@ export function refuseUnknown(wire: HttpConnectionManager): void {
   }
   // use_request_id_for_trace_sampling decides only which of the requests are drawn, never how many.
   const uuidConfig = requestId === undefined ? undefined : unpackAs(uuid, requestId);
-  if (uuidConfig?.pack_trace_reason?.value === false) {
+  if (!wrappedBool(uuidConfig?.pack_trace_reason, true)) {
     throw new ConfigError("request_id_extension.typed_config.pack_trace_reason", "false is not implemented");
   }
   const http1 = wire.http_protocol_options;

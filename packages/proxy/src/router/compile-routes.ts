@@ -2,7 +2,7 @@
 import type { RouteConfiguration, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import type { Exchange } from "../http/exchange.ts";
 import { ConfigError, compileAll } from "../lib/config-error.ts";
-import { wrappedBool } from "../lib/wrapped.ts";
+import { wrappedBool, wrappedNumber } from "../lib/wrapped.ts";
 import { compileMutations, compileRoute, type RouteEntry, type RouteLevels } from "./compile-route.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
 import { compileFilterLevel, viewFilters } from "./filter-levels.ts";
@@ -50,7 +50,7 @@ function compileTableLevels(wire: RouteConfiguration, env: RouteEnv): TableLevel
       compileMirrorPolicy(one, env),
     ),
     ignoresPathParameters: wire.ignore_path_parameters_in_path_matching === true,
-    maxBodyBytes: wire.max_direct_response_body_size_bytes?.value ?? defaultMaxBodyBytes,
+    maxBodyBytes: wrappedNumber(wire.max_direct_response_body_size_bytes, defaultMaxBodyBytes),
     closestWins: wire.most_specific_header_mutations_wins === true,
   };
 }

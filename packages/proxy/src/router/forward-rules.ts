@@ -1,8 +1,10 @@
 /** What is done with requests that a route sends to a cluster. */
+
 import { durationToMs, structToJson } from "@meltemi/protos";
 import type { Metadata } from "@meltemi/protos/envoy/config/core/v3";
 import type { Route, RouteAction, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import { ConfigError, compileAll, within } from "../lib/config-error.ts";
+import { wrappedBool } from "../lib/wrapped.ts";
 import { compileHashPolicies, type HashPolicy } from "./hash-policy.ts";
 import { compileHostRewrite, type HostRewrite } from "./host-rewrite.ts";
 import { compileInternalRedirect, type InternalRedirectPolicy } from "./internal-redirect.ts";
@@ -104,7 +106,7 @@ function compileUpgrades(wire: RouteAction): Pick<ForwardRules, "upgrades" | "te
     ({ upgrade_type: type = "", enabled, connect_config: connect }) => {
       const name = type.toLowerCase();
       if (upgrades.has(name)) throw new ConfigError("upgrade_type", `"${type}" is given twice`);
-      upgrades.set(name, enabled?.value ?? true);
+      upgrades.set(name, wrappedBool(enabled, true));
       if (connect === undefined) return;
       if (name !== "connect") throw new ConfigError("connect_config", `is not possible for the upgrade "${type}"`);
       if (connect.proxy_protocol_config)

@@ -1,9 +1,11 @@
 /** Headers that routes, virtual hosts and route tables add to messages and remove from them. */
+
 import type { HeaderValueOption, HeaderValueOption_HeaderAppendAction } from "@meltemi/protos/envoy/config/core/v3";
 import type { LogEntry } from "../access-log/types.ts";
 import { compileSubstitution } from "../formatter/compile-format.ts";
 import type { HeaderList } from "../http/header-list.ts";
 import { ConfigError, compileAll, within } from "../lib/config-error.ts";
+import { wrappedBool } from "../lib/wrapped.ts";
 
 /** What one level of configuration does to the headers of a message. `entry` is what formats read. */
 export type HeaderMutation = (headers: HeaderList, entry: LogEntry) => void;
@@ -45,7 +47,7 @@ function compileAddedHeader(wire: HeaderValueOption): AddedHeader {
   ) {
     throw new ConfigError("append_action", "is not allowed together with append");
   }
-  const byAppend = (wire.append?.value ?? false) ? "APPEND_IF_EXISTS_OR_ADD" : "OVERWRITE_IF_EXISTS_OR_ADD";
+  const byAppend = wrappedBool(wire.append, false) ? "APPEND_IF_EXISTS_OR_ADD" : "OVERWRITE_IF_EXISTS_OR_ADD";
   return {
     name,
     action: wire.append === undefined ? (wire.append_action ?? "APPEND_IF_EXISTS_OR_ADD") : byAppend,

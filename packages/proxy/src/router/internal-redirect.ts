@@ -1,8 +1,10 @@
 /** Redirects of upstreams that the proxy follows itself. */
+
 import { typeNameOf, unpackAs } from "@meltemi/protos";
 import type { TypedExtensionConfig } from "@meltemi/protos/envoy/config/core/v3";
 import type { InternalRedirectPolicy as PolicyWire, RouteAction } from "@meltemi/protos/envoy/config/route/v3";
 import { ConfigError, compileAll, within } from "../lib/config-error.ts";
+import { wrappedNumber } from "../lib/wrapped.ts";
 
 /** What a predicate decides on. */
 export interface RedirectTarget {
@@ -35,7 +37,7 @@ export function compileInternalRedirect(wire: RouteAction): InternalRedirectPoli
 function compilePolicy(wire: PolicyWire): InternalRedirectPolicy {
   const codes = (wire.redirect_response_codes ?? []).filter((code) => followable.has(code));
   return {
-    maxRedirects: wire.max_internal_redirects?.value ?? 1,
+    maxRedirects: wrappedNumber(wire.max_internal_redirects, 1),
     statusCodes: new Set((wire.redirect_response_codes?.length ?? 0) === 0 ? [302] : codes),
     allowsCrossScheme: wire.allow_cross_scheme_redirect === true,
     predicates: compileAll("predicates", wire.predicates, compilePredicate),

@@ -1,4 +1,5 @@
 /** When a request is tried again, how often, after how long, and where. */
+
 import { durationToMs, typeNameOf, unpackAs } from "@meltemi/protos";
 import type {
   HeaderMatcher,
@@ -9,6 +10,7 @@ import type {
 import type { HeaderList } from "../http/header-list.ts";
 import type { HttpRequest } from "../http/message.ts";
 import { ConfigError, compileAll, within } from "../lib/config-error.ts";
+import { wrappedNumber } from "../lib/wrapped.ts";
 import { compileHeaderListMatcher, compileHeaderMatcher } from "../matchers/header-matcher.ts";
 import { compileMetadataMatcher } from "../matchers/metadata-matcher.ts";
 import type { Host, UpstreamCluster } from "../upstream/types.ts";
@@ -66,7 +68,7 @@ export function compileRetryPolicy(wire: RetryPolicyWire): RetryPolicy {
   }
   return {
     conditions: parseConditions(wire.retry_on ?? ""),
-    maxRetries: wire.num_retries?.value ?? 1,
+    maxRetries: wrappedNumber(wire.num_retries, 1),
     perTryTimeoutMs: durationToMs(wire.per_try_timeout) ?? 0,
     perTryIdleTimeoutMs: durationToMs(wire.per_try_idle_timeout) ?? 0,
     statusCodes: wire.retriable_status_codes ?? [],

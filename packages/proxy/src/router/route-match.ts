@@ -4,6 +4,7 @@ import { unpackAs } from "@meltemi/protos";
 import type { RouteMatch, RouteMatch_TlsContextMatchOptions } from "@meltemi/protos/envoy/config/route/v3";
 import type { Exchange } from "../http/exchange.ts";
 import { ConfigError, compileAll, within } from "../lib/config-error.ts";
+import { wrappedBool } from "../lib/wrapped.ts";
 import { compileHeaderMatcher } from "../matchers/header-matcher.ts";
 import { compileMetadataMatcher } from "../matchers/metadata-matcher.ts";
 import { pathOnly } from "../matchers/path-matcher.ts";
@@ -61,7 +62,7 @@ function compileTemplate(wire: RouteMatch): UriTemplate | undefined {
 }
 
 function compilePath(wire: RouteMatch, template: UriTemplate | undefined): PathTest {
-  const isAnyCase = wire.case_sensitive?.value === false;
+  const isAnyCase = !wrappedBool(wire.case_sensitive, true);
   const { safe_regex: regex, path_separated_prefix: separated } = wire;
   if (wire.prefix !== undefined) return prefixTest(wire.prefix, isAnyCase);
   if (wire.path !== undefined) return exactTest(wire.path, isAnyCase);

@@ -1,4 +1,5 @@
 /** What one router filter works with, for all requests that go through it. */
+
 import type { Router } from "@meltemi/protos/envoy/extensions/filters/http/router/v3";
 import type { AccessLogger } from "../access-log/types.ts";
 import type { HttpFilterEnv } from "../config/env.ts";
@@ -6,6 +7,7 @@ import type { Runtime } from "../config/runtime.ts";
 import { findLocalAddress } from "../http/local-address.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Counter } from "../lib/stats.ts";
+import { wrappedBool } from "../lib/wrapped.ts";
 import type { ClusterManager, UpstreamCluster } from "../upstream/types.ts";
 import { ClusterCounters, CodeCounters } from "./cluster-counters.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -67,7 +69,7 @@ export function createRouterEnv(config: Router, env: HttpFilterEnv): RouterEnv {
     suppressesHeaders: config.suppress_envoy_headers === true,
     respectsExpectedTimeout: config.respect_expected_rq_timeout === true,
     startsSpans: config.start_child_span === true,
-    countsAnswers: config.dynamic_stats?.value ?? true,
+    countsAnswers: wrappedBool(config.dynamic_stats, true),
     strictChecks: compileStrictChecks(config.strict_check_headers),
     log: hasLog ? env.accessLogs.compile(config.upstream_log) : undefined,
     factsOf(cluster) {

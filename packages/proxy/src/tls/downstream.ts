@@ -163,7 +163,11 @@ function buildState({ certificates, validation }: TlsMaterial, options: SecureCo
 /** Resolves when hands are shaken; rejects with what the platform says, or where the client leaves before. */
 function waitForHandshake(stream: TLSSocket): Promise<void> {
   return new Promise((resolve, reject) => {
-    stream.once("secure", () => resolve());
+    stream.once("secure", () => {
+      // As the platform's own TLS server does: HTTP/2 waits for it.
+      Object.assign(stream, { secureConnecting: false });
+      resolve();
+    });
     stream.once("_tlsError", reject);
     // Stays: an error after the handshake has its own listeners, and must not end the process without them.
     stream.on("error", reject);

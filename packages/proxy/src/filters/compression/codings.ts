@@ -1,4 +1,5 @@
 /** Codings of node:zlib by the messages that configure Envoy's libraries. */
+
 import type { Transform } from "node:stream";
 import {
   constants,
@@ -14,6 +15,7 @@ import type { Brotli } from "@meltemi/protos/envoy/extensions/compression/brotli
 import type { Gzip } from "@meltemi/protos/envoy/extensions/compression/gzip/compressor/v3";
 import type { Zstd } from "@meltemi/protos/envoy/extensions/compression/zstd/compressor/v3";
 import { ConfigError, need } from "../../lib/config-error.ts";
+import { wrappedNumber } from "../../lib/wrapped.ts";
 import { unpackConfig } from "../unpack-config.ts";
 
 export interface Coding {
@@ -78,8 +80,8 @@ const gzipStrategies = {
 function compileGzip(wire: Gzip): () => Transform {
   const options = {
     level: gzipLevel(wire.compression_level ?? "DEFAULT_COMPRESSION"),
-    memLevel: wire.memory_level?.value ?? 5,
-    windowBits: wire.window_bits?.value ?? 12,
+    memLevel: wrappedNumber(wire.memory_level, 5),
+    windowBits: wrappedNumber(wire.window_bits, 12),
     strategy: gzipStrategies[wire.compression_strategy ?? "DEFAULT_STRATEGY"],
     flush: constants.Z_SYNC_FLUSH,
   };
@@ -103,9 +105,9 @@ function compileBrotli(wire: Brotli): () => Transform {
   const options = {
     flush: constants.BROTLI_OPERATION_FLUSH,
     params: {
-      [constants.BROTLI_PARAM_QUALITY]: wire.quality?.value ?? 3,
-      [constants.BROTLI_PARAM_LGWIN]: wire.window_bits?.value ?? 18,
-      [constants.BROTLI_PARAM_LGBLOCK]: wire.input_block_bits?.value ?? 24,
+      [constants.BROTLI_PARAM_QUALITY]: wrappedNumber(wire.quality, 3),
+      [constants.BROTLI_PARAM_LGWIN]: wrappedNumber(wire.window_bits, 18),
+      [constants.BROTLI_PARAM_LGBLOCK]: wrappedNumber(wire.input_block_bits, 24),
       [constants.BROTLI_PARAM_MODE]: brotliModes[wire.encoder_mode ?? "DEFAULT"],
       [constants.BROTLI_PARAM_DISABLE_LITERAL_CONTEXT_MODELING]: wire.disable_literal_context_modeling === true,
     },
@@ -132,7 +134,7 @@ function compileZstd(wire: Zstd): () => Transform {
   const options = {
     flush: constants.ZSTD_e_flush,
     params: {
-      [constants.ZSTD_c_compressionLevel]: wire.compression_level?.value ?? 3,
+      [constants.ZSTD_c_compressionLevel]: wrappedNumber(wire.compression_level, 3),
       [constants.ZSTD_c_checksumFlag]: wire.enable_checksum ? 1 : 0,
       ...(strategy > 0 ? { [constants.ZSTD_c_strategy]: strategy } : {}),
     },

@@ -1,4 +1,5 @@
 /** Compresses answers for clients that take it, and requests where it is asked for. */
+
 import type {
   Compressor,
   Compressor_CommonDirectionConfig,
@@ -11,6 +12,7 @@ import type { HeaderList } from "../../http/header-list.ts";
 import type { HttpResponse } from "../../http/message.ts";
 import { within } from "../../lib/config-error.ts";
 import type { Counter, Stats } from "../../lib/stats.ts";
+import { wrappedBool, wrappedNumber } from "../../lib/wrapped.ts";
 import { throughStream, watchBody } from "../body-transform.ts";
 import { chooseCoding, type Offer } from "./choose-coding.ts";
 import { type Coding, compileCompressor } from "./codings.ts";
@@ -110,9 +112,9 @@ function compileDirection(
   const types = new Set(
     wire?.content_type?.length ? wire.content_type.map((type) => type.toLowerCase()) : defaultTypes,
   );
-  const minLength = wire?.min_content_length?.value ?? defaultMinLength;
+  const minLength = wrappedNumber(wire?.min_content_length, defaultMinLength);
   const { enabled } = wire ?? {};
-  const isOn = enabled?.default_value?.value ?? true;
+  const isOn = wrappedBool(enabled?.default_value, true);
   const tooSmall = stats.counter("content_length_too_small");
   return {
     isEnabled: () => runtime.flag(enabled?.runtime_key ?? "", isOn),

@@ -1,4 +1,5 @@
 /** Undoes the compression of requests and answers. */
+
 import type { RuntimeFeatureFlag } from "@meltemi/protos/envoy/config/core/v3";
 import type {
   Decompressor,
@@ -10,6 +11,7 @@ import type { HttpFilterFactory } from "../../http/exchange.ts";
 import { HeaderList } from "../../http/header-list.ts";
 import { within } from "../../lib/config-error.ts";
 import type { Stats } from "../../lib/stats.ts";
+import { wrappedBool } from "../../lib/wrapped.ts";
 import { throughStream, transformBody, watchBody } from "../body-transform.ts";
 import { type Coding, compileDecompressor } from "./codings.ts";
 
@@ -20,7 +22,7 @@ export const decompressorFactory: HttpFilterFactory<Decompressor> = {
     const coding = within("decompressor_library", () => compileDecompressor(config.decompressor_library));
     const stats = env.httpStats.scope(`decompressor.${coding.statPrefix}`);
     const { request_direction_config: request, response_direction_config: response } = config;
-    const advertises = request?.advertise_accept_encoding?.value ?? true;
+    const advertises = wrappedBool(request?.advertise_accept_encoding, true);
     const decodeRequest = compileDirection(request?.common_config, { coding, env, stats: stats.scope("request") });
     const decodeResponse = compileDirection(response?.common_config, { coding, env, stats: stats.scope("response") });
     return {
@@ -47,7 +49,7 @@ type DecodeBody = (headers: HeaderList, body: BodySource) => BodySource;
 function compileDirection(wire: Decompressor_CommonDirectionConfig | undefined, options: DirectionOptions): DecodeBody {
   const { coding, env, stats } = options;
   const enabled: RuntimeFeatureFlag = wire?.enabled ?? {};
-  const isOn = enabled.default_value?.value ?? true;
+  const isOn = wrappedBool(enabled.default_value, true);
   const decoded = stats.counter("decompressed");
   const notDecoded = stats.counter("not_decompressed");
   const bytesIn = stats.counter("total_compressed_bytes");

@@ -1,4 +1,5 @@
 /** Asks a service whether requests may go on. */
+
 import type {
   BufferSettings,
   ExtAuthz,
@@ -9,6 +10,7 @@ import { type Exchange, type HttpFilterFactory, type HttpHandler, LocalReplyErro
 import type { HttpResponse } from "../../http/message.ts";
 import { ConfigError, within } from "../../lib/config-error.ts";
 import type { Counter } from "../../lib/stats.ts";
+import { wrappedBool } from "../../lib/wrapped.ts";
 import { compileMetadataMatcher } from "../../matchers/metadata-matcher.ts";
 import { withAnswer } from "../answer.ts";
 import { ClusterCallError } from "../cluster-call.ts";
@@ -60,7 +62,7 @@ export const extAuthzFactory: HttpFilterFactory<ExtAuthz, RouteChoice> = {
         if (settings.isEnabled(exchange)) return authorize(settings, exchange, { choices, next });
         settings.counters.disabled.inc();
         const denies = wire.deny_at_disable;
-        if (!denies || !env.runtime.flag(denies.runtime_key ?? "", denies.default_value?.value ?? false))
+        if (!denies || !env.runtime.flag(denies.runtime_key ?? "", wrappedBool(denies.default_value, false)))
           return next(exchange);
         return Promise.reject(failure(settings));
       },
@@ -108,7 +110,7 @@ async function authorize(settings: Settings, exchange: Exchange, { choices, next
     if (!(cause instanceof ClusterCallError)) throw cause;
     return await goOnWithoutVerdict(settings, exchange, { cause, next });
   }
-  if (verdict.metadata && (settings.wire.enable_dynamic_metadata_ingestion?.value ?? true)) {
+  if (verdict.metadata && wrappedBool(settings.wire.enable_dynamic_metadata_ingestion, true)) {
     const durationMs = Math.trunc(settings.env.clock.monotonic() - startedAt);
     const timing = verdict.kind === "allowed" ? { ext_authz_duration: durationMs } : {};
     exchange.info.dynamicMetadata.set(extAuthzFactory.name, { ...verdict.metadata, ...timing });

@@ -1,10 +1,12 @@
 /** Statistics of gRPC calls, for the cluster that they go to. */
+
 import type { FilterConfig } from "@meltemi/protos/envoy/extensions/filters/http/grpc_stats/v3";
 import type { HttpFilterEnv } from "../../config/env.ts";
 import type { Exchange, HttpFilterFactory } from "../../http/exchange.ts";
 import type { HeaderList } from "../../http/header-list.ts";
 import type { HttpResponse } from "../../http/message.ts";
 import type { Stats } from "../../lib/stats.ts";
+import { wrappedBool } from "../../lib/wrapped.ts";
 import { pathOnly } from "../../matchers/path-matcher.ts";
 import { isGrpc } from "../../router/route-match.ts";
 import { watchBody } from "../body-transform.ts";
@@ -55,7 +57,7 @@ function compileNames(config: FilterConfig): NameMethod {
       methods.map((method) => `${name}/${method}`),
     ),
   );
-  const takesAll = config.stats_for_all_methods?.value ?? false;
+  const takesAll = wrappedBool(config.stats_for_all_methods, false);
   return (path) => {
     const parsed = takesAll || allowed.size > 0 ? parse(path) : undefined;
     if (!parsed) return "";

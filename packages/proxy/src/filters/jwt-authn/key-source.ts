@@ -1,4 +1,5 @@
 /** Where a provider's keys come from: from its configuration, or from a server whose answer is kept for a time. */
+
 import { durationToMs } from "@meltemi/protos";
 import type { JwtProvider, RemoteJwks } from "@meltemi/protos/envoy/extensions/filters/http/jwt_authn/v3";
 import type { ProxyEnv } from "../../config/env.ts";
@@ -6,6 +7,7 @@ import { HeaderList } from "../../http/header-list.ts";
 import type { Timer } from "../../lib/clock.ts";
 import { ConfigError, need, within } from "../../lib/config-error.ts";
 import type { Counter } from "../../lib/stats.ts";
+import { wrappedNumber } from "../../lib/wrapped.ts";
 import { readDataSource } from "../../router/data-source.ts";
 import { callCluster } from "../cluster-call.ts";
 
@@ -74,7 +76,7 @@ class RemoteKeys implements KeySource {
     this.#path = url.path;
     this.#timeoutMs = durationToMs(need("http_uri.timeout", timeout));
     this.#cacheMs = durationToMs(wire.cache_duration) ?? 600_000;
-    this.#retries = wire.retry_policy ? (wire.retry_policy.num_retries?.value ?? 1) : 0;
+    this.#retries = wire.retry_policy ? wrappedNumber(wire.retry_policy.num_retries, 1) : 0;
     const baseMs = durationToMs(wire.retry_policy?.retry_back_off?.base_interval) ?? 200;
     this.#backOff = {
       baseMs,

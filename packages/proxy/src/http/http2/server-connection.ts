@@ -52,13 +52,15 @@ export class Http2Connection implements CodecConnection {
         enableConnectProtocol: options.allowsConnect,
       },
     });
-    this.#session.setLocalWindowSize(options.connectionWindow);
     this.#session.on("stream", (stream, _headers, flags, raw) =>
       this.#onStream(stream, flags, raw as unknown as string[]),
     );
     this.#session.on("error", () => parts.onProtocolError());
     this.#session.on("close", () => this.#onClose());
     connection.onClose(() => this.#onClose());
+    // After the listeners: a client may be gone already, and its session with it.
+    if (!this.#session.destroyed && !this.#session.connecting)
+      this.#session.setLocalWindowSize(options.connectionWindow);
     this.#startKeepalive();
   }
 

@@ -128,8 +128,8 @@ export class Http2Stream implements CodecStream, BodySink {
 
   #sendTrailers(): void {
     const trailers = this.responseTrailers;
-    if (trailers === undefined) this.#stream.close();
-    else this.#stream.sendTrailers(toObject(trailers));
+    // Without any it is an empty DATA frame that ends the stream; close() would wait for an end that waits for this.
+    this.#stream.sendTrailers(trailers === undefined ? {} : toObject(trailers));
   }
 
   write(chunk: Uint8Array): boolean {

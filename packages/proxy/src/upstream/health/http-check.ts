@@ -1,10 +1,12 @@
 /** Active checks by HTTP: a request whose status says how the host is. */
+
 import type { HeaderValueOption, HealthCheck_HttpHealthCheck } from "@meltemi/protos/envoy/config/core/v3";
 import type { Int64Range } from "@meltemi/protos/envoy/type/v3";
 import { collect } from "../../http/body.ts";
 import { HeaderList } from "../../http/header-list.ts";
 import { ConfigError, compileAll, need, within } from "../../lib/config-error.ts";
 import type { Counter } from "../../lib/stats.ts";
+import { wrappedBool } from "../../lib/wrapped.ts";
 import { compileStringMatcher } from "../../matchers/string-matcher.ts";
 import type { UpstreamRequest, UpstreamResponse } from "../types.ts";
 import type { CheckResult, CheckTarget, CompiledCheck } from "./check.ts";
@@ -109,7 +111,7 @@ export function compileAddedHeaders(
   const added = compileAll(path, wire, ({ header, append_action: action, append }) => {
     const { key = "", value = "" } = need("header", header);
     if (value.includes("%")) throw new ConfigError("header.value", "formats are not supported in health checks");
-    const overwrites = action === "OVERWRITE_IF_EXISTS_OR_ADD" || append?.value === false;
+    const overwrites = action === "OVERWRITE_IF_EXISTS_OR_ADD" || !wrappedBool(append, true);
     return { name: key.toLowerCase(), value, overwrites };
   });
   return (headers) => {
