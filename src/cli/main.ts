@@ -6,6 +6,7 @@ import { createBootstrapCommand } from "./commands/bootstrap.ts";
 import { createCertificateCommand } from "./commands/certificate.ts";
 import { createIptablesCommand } from "./commands/iptables.ts";
 import { createKubeInjectCommand } from "./commands/kube-inject.ts";
+import { createProxyCommand, runProxyCommandLine } from "./commands/proxy.ts";
 import { createServeCommand } from "./commands/serve.ts";
 import { createVersionCommand } from "./commands/version.ts";
 import { CommandFailure, UsageError } from "./failures.ts";
@@ -15,6 +16,8 @@ type ExitCode = number;
 
 /** Runs one command line (without node and program name) and resolves to its exit code; prints errors to stderr. */
 export async function runCommandLine(args: readonly string[]): Promise<ExitCode> {
+  const [command, ...rest] = args;
+  if (command === "proxy") return runProxyCommandLine(rest);
   const program = createProgram();
   try {
     await program.parseAsync([...args], { from: "user" });
@@ -37,6 +40,7 @@ function createProgram(): Command {
     createAgentCommand(),
     createIptablesCommand("iptables"),
     createKubeInjectCommand(),
+    createProxyCommand(),
     createVersionCommand(),
   ];
   for (const command of commands) {

@@ -8,7 +8,13 @@ import { networkFilterFactories } from "../network/registry.ts";
 
 /** By category, what has no table of its own. */
 const others: Readonly<Record<string, readonly string[]>> = {
-  "envoy.access_loggers": ["envoy.access_loggers.file", "envoy.access_loggers.stderr", "envoy.access_loggers.stdout"],
+  "envoy.access_loggers": [
+    "envoy.access_loggers.file",
+    "envoy.access_loggers.http_grpc",
+    "envoy.access_loggers.stderr",
+    "envoy.access_loggers.stdout",
+    "envoy.access_loggers.tcp_grpc",
+  ],
   "envoy.bootstrap": ["envoy.bootstrap.internal_listener"],
   "envoy.clusters": [
     "envoy.cluster.eds",
@@ -32,12 +38,14 @@ const others: Readonly<Record<string, readonly string[]>> = {
   ],
   "envoy.health_checkers": ["envoy.health_checkers.grpc", "envoy.health_checkers.http", "envoy.health_checkers.tcp"],
   "envoy.load_balancing_policies": [
+    "envoy.load_balancing_policies.cluster_provided",
     "envoy.load_balancing_policies.least_request",
     "envoy.load_balancing_policies.maglev",
     "envoy.load_balancing_policies.random",
     "envoy.load_balancing_policies.ring_hash",
     "envoy.load_balancing_policies.round_robin",
     "envoy.load_balancing_policies.subset",
+    "envoy.load_balancing_policies.wrr_locality",
   ],
   "envoy.network.dns_resolver": ["envoy.network.dns_resolver.cares", "envoy.network.dns_resolver.getaddrinfo"],
   "envoy.request_id": ["envoy.request_id.uuid"],

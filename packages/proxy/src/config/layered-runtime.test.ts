@@ -52,7 +52,10 @@ describe("createLayeredRuntime", () => {
     expect(own.number("a", 1)).toBe(3);
     own.modify?.(new Map([["a", ""]]));
     expect(own.number("a", 1)).toBe(1);
-    expect(createLayeredRuntime(undefined).modify?.(new Map())).toBe(false);
+    expect(createLayeredRuntime({ layers: [{ name: "base", static_layer: {} }] }).modify?.(new Map())).toBe(false);
+    const none = createLayeredRuntime(undefined);
+    expect(none.modify?.(new Map([["a", "4"]]))).toBe(true);
+    expect(none.number("a", 1)).toBe(4);
   });
 
   it("refuses layers that come from elsewhere", () => {

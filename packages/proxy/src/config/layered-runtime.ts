@@ -15,7 +15,7 @@ const denominators: ReadonlyMap<string, number> = new Map([
   ["MILLION", 1_000_000],
 ]);
 
-/** Compiles the layers. Throws ConfigError for a kind of layer that is not supported. */
+/** Compiles the layers; where there are none, one is the administrator's. Throws ConfigError for a kind that is not supported. */
 export function createLayeredRuntime(config: Wire | undefined): Runtime {
   const fixed: (ReadonlyMap<string, unknown> | "admin")[] = [];
   for (const [index, layer] of (config?.layers ?? []).entries()) {
@@ -30,6 +30,7 @@ export function createLayeredRuntime(config: Wire | undefined): Runtime {
     addEntries(own, "", structToJson(layer.static_layer));
     fixed.push(own);
   }
+  if ((config?.layers ?? []).length === 0) fixed.push("admin");
   const admin = new Map<string, unknown>();
   const merge = (): ReadonlyMap<string, unknown> =>
     new Map(fixed.flatMap((layer) => [...(layer === "admin" ? admin : layer)]));

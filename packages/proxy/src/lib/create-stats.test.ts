@@ -40,9 +40,12 @@ describe("createStatsRegistry", () => {
     expect(stats.counters().get("cluster.a.x")).toBe(0);
     expect(stats.isUsed("cluster.a.x")).toBe(true);
     expect(stats.histograms().get("cluster.a.h")?.count).toBe(0);
-    stats.forget("cluster.a.");
+    stats.counter("cluster.a.sub.x");
+    stats.scope("cluster.c://d").counter("x");
+    stats.forget(["cluster.a.", "cluster.c://d."], ["cluster.a.sub."]);
     expect([...stats.counters().keys(), ...stats.gauges().keys(), ...stats.histograms().keys()]).toEqual([
       "cluster.b.x",
+      "cluster.a.sub.x",
     ]);
   });
 

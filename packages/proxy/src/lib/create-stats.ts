@@ -115,9 +115,12 @@ class Registry implements StatsRegistry {
     this.#histograms.each((histogram) => histogram.reset());
   }
 
-  forget(prefix: string): void {
+  forget(prefixes: Iterable<string>, living: Iterable<string> = []): void {
+    const fates = new Map<string, "gone" | "living">();
+    for (const prefix of prefixes) fates.set(`${sanitizePrefix(prefix)}.`, "gone");
+    for (const prefix of living) fates.set(`${sanitizePrefix(prefix)}.`, "living");
     for (const family of [this.#counters, this.#gauges, this.#histograms, this.#tags]) {
-      for (const name of family.keys()) if (name.startsWith(prefix)) family.delete(name);
+      for (const name of [...family.keys()]) if (findFate(name, fates) === "gone") family.delete(name);
     }
   }
 }
@@ -250,6 +253,15 @@ function summarize(values: BinnedValues, bounds: readonly number[]): HistogramSu
     buckets: bounds.map((bound, index) => [bound, counts[index] ?? 0]),
     quantiles: percents.map((percent, index) => [percent, found[index] ?? Number.NaN]),
   };
+}
+
+/** That of the longest prefix: names of clusters have dots, too, so that one may begin like another. */
+function findFate<Fate>(name: string, fates: ReadonlyMap<string, Fate>): Fate | undefined {
+  for (let end = name.lastIndexOf("."); end > 0; end = name.lastIndexOf(".", end - 1)) {
+    const fate = fates.get(name.slice(0, end + 1));
+    if (fate !== undefined) return fate;
+  }
+  return undefined;
 }
 
 function createScope(above: Stats, prefix: string): Stats {

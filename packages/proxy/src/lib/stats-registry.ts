@@ -29,8 +29,9 @@ export interface StatsRegistry extends Stats {
   /** Sets counters and histograms back to nothing (/reset_counters). */
   reset(): void;
   /**
-   * Takes all statistics below a prefix ("cluster.a.") off the pages: what they were of is gone. Whoever still holds one
-   * counts on unseen; the next look-up of the name makes a new one.
+   * Takes all statistics below prefixes ("cluster.a.") off the pages: what they were of is gone. Whoever still holds one
+   * counts on unseen; the next look-up of the name makes a new one. Those below a longer prefix of `living`
+   * ("cluster.a.b.") stay.
    */
-  forget(prefix: string): void;
+  forget(prefixes: Iterable<string>, living?: Iterable<string>): void;
 }

@@ -1,4 +1,5 @@
 /** One running proxy: its parts, the states it goes through, and its end. */
+import { durationToMs } from "@meltemi/protos";
 import type { Bootstrap } from "@meltemi/protos/envoy/config/bootstrap/v3";
 import { createAccessLogFactory } from "../access-log/factory.ts";
 import { startAdmin } from "../admin/admin-server.ts";
@@ -27,6 +28,8 @@ import { createRouteTables, type DynamicRouteTables } from "../xds/route-tables.
 import { Discovery } from "./discovery.ts";
 import { ServerStats } from "./server-stats.ts";
 import type { LogLevels, RunningProxy, ServerState } from "./types.ts";
+
+const defaultFlushPeriodMs = 5000;
 
 export interface ProxyServerOptions {
   readonly bootstrap: Bootstrap;
@@ -85,6 +88,11 @@ export class ProxyServer implements RunningProxy {
       clock,
       state: () => this.state(),
       connections: () => this.listeners.list().reduce((sum, { connections }) => sum + connections, 0),
+      flushPeriodMs: durationToMs(bootstrap.stats_flush_interval) ?? defaultFlushPeriodMs,
+      flush: () => {
+        stats.flush();
+        clusters.sweepStats();
+      },
     });
     this.admin = this.#createAdminSource();
     this.live = this.#live.promise;
@@ -235,7 +243,7 @@ function createParts(options: ProxyServerOptions, isFailing: () => boolean): Par
   });
   held.clusters = clusters;
   const environment = options.environment;
-  const accessLogs = createAccessLogFactory({ clock, log, stats, runtime, random, clusters, environment });
+  const accessLogs = createAccessLogFactory({ clock, log, stats, runtime, random, clusters, node, environment });
   const routeEnv: RouteEnv = {
     compileFilterConfig: (name, any, isOptional) => compileFilterConfig(name, any, isOptional, env),
     ...{ random, runtime, clusters, stats },
@@ -250,6 +258,7 @@ function createParts(options: ProxyServerOptions, isFailing: () => boolean): Par
   const extensions = createExtensionConfigs({ sources, clock, stats, hash });
   const env: ProxyEnv = {
     ...{ clock, log, stats, random, node, runtime, clusters, secrets, accessLogs, routes, compileRoutes, extensions },
+    environment,
     isFailingHealthChecks: isFailing,
   };
   return { env, stats, clusters, sources, secrets, routes, extensions, announced };

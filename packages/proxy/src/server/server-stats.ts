@@ -16,9 +16,11 @@ export interface ServerStatsOptions {
   readonly state: () => ServerState;
   /** Connections of clients that are open. */
   readonly connections: () => number;
+  /** stats_flush_interval of the bootstrap, in milliseconds. */
+  readonly flushPeriodMs: number;
+  /** Ends an interval of the statistics. */
+  readonly flush: () => void;
 }
-
-const flushPeriodMs = 5000;
 
 export class ServerStats {
   readonly #stats: Stats;
@@ -31,7 +33,10 @@ export class ServerStats {
     this.#options = options;
     this.#startedAt = options.clock.monotonic();
     this.#stats.gauge("concurrency").set(1);
-    this.#timer = options.clock.every(flushPeriodMs, () => this.refresh());
+    this.#timer = options.clock.every(options.flushPeriodMs, () => {
+      this.refresh();
+      options.flush();
+    });
     this.refresh();
   }
 

@@ -12,6 +12,7 @@ import type { Clock } from "../lib/clock.ts";
 import { within } from "../lib/config-error.ts";
 import type { Log } from "../lib/log.ts";
 import type { Stats } from "../lib/stats.ts";
+import type { StatsRegistry } from "../lib/stats-registry.ts";
 import type { SecretProvider } from "../tls/types.ts";
 import { panicThresholdOf } from "./balancers/compile-balancer.ts";
 import { type ClusterEnv, CompiledCluster } from "./cluster.ts";
@@ -23,7 +24,7 @@ import type { ClusterUpdates, UpstreamCluster } from "./types.ts";
 export interface ClusterManagerEnv {
   readonly clock: Clock;
   readonly log: Log;
-  readonly stats: Stats;
+  readonly stats: Stats & Pick<StatsRegistry, "forget">;
   /** At least 0 and less than 1. */
   readonly random: () => number;
   readonly secrets: SecretProvider;
@@ -65,6 +66,8 @@ class Clusters implements ClusterUpdates {
   readonly #warming = new Map<string, WarmingEntry>();
   /** The last of each service, so that a cluster that is made anew need not wait for what the server has sent already. */
   readonly #assignments = new Map<string, ClusterLoadAssignment>();
+  /** Removed, with statistics that are still shown. */
+  readonly #removed = new Set<CompiledCluster>();
   readonly #listeners: (() => void)[] = [];
   #wanted: readonly string[] = [];
   #list: readonly UpstreamCluster[] | undefined;
@@ -108,6 +111,7 @@ class Clusters implements ClusterUpdates {
     if (active !== undefined) {
       this.#active.delete(name);
       active.cluster.retire();
+      this.#removed.add(active.cluster);
       this.#counter("cluster_removed").inc();
     }
     this.#onChange();
@@ -127,6 +131,17 @@ class Clusters implements ClusterUpdates {
 
   onWantedEndpoints(run: () => void): void {
     this.#listeners.push(run);
+  }
+
+  sweepStats(): void {
+    const over = [...this.#removed].filter(({ isOver }) => isOver);
+    if (over.length === 0) return;
+    for (const cluster of over) this.#removed.delete(cluster);
+    const others = [...this.#active.values(), ...this.#warming.values()].map(({ cluster }) => cluster);
+    this.#env.stats.forget(
+      over.map(({ statPrefix }) => statPrefix),
+      [...others, ...this.#removed].map(({ statPrefix }) => statPrefix),
+    );
   }
 
   async close(): Promise<void> {

@@ -90,6 +90,8 @@ const ownFailures: ReadonlySet<UpstreamFailure> = new Set([
 export class CompiledCluster implements UpstreamCluster {
   readonly name: string;
   readonly wire: Cluster;
+  /** "cluster.NAME." */
+  readonly statPrefix: string;
   readonly stats: Stats;
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly connectTimeoutMs: number;
@@ -112,7 +114,8 @@ export class CompiledCluster implements UpstreamCluster {
   constructor(wire: Cluster, env: ClusterEnv) {
     const plan = compilePlan(wire, env);
     const { clock, random, log } = env;
-    const stats = env.stats.scope(`cluster.${wire.alt_stat_name || wire.name}.`);
+    this.statPrefix = `cluster.${wire.alt_stat_name || wire.name}.`;
+    const stats = env.stats.scope(this.statPrefix);
     this.name = wire.name ?? "";
     this.wire = wire;
     this.stats = stats;
@@ -282,6 +285,11 @@ export class CompiledCluster implements UpstreamCluster {
     this.#stopWatching();
     for (const host of this.#members.list()) this.#pools.drainHost(host, "finish");
     this.#endWhenIdle();
+  }
+
+  /** Another has taken its place, or none, and nothing is under way any more. */
+  get isOver(): boolean {
+    return this.#isRetired && this.#active === 0;
   }
 
   /** Ends it with all of its connections. */

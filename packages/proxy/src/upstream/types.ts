@@ -224,5 +224,7 @@ export interface ClusterUpdates extends ClusterManager {
   /** Names of the load assignments that are wanted now, and a call whenever that changes. */
   wantedEndpoints(): readonly string[];
   onWantedEndpoints(run: () => void): void;
+  /** Takes the statistics of clusters off the pages that were removed and have ended since. */
+  sweepStats(): void;
   close(): Promise<void>;
 }

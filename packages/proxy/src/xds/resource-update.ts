@@ -43,7 +43,3 @@ export interface Subscription {
   want(names: "*" | Iterable<string>): void;
   close(): void;
 }
-
-export interface ResourceSource {
-  subscribe(handler: ResourceHandler): Subscription;
-}

@@ -1,18 +1,17 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, get } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { request } from "undici";
 import { afterEach, describe, expect, it } from "vitest";
-import { buildEnvoyBootstrap } from "../../../../src/cli/envoy-bootstrap.ts";
-import { createMemorySource } from "../../../../src/sources/memory.ts";
-import { createCertificateFolder } from "../../../../test/envoy/behaviours/certificate-folder.ts";
-import { startTestControlPlane } from "../../../../test/support/control-plane.ts";
-import { findFreePort } from "../../../../tools/free-ports.ts";
-import { startSecretServer } from "../../../../tools/run/file-secrets.ts";
-import { systemClock } from "../lib/clock.ts";
-import { startProxy } from "./start-proxy.ts";
+import { buildEnvoyBootstrap } from "../../src/cli/envoy-bootstrap.ts";
+import { createMemorySource } from "../../src/sources/memory.ts";
+import { createCertificateFolder } from "../envoy/behaviours/certificate-folder.ts";
+import { startTestControlPlane } from "../support/control-plane.ts";
+import { findFreePort } from "../../tools/free-ports.ts";
+import { startSecretServer } from "../../tools/run/file-secrets.ts";
+import { systemClock } from "../../packages/proxy/src/lib/clock.ts";
+import { startProxy } from "../../packages/proxy/src/server/start-proxy.ts";
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
@@ -101,11 +100,13 @@ describe("startProxy with Meltemi as its control plane", () => {
     const proxy = await startProxy({ bootstrap: { json }, clock: systemClock });
     closers.push(() => proxy.close());
     await proxy.live;
-    const ask = async (path: string): Promise<string> => {
-      const response = await request(`http://127.0.0.1:${port}${path}`, { headers: { host: "shop.test" } });
-      const text = await response.body.text();
-      return response.statusCode === 200 ? text : String(response.statusCode);
-    };
+    const ask = (path: string): Promise<string> =>
+      new Promise((resolve, reject) => {
+        get({ host: "127.0.0.1", port, path, headers: { host: "shop.test" } }, async (response) => {
+          const text = (await response.toArray()).join("");
+          resolve(response.statusCode === 200 ? text : String(response.statusCode));
+        }).on("error", reject);
+      });
     expect(await ask("/one")).toBe("shop.test /one");
     expect(await ask("/two")).toBe("404");
     source.apply(objects(port, upstream, "/two"));
