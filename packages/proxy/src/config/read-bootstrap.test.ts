@@ -92,10 +92,10 @@ describe("readBootstrap", () => {
 
   it("leaves out what touches no answer, also where nobody knows the extension", () => {
     const { bootstrap, notes } = readBootstrap({
-      statsFlushInterval: "5s",
+      enableDispatcherStats: true,
       stats_sinks: [{ name: "mine", typed_config: { "@type": "type.googleapis.com/no.such.Sink", path: "/" } }],
     });
-    expect(notes.map(({ field }) => field)).toEqual(["stats_flush_interval", "stats_sinks"]);
-    expect(bootstrap).toEqual({ stats_flush_interval: { seconds: 5 } });
+    expect(notes.map(({ field }) => field)).toEqual(["enable_dispatcher_stats", "stats_sinks"]);
+    expect(bootstrap).toEqual({ enable_dispatcher_stats: true });
   });
 });

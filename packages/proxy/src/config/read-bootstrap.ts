@@ -26,7 +26,6 @@ const typeName = "envoy.config.bootstrap.v3.Bootstrap";
 const tolerated: ReadonlyMap<string, string> = new Map([
   ["overload_manager", "the platform's own limits guard this process"],
   ["stats_sinks", "statistics are read from the administration pages"],
-  ["stats_flush_interval", "statistics are read when they are asked for"],
   ["stats_eviction_interval", "statistics of what is gone are dropped with it"],
   ["stats_flush_on_admin", "statistics are read when they are asked for"],
   ["watchdog", "there are no threads to watch"],

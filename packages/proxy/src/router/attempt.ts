@@ -3,7 +3,7 @@ import type { BodySource } from "../http/body.ts";
 import type { HeaderList } from "../http/header-list.ts";
 import { HeaderList as Headers } from "../http/header-list.ts";
 import type { HttpRequest } from "../http/message.ts";
-import type { DownstreamConnection } from "../listeners/connection.ts";
+import type { StreamInfo } from "../http/stream-info.ts";
 import type { Span } from "../tracing/types.ts";
 import {
   type Host,
@@ -31,7 +31,8 @@ export interface AttemptOptions {
   readonly cluster: UpstreamCluster;
   readonly host: Host;
   readonly request: HttpRequest;
-  readonly connection: DownstreamConnection;
+  /** Is told what the attempt has cost on the wire; that of the last one to end stays. */
+  readonly info: StreamInfo;
   readonly body: BodySource | undefined;
   readonly priority: "DEFAULT" | "HIGH";
   readonly naming: UpstreamNaming | undefined;
@@ -118,6 +119,11 @@ export class Attempt {
 
   finish(): void {
     this.#isOver = true;
+    const traffic = this.#pending?.traffic;
+    if (traffic !== undefined) {
+      this.#options.info.upstreamBytesSent = traffic.sent;
+      this.#options.info.upstreamBytesReceived = traffic.received;
+    }
     this.#tryDeadline?.cancel();
     this.#idleDeadline?.cancel();
     this.#restartIdle = undefined;
@@ -125,7 +131,7 @@ export class Attempt {
   }
 
   #request(): UpstreamRequest {
-    const { request, body, naming, observer, span, connection } = this.#options;
+    const { request, body, naming, observer, span, info } = this.#options;
     span?.inject(request);
     return {
       method: request.method,
@@ -136,7 +142,7 @@ export class Attempt {
       body,
       upgrade: request.upgrade,
       downstreamProtocol: request.protocol,
-      downstream: connection,
+      downstream: info.connection,
       ...naming?.(request),
       onInformation: (status, headers) => observer.onAttemptInformation(status, headers),
       onSent: (localAddress) => observer.onAttemptSent(localAddress),
@@ -144,10 +150,10 @@ export class Attempt {
   }
 
   #connect(): PendingRequest {
-    const { cluster, host, body, request, naming, observer, connection } = this.#options;
+    const { cluster, host, body, request, naming, observer, info } = this.#options;
     const abort = new AbortController();
     const names = naming?.(request) ?? {};
-    const opened = cluster.connect(host, { downstream: connection, signal: abort.signal, ...names });
+    const opened = cluster.connect(host, { downstream: info.connection, signal: abort.signal, ...names });
     const response = opened.then(({ stream, localAddress }): UpstreamResponse => {
       observer.onAttemptSent(localAddress);
       if (body !== undefined) writeStream(body, stream);

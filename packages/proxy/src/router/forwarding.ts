@@ -205,7 +205,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
 
   #tryHost(host: Host): void {
     const rules = this.#rules;
-    const { request, info, connection, span } = this.#exchange;
+    const { request, info, span } = this.#exchange;
     info.upstreamHost = host;
     this.#retryChoice?.tried.push(host);
     if (rules.rewritesHostToUpstreams && host.hostname !== "") {
@@ -214,7 +214,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
       else request.authority = host.hostname;
     }
     const attempt = new Attempt({
-      ...{ cluster: this.#cluster, host, request, connection, observer: this },
+      ...{ cluster: this.#cluster, host, request, info, observer: this },
       body: this.#body?.open(),
       priority: rules.priority,
       naming: this.#facts.naming,

@@ -11,7 +11,7 @@ import { createLayeredRuntime } from "../config/layered-runtime.ts";
 import { compileFilterConfig } from "../filters/registry.ts";
 import type { Clock } from "../lib/clock.ts";
 import { Closers } from "../lib/closers.ts";
-import { within } from "../lib/config-error.ts";
+import { ConfigError, within } from "../lib/config-error.ts";
 import { createStatsRegistry } from "../lib/create-stats.ts";
 import type { Log } from "../lib/log.ts";
 import type { StatsRegistry } from "../lib/stats-registry.ts";
@@ -88,7 +88,7 @@ export class ProxyServer implements RunningProxy {
       clock,
       state: () => this.state(),
       connections: () => this.listeners.list().reduce((sum, { connections }) => sum + connections, 0),
-      flushPeriodMs: durationToMs(bootstrap.stats_flush_interval) ?? defaultFlushPeriodMs,
+      flushPeriodMs: readFlushPeriod(bootstrap),
       flush: () => {
         stats.flush();
         clusters.sweepStats();
@@ -199,6 +199,13 @@ export class ProxyServer implements RunningProxy {
     this.#closers.push(() => this.listeners.close());
     this.#closers.push(() => this.#serverStats.close());
   }
+}
+
+/** Milliseconds; Envoy's limits. Throws ConfigError. */
+function readFlushPeriod({ stats_flush_interval: interval }: Bootstrap): number {
+  const periodMs = durationToMs(interval) ?? defaultFlushPeriodMs;
+  if (periodMs < 1 || periodMs >= 300_000) throw new ConfigError("stats_flush_interval", "must be from 1 ms to 300 s");
+  return periodMs;
 }
 
 interface Parts {

@@ -51,6 +51,28 @@ test("a static cluster is there at once, and goes", async () => {
   expect(clusters.list()).toEqual([]);
 });
 
+test("statistics of a cluster that was removed go when it has ended, and those of others stay", async () => {
+  const { clusters, stats } = rig();
+  const shown = (): readonly string[] => [
+    ...new Set(
+      [...stats.counters().keys()].flatMap((name) => /^cluster\.(.*)\.upstream_rq_total$/.exec(name)?.[1] ?? []),
+    ),
+  ];
+  await clusters.update(staticCluster([1]), origin);
+  await clusters.update({ ...staticCluster([2]), name: "a.b" }, origin);
+  expect(shown()).toEqual(["a", "a.b"]);
+  await clusters.update(staticCluster([3]), origin);
+  clusters.sweepStats();
+  expect(shown()).toEqual(["a", "a.b"]);
+  clusters.remove("a");
+  await clusters.update(staticCluster([4]), origin);
+  clusters.sweepStats();
+  expect(shown()).toEqual(["a", "a.b"]);
+  clusters.remove("a");
+  clusters.sweepStats();
+  expect(shown()).toEqual(["a.b"]);
+});
+
 test("the same content changes nothing, another makes another cluster", async () => {
   const { clusters, stats } = rig();
   await clusters.update(staticCluster([1]), origin);

@@ -231,7 +231,7 @@ export class CompiledCluster implements UpstreamCluster {
         throw cause;
       },
     );
-    return { response, cancel: () => this.#cancel(pending, release) };
+    return { response, cancel: () => this.#cancel(pending, release), traffic: pending.traffic };
   }
 
   async connect(host: Host, options: ConnectOptions): Promise<UpstreamConnection> {

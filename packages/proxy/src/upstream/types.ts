@@ -137,8 +137,19 @@ export interface UpstreamResponse {
   readonly protocol: "HTTP/1.1" | "HTTP/2";
 }
 
+/**
+ * Bytes of one request and its answer on the wire, with heads and framing. HTTP/2 counts only what is in bodies: the
+ * platform does not tell how long its frames are.
+ */
+export interface Traffic {
+  readonly sent: number;
+  readonly received: number;
+}
+
 /** A request on its way: cancel() frees its place whatever its state is, and is harmless at the end. */
 export interface PendingRequest {
+  /** What it has cost on the wire until now; undefined where the bytes are not counted. */
+  readonly traffic?: Traffic | undefined;
   /** Rejects with UpstreamError. */
   readonly response: Promise<UpstreamResponse>;
   cancel(): void;

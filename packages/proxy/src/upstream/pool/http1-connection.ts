@@ -2,7 +2,6 @@
 import type { Duplex } from "node:stream";
 import type { HeaderList } from "../../http/header-list.ts";
 import type { Timer } from "../../lib/clock.ts";
-import type { Counter } from "../../lib/stats.ts";
 import { UpstreamError, type UpstreamFailure } from "../types.ts";
 import type { Dialed, SocketReader } from "./dial.ts";
 import { encodeRequestHead } from "./http1-encode.ts";
@@ -16,7 +15,6 @@ import type { UpstreamExchange } from "./upstream-exchange.ts";
 export class Http1Connection implements PooledConnection, ResponseEvents, RequestWriterOwner, BodyOwner {
   readonly protocol = "HTTP/1.1";
   readonly stream: Duplex;
-  readonly sentBytes: Counter;
   idleSince = 0;
   isReady = false;
   readonly #owner: ConnectionOwner;
@@ -39,7 +37,6 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
     this.stream = dialed.stream;
     this.#owner = owner;
     this.#localAddress = dialed.localAddress;
-    this.sentBytes = owner.stats.upstream_cx_tx_bytes_total;
     this.#parser = new Http1ResponseParser(buildLimits(owner), this);
     owner.stats.upstream_cx_http1_total.inc();
     const { maxConnectionDurationMs } = owner.options;
@@ -62,7 +59,7 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
 
   start(exchange: UpstreamExchange): void {
     const { request } = exchange;
-    const { options, host, stats } = this.#owner;
+    const { options, host } = this.#owner;
     const head = encodeRequestHead(request, options.http1);
     this.#exchange = exchange;
     exchange.activate(this);
@@ -77,7 +74,7 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
     if (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection) this.#isReusable = false;
     this.#isResponseDone = false;
     this.#parser.expect(request.method, request.upgrade !== undefined);
-    stats.upstream_cx_tx_bytes_total.inc(head.text.length);
+    this.onRequestBytes(head.text.length);
     const { body } = request;
     const hasBody = body !== undefined && head.framing !== "none";
     this.#isRequestDone = !hasBody;
@@ -134,6 +131,7 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
     if (this.#isClosed) return;
     const { stats } = this.#owner;
     stats.upstream_cx_rx_bytes_total.inc(length);
+    if (this.#exchange !== undefined) this.#exchange.received += length;
     this.#isReading = true;
     try {
       this.#parser.execute(buffer, 0, length);
@@ -215,6 +213,11 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
   }
 
   // --- the request ---
+
+  onRequestBytes(count: number): void {
+    this.#owner.stats.upstream_cx_tx_bytes_total.inc(count);
+    if (this.#exchange !== undefined) this.#exchange.sent += count;
+  }
 
   onRequestEnd(): void {
     this.#isRequestDone = true;

@@ -113,8 +113,22 @@ it.each<[string, Partial<UpstreamRequest>, RegExp]>([
   const { pools } = rig();
   const pending = pools.send(createHost(server.port), createRequest(change), "DEFAULT");
   await until(() => expected.test(received));
+  expect(pending.traffic?.sent).toBe(received.length);
   pending.cancel();
   expect((await fail(pending.response)).failure).toBe("local-reset");
+});
+
+it("counts what an answer costs on the wire", async () => {
+  const answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
+  const server = track(
+    await listen(
+      createServer((socket) => socket.on("error", () => undefined).once("data", () => socket.write(answer))),
+    ),
+  );
+  const { pools } = rig();
+  const pending = pools.send(createHost(server.port), createRequest({}), "DEFAULT");
+  expect(await readText((await pending.response).body)).toBe("ab");
+  expect(pending.traffic?.received).toBe(answer.length);
 });
 
 it("refuses to write control characters", async () => {

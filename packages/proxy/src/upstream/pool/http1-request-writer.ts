@@ -2,13 +2,13 @@
 import type { Duplex } from "node:stream";
 import type { BodySink, BodySource } from "../../http/body.ts";
 import type { HeaderList } from "../../http/header-list.ts";
-import type { Counter } from "../../lib/stats.ts";
 import type { RequestFraming } from "./http1-encode.ts";
 import { cleanValue } from "./http1-grammar.ts";
 
 export interface RequestWriterOwner {
   readonly stream: Duplex;
-  readonly sentBytes: Counter;
+  /** So many bytes more are written. */
+  onRequestBytes(count: number): void;
   /** All of the request is written. */
   onRequestEnd(): void;
   /** It will never be whole. */
@@ -54,12 +54,13 @@ export class Http1RequestWriter implements BodySink {
 
   write(chunk: Uint8Array): boolean {
     if (this.#isOver || chunk.length === 0) return true;
-    const { stream, sentBytes } = this.#owner;
+    const { stream } = this.#owner;
     const { framing } = this.#options;
-    sentBytes.inc(chunk.length);
     if (framing === "chunked") {
+      const head = `${chunk.length.toString(16)}\r\n`;
+      this.#owner.onRequestBytes(head.length + chunk.length + 2);
       stream.cork();
-      stream.write(`${chunk.length.toString(16)}\r\n`, "latin1");
+      stream.write(head, "latin1");
       stream.write(chunk);
       const isReady = stream.write("\r\n", "latin1");
       stream.uncork();
@@ -72,6 +73,7 @@ export class Http1RequestWriter implements BodySink {
         return true;
       }
     }
+    this.#owner.onRequestBytes(chunk.length);
     return stream.write(chunk);
   }
 
@@ -84,7 +86,11 @@ export class Http1RequestWriter implements BodySink {
       return;
     }
     this.#isOver = true;
-    if (framing === "chunked") stream.write(encodeEnd(hasTrailers ? trailers : undefined), "latin1");
+    if (framing === "chunked") {
+      const text = encodeEnd(hasTrailers ? trailers : undefined);
+      this.#owner.onRequestBytes(text.length);
+      stream.write(text, "latin1");
+    }
     if (framing === "raw") stream.end();
     this.#owner.onRequestEnd();
   }

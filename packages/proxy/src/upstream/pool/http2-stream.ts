@@ -114,6 +114,7 @@ export class Http2RequestStream implements BodySink, BodyOwner {
 
   #onData(chunk: Buffer): void {
     this.#owner.stats.upstream_cx_rx_bytes_total.inc(chunk.length);
+    this.exchange.received += chunk.length;
     this.#body?.push(chunk);
     if (this.#body?.isBlocked === true) this.#stream.pause();
   }
@@ -167,6 +168,7 @@ export class Http2RequestStream implements BodySink, BodyOwner {
   write(chunk: Uint8Array): boolean {
     if (this.#isRequestDone) return true;
     this.#owner.stats.upstream_cx_tx_bytes_total.inc(chunk.length);
+    this.exchange.sent += chunk.length;
     return this.#stream.write(chunk);
   }
 

@@ -1,6 +1,6 @@
 /** One request in a pool: waiting for a connection, on one, or over. */
 import type { Timer } from "../../lib/clock.ts";
-import type { CircuitBreakers, Host, PendingRequest, UpstreamRequest, UpstreamResponse } from "../types.ts";
+import type { CircuitBreakers, Host, PendingRequest, Traffic, UpstreamRequest, UpstreamResponse } from "../types.ts";
 import { UpstreamError } from "../types.ts";
 import type { HostCounts, PoolStats } from "./pool-stats.ts";
 import type { PooledConnection } from "./pooled-connection.ts";
@@ -15,11 +15,14 @@ export interface ExchangeOwner {
   forget(exchange: UpstreamExchange): void;
 }
 
-export class UpstreamExchange implements PendingRequest {
+export class UpstreamExchange implements PendingRequest, Traffic {
   readonly request: UpstreamRequest;
   readonly response: Promise<UpstreamResponse>;
   /** Ends the request when it has taken too long; closed with it. */
   timer: Timer | undefined;
+  /** Counted by the connection that it is on. */
+  sent = 0;
+  received = 0;
   readonly #owner: ExchangeOwner;
   #resolve: (response: UpstreamResponse) => void = doNothing;
   #reject: (cause: Error) => void = doNothing;
@@ -45,6 +48,10 @@ export class UpstreamExchange implements PendingRequest {
     stats.upstream_rq_active.inc();
     counts.rq_total++;
     counts.rq_active++;
+  }
+
+  get traffic(): Traffic {
+    return this;
   }
 
   get isAnswered(): boolean {
