@@ -11,6 +11,7 @@ import {
   LocalReplyError,
 } from "../http/exchange.ts";
 import { HeaderList } from "../http/header-list.ts";
+import { compileLocalReplies } from "../http/local-replies.ts";
 import type { HttpRequest, HttpResponse } from "../http/message.ts";
 import { StreamInfo } from "../http/stream-info.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
@@ -182,6 +183,7 @@ export function createTestExchange(wire: TestRequest, { env, perRoute, route, id
   const ends: (() => void)[] = [];
   let clears = 0;
   let isAborted = false;
+  const renderReply = compileLocalReplies({}, env);
   const exchange: Exchange = {
     connection,
     request: createRequest(wire),
@@ -194,6 +196,7 @@ export function createTestExchange(wire: TestRequest, { env, perRoute, route, id
     perRouteAll: <Config>() => perRoute as readonly Config[],
     span: undefined,
     inform: () => undefined,
+    renderReply: (reply) => renderReply(reply, exchange),
     onAbort(run) {
       aborts.add(run);
       return () => aborts.delete(run);

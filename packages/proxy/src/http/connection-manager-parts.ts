@@ -21,6 +21,8 @@ export interface Manager {
   routes(): RouteTable | undefined;
   readonly renderReply: RenderReply;
   readonly tracer: Tracer | undefined;
+  /** Requests leave the workload here: by the listener's traffic direction. */
+  readonly isEgress: boolean;
   /** Undefined where nothing is logged. */
   readonly accessLog: AccessLogger | undefined;
 }

@@ -69,6 +69,7 @@ function assemble(wire: HttpConnectionManager, settings: Settings, { env, closer
     routes: () => routes.current(),
     renderReply: within("local_reply_config", () => compileLocalReplies(wire.local_reply_config, env)),
     tracer,
+    isEgress: env.direction === "OUTBOUND",
     accessLog,
   };
   const waits = [routes.ready, ...chains.flatMap(({ ready }) => ready)];

@@ -29,6 +29,11 @@ export interface Exchange {
   readonly span: Span | undefined;
   /** Sends a 1xx response (100, 103). Nothing where the protocol of the client has none. */
   inform(status: number, headers: HeaderList): void;
+  /**
+   * The answer that a reply of the proxy's own becomes for this client (local_reply_config, gRPC's form), for filters that
+   * change such answers as they change all others. What is logged of the request says so from now on.
+   */
+  renderReply(reply: LocalReply): HttpResponse;
   /** Calls `run` once when the client is gone or the exchange was reset, or at once where it was; the result ends that. */
   onAbort(run: (cause: Error) => void): () => void;
   /** True when the client is gone or the exchange was reset: nobody wants an answer any more. */

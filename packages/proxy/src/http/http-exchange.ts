@@ -6,11 +6,12 @@ import type { AccessLogType } from "@meltemi/protos/envoy/data/accesslog/v3";
 import type { LogEntry } from "../access-log/types.ts";
 import type { DownstreamConnection } from "../listeners/connection.ts";
 import type { Route } from "../router/types.ts";
+import { decorateRequest, decorateResponse } from "../tracing/decorator.ts";
 import type { Span } from "../tracing/types.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { CodecStream, StreamEvents } from "./codec-stream.ts";
 import type { Manager } from "./connection-manager-parts.ts";
-import { ExchangeResetError, type HttpFilterFactory, type LocalReply } from "./exchange.ts";
+import { ExchangeResetError, type HttpFilterFactory, type LocalReply, RestartError } from "./exchange.ts";
 import type { ChainExchange, FilterChain } from "./filter-chain.ts";
 import type { HeaderList } from "./header-list.ts";
 import type { HttpRequest, HttpResponse } from "./message.ts";
@@ -31,7 +32,8 @@ const noRoute = Symbol("not looked for");
 export class HttpExchange implements ChainExchange, StreamEvents {
   readonly connection: DownstreamConnection;
   readonly request: HttpRequest;
-  readonly info: StreamInfo;
+  readonly canRestart = true;
+  info: StreamInfo;
   readonly stream: CodecStream;
   readonly #manager: Manager;
   readonly #client: ClientConnection;
@@ -48,7 +50,8 @@ export class HttpExchange implements ChainExchange, StreamEvents {
   /** The connection ends with the answer. */
   #isLast = false;
   #responseHeaders: HeaderList | undefined;
-  #localReplyBody: string | undefined;
+  /** What the answer says of the span's name. */
+  #toldOperation: string | undefined;
   span: Span | undefined;
   filtersOff: number | undefined;
   /** What the sweep has seen of the stream's bytes, and when. */
@@ -145,7 +148,7 @@ export class HttpExchange implements ChainExchange, StreamEvents {
       this.answerLocally(this.#malformed);
       return;
     }
-    const { settings, tracer } = this.#manager;
+    const { settings } = this.#manager;
     const reply = applyRequestRules(
       settings.rules,
       { request: this.request, info: this.info, connection: this.connection, namesScheme: this.stream.namesScheme },
@@ -156,14 +159,19 @@ export class HttpExchange implements ChainExchange, StreamEvents {
       this.answerLocally(reply);
       return;
     }
-    if (tracer !== undefined) {
-      this.span = tracer.start(this);
-      // The decision about the trace is written into the id.
-      this.info.requestId = this.request.headers.get("x-request-id") ?? "";
-    }
+    this.#trace();
     if (settings.logging.atStart) this.#log("DownstreamStart");
     if (this.request.upgrade !== undefined && !this.#chooseUpgradeChain()) return;
     void this.#run();
+  }
+
+  #trace(): void {
+    const { tracer, isEgress } = this.#manager;
+    if (tracer === undefined) return;
+    this.span = tracer.start(this);
+    // The decision about the trace is written into the id.
+    this.info.requestId = this.request.headers.get("x-request-id") ?? "";
+    this.#toldOperation = decorateRequest(this, isEgress);
   }
 
   #chooseUpgradeChain(): boolean {
@@ -178,15 +186,39 @@ export class HttpExchange implements ChainExchange, StreamEvents {
   }
 
   async #run(): Promise<void> {
-    let response: HttpResponse;
-    try {
-      response = await this.#chain.handle(this);
-    } catch (cause: unknown) {
-      if (!this.#isAnswered && !this.#isOver) this.#rescue(cause);
-      return;
+    let response: HttpResponse | undefined;
+    while (response === undefined) {
+      try {
+        response = await this.#chain.handle(this);
+      } catch (cause: unknown) {
+        if (this.#isAnswered || this.#isOver) return;
+        if (!(cause instanceof RestartError)) {
+          this.#rescue(cause);
+          return;
+        }
+        this.#restart();
+      }
     }
     if (this.#isAnswered || this.#isOver) response.body?.cancel();
     else this.#answer(response);
+  }
+
+  /** As a request of its own in statistics, logs and traces; only the filter state of the former is there, too. */
+  #restart(): void {
+    const former = this.info;
+    const { env, stats } = this.#manager;
+    former.endedAt = env.clock.monotonic();
+    this.#conclude();
+    const info = new StreamInfo(this.connection, env.clock.now(), former.endedAt);
+    const { protocol, remoteAddress, requestId, isHealthCheck } = former;
+    Object.assign(info, { protocol, remoteAddress, requestId, isHealthCheck, requestReceivedAt: info.startedAt });
+    for (const [name, state] of former.filterState) info.filterState.set(name, state);
+    this.info = info;
+    this.filtersOff = undefined;
+    this.clearRoute();
+    stats.counters.rq_total.inc();
+    stats.counters[protocol === "HTTP/2" ? "rq_http2_total" : "rq_http1_total"].inc();
+    this.#trace();
   }
 
   #rescue(cause: unknown): void {
@@ -203,16 +235,24 @@ export class HttpExchange implements ChainExchange, StreamEvents {
   /** The proxy's own answer; where one has begun to go out, the stream is reset instead. */
   answerLocally(reply: LocalReply): void {
     if (this.#isOver) return;
-    for (const flag of reply.flags ?? []) this.info.responseFlags.add(flag);
     if (this.#isAnswered) {
+      for (const flag of reply.flags ?? []) this.info.responseFlags.add(flag);
       this.info.responseCodeDetails = reply.details;
       this.#reset(reply.details);
       return;
     }
-    this.info.responseCodeDetails = reply.details.replaceAll(" ", "_");
-    this.#localReplyBody = reply.body ?? "";
+    this.#answer(this.renderReply(reply));
+  }
+
+  renderReply(reply: LocalReply): HttpResponse {
+    const { info } = this;
+    // Of what goes out already nothing changes any more.
+    if (!this.#isAnswered && !this.#isOver) {
+      for (const flag of reply.flags ?? []) info.responseFlags.add(flag);
+      info.responseCodeDetails = reply.details.replaceAll(" ", "_");
+    }
     const request = this.#malformed === undefined ? this.request : undefined;
-    this.#answer(this.#manager.renderReply(reply, { info: this.info, request }));
+    return this.#manager.renderReply(reply, { info, request });
   }
 
   /** Ends what the filters do, and answers: a timeout, or a request that cannot be read further. */
@@ -225,11 +265,13 @@ export class HttpExchange implements ChainExchange, StreamEvents {
   #answer(response: HttpResponse): void {
     this.#isAnswered = true;
     const { info } = this;
-    const { env, stats } = this.#manager;
+    const { env, stats, tracer, isEgress } = this.#manager;
     info.responseCode = response.status;
     info.responseStartedAt = env.clock.monotonic();
     applyResponseRules(response.headers, this.#malformed === undefined ? this.request : undefined, this.#manager);
     this.#responseHeaders = response.headers;
+    if (tracer !== undefined)
+      decorateResponse(response.headers, { told: this.#toldOperation, span: this.span, isEgress });
     if (this.request.upgrade !== undefined && isAccepted(response.status)) this.#countUpgrade();
     else if (!this.stream.isRequestComplete) stats.counters.rq_response_before_rq_complete.inc();
     try {
@@ -299,20 +341,26 @@ export class HttpExchange implements ChainExchange, StreamEvents {
     if (this.#isOver) return;
     this.#isOver = true;
     const { info, stream } = this;
-    const { env, stats, tracer, accessLog } = this.#manager;
+    const { env, stats } = this.#manager;
     info.endedAt = env.clock.monotonic();
     info.bytesReceived = stream.bytesReceived;
     info.bytesSent = stream.bytesSent;
     if (this.#isUpgraded) stats.gauges.cx_upgrades_active.dec();
     if (info.responseCode !== undefined) stats.countStatus(info.responseCode);
     stats.requestTime.record(info.endedAt - info.startedAt);
+    this.#conclude();
+    this.#client.onExchangeEnd(this);
+  }
+
+  /** Ends what filters began, the span and the log's entry. */
+  #conclude(): void {
+    const { tracer, accessLog } = this.#manager;
     if (this.#onEnd !== undefined) for (const run of this.#onEnd.splice(0)) run();
     if (accessLog !== undefined || this.span !== undefined) {
       const entry = this.#logEntry();
       if (this.span !== undefined) tracer?.finish(this.span, entry);
       accessLog?.log(entry);
     }
-    this.#client.onExchangeEnd(this);
   }
 
   /** A line while the request is under way. */
@@ -333,7 +381,6 @@ export class HttpExchange implements ChainExchange, StreamEvents {
       request: this.#malformed === undefined ? this.request : undefined,
       responseHeaders: this.#responseHeaders,
       responseTrailers: this.stream.responseTrailers,
-      localReplyBody: this.#localReplyBody,
       routeMetadata: this.#route === noRoute ? undefined : this.#route?.metadata,
       span: this.span,
     };

@@ -87,6 +87,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       routes: () => routes,
       renderReply: compileLocalReplies(wire.local_reply_config, env),
       tracer: undefined,
+      isEgress: false,
       accessLog,
     },
     Promise.resolve(),

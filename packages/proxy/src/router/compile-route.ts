@@ -3,6 +3,7 @@ import { structToJson } from "@meltemi/protos";
 import type { Route as RouteWire, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import type { Exchange } from "../http/exchange.ts";
 import { ConfigError, need, within } from "../lib/config-error.ts";
+import { wrappedBool } from "../lib/wrapped.ts";
 import { compileClusterChoice, type RouteChoice, type RouteFactory } from "./cluster-choice.ts";
 import type { CompiledRoute, RouteRules, VirtualHostRules } from "./compiled-route.ts";
 import { compileFilterLevel, type FilterLevel, viewFilters } from "./filter-levels.ts";
@@ -11,7 +12,7 @@ import { compileHeaderMutation, type HeaderMutation } from "./header-mutation.ts
 import type { MirrorPolicy } from "./mirror-policy.ts";
 import { compileDirectResponse, compileRedirect, type RouteAnswer } from "./redirect.ts";
 import { type CompiledMatch, compileRouteMatch } from "./route-match.ts";
-import type { RouteEnv, RouteKind } from "./types.ts";
+import type { RouteDecorator, RouteEnv, RouteKind } from "./types.ts";
 
 /** What routes take from the levels above them. */
 export interface RouteLevels {
@@ -143,7 +144,7 @@ function describeRoute(wire: RouteWire, action: RouteKind, context: DescribeCont
     virtualHost: levels.wire.name ?? "",
     virtualHostWire: levels.wire,
     metadata: metadataOf(wire),
-    decorator: wire.decorator?.operation || undefined,
+    decorator: compileDecorator(wire),
     action,
     ...viewFilters([ofWeight, own.filters, ...levels.filterLevels]),
     rules: {
@@ -154,6 +155,11 @@ function describeRoute(wire: RouteWire, action: RouteKind, context: DescribeCont
       forward: undefined,
     },
   };
+}
+
+function compileDecorator({ decorator }: RouteWire): RouteDecorator | undefined {
+  if (decorator?.operation === undefined || decorator.operation === "") return undefined;
+  return { operation: decorator.operation, propagates: wrappedBool(decorator.propagate, true) };
 }
 
 function metadataOf(wire: RouteWire): Readonly<Record<string, unknown>> {

@@ -44,7 +44,17 @@ export function compileDirectResponse(wire: DirectResponseAction, limit: number)
   if (bytes !== undefined && bytes.length > limit) {
     throw new ConfigError("body", `has ${bytes.length} bytes, more than the limit of ${limit}`);
   }
-  return { status, body: bytes ? Buffer.from(bytes).toString() : "", rewritePath: undefined, location: undefined };
+  return {
+    status,
+    body: bytes ? Buffer.from(bytes).toString() : "",
+    rewritePath: undefined,
+    // Where such answers have to name something, it is what was asked for.
+    location: status === 201 || (status >= 300 && status < 400) ? locationOf : undefined,
+  };
+}
+
+function locationOf({ scheme, authority, path }: HttpRequest): string {
+  return `${scheme}://${authority}${path}`;
 }
 
 /** Throws ConfigError. */

@@ -40,7 +40,7 @@ export interface Route {
   readonly virtualHostWire: VirtualHost;
   /** metadata.filter_metadata, as JSON. */
   readonly metadata: Readonly<Record<string, unknown>>;
-  readonly decorator: string | undefined;
+  readonly decorator: RouteDecorator | undefined;
   readonly action: RouteKind;
   /** The configuration of a filter by its name in the chain, compiled, the closest level first; undefined where there is none. */
   filterConfig(filterName: string): unknown;
@@ -48,6 +48,13 @@ export interface Route {
   filterConfigs(filterName: string): readonly unknown[];
   /** True where the route switches a filter off. */
   isDisabled(filterName: string): boolean;
+}
+
+/** How a route names the spans of its requests. */
+export interface RouteDecorator {
+  readonly operation: string;
+  /** Whether the other side is told, too. */
+  readonly propagates: boolean;
 }
 
 /** What comes of a request. What "forward" carries is the router's own affair (router/forward-plan.ts). */

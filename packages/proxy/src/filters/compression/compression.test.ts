@@ -1,6 +1,7 @@
 import { brotliCompressSync, brotliDecompressSync, gunzipSync, gzipSync, zstdDecompressSync } from "node:zlib";
 import { packAny } from "@meltemi/protos";
 import { describe, expect, it } from "vitest";
+import { LocalReplyError } from "../../http/exchange.ts";
 import { createTestChain, type TestAnswer } from "../test-exchange.ts";
 import { chooseCoding } from "./choose-coding.ts";
 import { compressorFactory } from "./compressor.ts";
@@ -38,6 +39,18 @@ describe("the answers of compressorFactory", () => {
     expect(outcome.headers["content-length"]).toBe(isCompressed ? undefined : headers["content-length"]);
     expect((isCompressed ? gunzipSync(outcome.bytes) : outcome.bytes).toString()).toBe(text);
     expect(chain.stat("http.test.compressor.gzip.gzip.compressed")).toBe(isCompressed ? 1 : 0);
+  });
+
+  it("are compressed where the proxy gives them itself, too", async () => {
+    const chain = createTestChain(compressorFactory, { filter: { compressor_library: gzip } });
+    const denied = new LocalReplyError({ status: 403, body: text, flags: ["UAEX"], details: "denied" });
+    const outcome = await chain.ask({ headers: { "accept-encoding": "gzip" } }, { throws: denied });
+    expect(outcome).toMatchObject({
+      status: 403,
+      headers: { "content-encoding": "gzip", "content-type": "text/plain" },
+    });
+    expect(gunzipSync(outcome.bytes).toString()).toBe(text);
+    expect(await chain.ask({}, { throws: denied })).toMatchObject({ status: 403, body: text });
   });
 
   it.each([

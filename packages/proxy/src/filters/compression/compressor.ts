@@ -7,7 +7,7 @@ import type {
 } from "@meltemi/protos/envoy/extensions/filters/http/compressor/v3";
 import type { HttpFilterEnv } from "../../config/env.ts";
 import type { BodySource } from "../../http/body.ts";
-import type { Exchange, HttpFilterFactory, HttpHandler } from "../../http/exchange.ts";
+import { type Exchange, type HttpFilterFactory, type HttpHandler, LocalReplyError } from "../../http/exchange.ts";
 import type { HeaderList } from "../../http/header-list.ts";
 import type { HttpResponse } from "../../http/message.ts";
 import { within } from "../../lib/config-error.ts";
@@ -156,9 +156,19 @@ async function compress(settings: Settings, exchange: Exchange, next: HttpHandle
   const offers = isOn ? addOffer(exchange, settings.offer) : [];
   if (isOn && (route?.removesAcceptEncoding ?? settings.removesAcceptEncoding))
     request.headers.remove("accept-encoding");
-  const response = await next(exchange);
+  const response = await (isOn ? answerAll(exchange, next) : next(exchange));
   if (isOn && request.upgrade === undefined) compressResponse(settings, response, { accepted, offers });
   return response;
+}
+
+/** What the proxy answers itself further down is compressed like what comes from upstreams. */
+async function answerAll(exchange: Exchange, next: HttpHandler): Promise<HttpResponse> {
+  try {
+    return await next(exchange);
+  } catch (cause: unknown) {
+    if (cause instanceof LocalReplyError) return exchange.renderReply(cause.reply);
+    throw cause;
+  }
 }
 
 function compressRequest({ request: direction, coding, requestNotCompressed }: Settings, { request }: Exchange): void {

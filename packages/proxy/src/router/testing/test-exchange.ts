@@ -1,7 +1,9 @@
 /** Exchanges and environments for tests of routes and of the router. */
 import type { Runtime } from "../../config/runtime.ts";
+import { createTestEnv } from "../../filters/test-exchange.ts";
 import type { Exchange } from "../../http/exchange.ts";
 import { HeaderList } from "../../http/header-list.ts";
+import { compileLocalReplies } from "../../http/local-replies.ts";
 import type { HttpRequest } from "../../http/message.ts";
 import { StreamInfo } from "../../http/stream-info.ts";
 import { createStatsRegistry } from "../../lib/create-stats.ts";
@@ -29,6 +31,8 @@ export function testRouteEnv(changes: Partial<RouteEnv> = {}): RouteEnv {
     ...changes,
   };
 }
+
+const renderReply = compileLocalReplies({}, createTestEnv(createStatsRegistry()));
 
 export interface TestRequest {
   readonly method?: string;
@@ -80,6 +84,7 @@ export function createTestExchange(request: TestRequest, table?: RouteTable): Te
     span: undefined,
     informed: [],
     inform: (status) => exchange.informed.push(status),
+    renderReply: (reply) => renderReply(reply, exchange),
     onAbort(run) {
       aborts.add(run);
       return () => aborts.delete(run);
