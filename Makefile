@@ -8,7 +8,7 @@ machine_path := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-kubernetes test cluster-programs check golden features parity envoy-parity security-mutations fuzz bench soak build chart image kind-up e2e e2e-down
+.PHONY: help run run-kubernetes test cluster-programs check golden features parity behaviours envoy-parity security-mutations fuzz bench soak build chart image kind-up e2e e2e-down
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ features: build ## Write docs/features.md: every field of the networking kinds a
 
 parity: build ## Compare with the reference's recorded resources (CASES=01,03 picks some; SOURCE=kubernetes takes an API server; PARITY_DIR=dir: another folder)
 	@node tools/parity/parity.ts
+
+behaviours: build ## Ask every behaviour of Envoy and of the companion proxy, and show both (TOPICS=cors,gateways picks some)
+	@node tools/behaviours/behaviours.ts
 
 envoy-parity: build ## Give the reference's cases to real Envoys (CASES and PARITY_DIR as above); fails on any rejection
 	@node tools/parity/envoy-acceptance.ts

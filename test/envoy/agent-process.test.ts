@@ -1,4 +1,4 @@
-/** The agent's life with a real Envoy and a real control plane: start, readiness, metrics, drain and end. */
+/** The agent's life with a real Envoy, or the companion proxy in its place, and a real control plane: start, readiness, metrics, drain and end. */
 import { existsSync } from "node:fs";
 import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -7,7 +7,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { findFreePort } from "../../tools/free-ports.ts";
 import { startSecureMesh } from "../support/secure-mesh.ts";
 import { type AgentProcess, type AgentProcessOptions, isRunning, startAgentProcess } from "./agent-process.ts";
-import { eventually } from "./envoy-process.ts";
+import { companionProgram, type DataPlane, dataPlanes, eventually } from "./envoy-process.ts";
 
 /** A sidecar that takes HTTP on `inbound` and passes it to `application`. */
 const sidecarOf = (inbound: number, application: number): string => `
@@ -78,12 +78,17 @@ interface Running {
   readonly inbound: number;
 }
 
-async function startServer(options: Partial<AgentProcessOptions> = {}, metrics = ""): Promise<Running> {
+async function startServer(
+  dataPlane: DataPlane,
+  options: Partial<AgentProcessOptions> = {},
+  metrics = "",
+): Promise<Running> {
   const application = await startApplication(metrics);
   const inbound = await findFreePort();
   const mesh = await startSecureMesh(sidecarOf(inbound, application.port));
   const agent = await startAgentProcess(mesh, {
     name: "server",
+    ...(dataPlane === "companion" && { binary: companionProgram }),
     ...options,
     environment: {
       ISTIO_PROMETHEUS_ANNOTATIONS: JSON.stringify({ scrape: "true", port: String(application.port) }),
@@ -103,9 +108,9 @@ async function becomesReady(agent: AgentProcess): Promise<void> {
   });
 }
 
-describe("the agent's start", () => {
+describe.each(dataPlanes)("the agent's start with %s", (dataPlane) => {
   it("brings Envoy up with a certificate of the CA, and serves", async () => {
-    const { agent, inbound } = await startServer({}, "# TYPE shop_orders counter\nshop_orders 7\n");
+    const { agent, inbound } = await startServer(dataPlane, {}, "# TYPE shop_orders counter\nshop_orders 7\n");
     expect(await call(inbound, "/now")).toBe(200);
 
     const info = JSON.parse(await agent.admin("server_info")) as Record<string, unknown>;
@@ -133,9 +138,11 @@ describe("the agent's start", () => {
   });
 });
 
-describe("the agent's end", () => {
+describe.each(dataPlanes)("the agent's end with %s", (dataPlane) => {
   it("loses no request in flight when it is asked to end, and says at once that it is not ready", async () => {
-    const { agent, application, inbound } = await startServer({ proxyConfig: { terminationDrainDuration: "30s" } });
+    const { agent, application, inbound } = await startServer(dataPlane, {
+      proxyConfig: { terminationDrainDuration: "30s" },
+    });
     const envoy = agent.envoyPid();
     const calls = Array.from({ length: 8 }, (_, index) => call(inbound, `/${index}`));
     await eventually("all requests have arrived", async () => application.waiting() === 8);
@@ -155,14 +162,14 @@ describe("the agent's end", () => {
   });
 
   it("ends when the drain's time is over", async () => {
-    const { agent } = await startServer({ proxyConfig: { terminationDrainDuration: "1s" } });
+    const { agent } = await startServer(dataPlane, { proxyConfig: { terminationDrainDuration: "1s" } });
     agent.child.kill("SIGTERM");
     expect(await agent.exitCode).toBe(0);
     expect(agent.log()).toContain("draining Envoy");
   });
 
   it("drains for a hook without ending, and ends at once after that", async () => {
-    const { agent, inbound } = await startServer({ proxyConfig: { terminationDrainDuration: "600s" } });
+    const { agent, inbound } = await startServer(dataPlane, { proxyConfig: { terminationDrainDuration: "600s" } });
     expect((await agent.ask("/drain")).status).toBe(405);
     expect(await (await agent.ask("/drain", { method: "POST" })).text()).toBe("OK");
     await eventually("it is not ready", async () => (await agent.ask("/healthz/ready")).status === 503);
@@ -173,7 +180,7 @@ describe("the agent's end", () => {
   });
 
   it("ends when no connection is left, whatever the drain's time", async () => {
-    const { agent, application, inbound } = await startServer({
+    const { agent, application, inbound } = await startServer(dataPlane, {
       proxyConfig: { terminationDrainDuration: "600s" },
       environment: { EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true", MINIMUM_DRAIN_DURATION: "100ms" },
     });
@@ -187,7 +194,7 @@ describe("the agent's end", () => {
   });
 
   it("ends with Envoy's end, and says how that was", async () => {
-    const { agent } = await startServer();
+    const { agent } = await startServer(dataPlane);
     process.kill(agent.envoyPid(), "SIGKILL");
     expect(await agent.exitCode).toBe(137);
     expect(agent.log()).toContain("Envoy was ended by SIGKILL, perhaps for want of memory");

@@ -85,7 +85,8 @@ export async function startAgentProcess(mesh: SecureMesh, options: AgentProcessO
   const flags = ["--binaryPath", binary, "--listenAddress", "127.0.0.1", "--proxyComponentLogLevel=misc:error"];
   const child = spawn(process.execPath, [program, "agent", "proxy", type, ...flags], {
     cwd: folder,
-    env: { PATH: process.env["PATH"], ...environment },
+    // The companion proxy runs in the Node that runs this.
+    env: { PATH: `${dirname(process.execPath)}:${process.env["PATH"]}`, ...environment },
     stdio: ["ignore", output, output],
   });
   const envoyPid = (): number => Number(readChildren(child.pid)[0] ?? 0);

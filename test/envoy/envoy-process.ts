@@ -22,6 +22,11 @@ export interface EnvoyProcess {
 export const dataPlanes = ["envoy", "companion"] as const;
 export type DataPlane = (typeof dataPlanes)[number];
 
+/** The companion proxy's program, which takes Envoy's command line. */
+export const companionProgram: string = fileURLToPath(
+  import.meta.resolve("../../packages/proxy/src/cli/meltemi-proxy.mjs"),
+);
+
 /** What differs from one Envoy to the next; the rest is that of a sidecar without interception. */
 export type EnvoyOptions = Pick<BootstrapOptions, "name" | "namespace" | "labels" | "discovery"> &
   Partial<BootstrapOptions> & {
@@ -91,7 +96,7 @@ export async function startEnvoy(options: EnvoyOptions): Promise<EnvoyProcess> {
 
 async function findProgram(dataPlane: DataPlane = "envoy"): Promise<readonly [string, ...string[]]> {
   if (dataPlane === "envoy") return [await envoyBinary()];
-  return [process.execPath, fileURLToPath(import.meta.resolve("../../packages/proxy/src/cli/meltemi-proxy.mjs"))];
+  return [process.execPath, companionProgram];
 }
 
 function endProcess(child: ChildProcess): Promise<void> {

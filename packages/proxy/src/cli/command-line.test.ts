@@ -112,7 +112,7 @@ describe("parts of the command", () => {
       mode: "serve",
       logFormat: "text",
     });
-    expect(parsed.given).toMatchObject({ config_path: "x", drain_time_s: 3, restart_epoch: "0" });
+    expect(parsed.given).toMatchObject({ config_path: "x", drain_time: "3s", restart_epoch: 0, mode: "Serve" });
   });
 
   it("merges configurations, and closes ports for a check", () => {
@@ -165,7 +165,7 @@ describe("parts of the command", () => {
       "[warning][main] also shown\n",
     ]);
     expect(() => createLog({ level: "info", componentLevels: "a:b", format: "json", destination })).toThrow(
-      "names no known",
+      "is no logger and level",
     );
   });
 });

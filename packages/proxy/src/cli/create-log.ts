@@ -67,7 +67,10 @@ export function createLog({ level, componentLevels, format, destination }: LogOp
   };
   for (const pair of componentLevels.split(",").filter((text) => text !== "")) {
     const [component = "", name = ""] = pair.split(":");
-    if (!set(name, component)) throw new Error(`--component-log-level: "${pair}" names no known logger and level`);
+    if (component === "" || rankOf(name) < 0)
+      throw new Error(`--component-log-level: "${pair}" is no logger and level, such as "upstream:debug"`);
+    // Loggers that only Envoy has say nothing here.
+    set(name, component);
   }
   const initial = level;
   const create = (component: string, fields: Readonly<Record<string, unknown>>): Log => {

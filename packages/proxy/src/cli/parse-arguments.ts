@@ -20,7 +20,7 @@ export interface Arguments {
   readonly drainTimeMs: number | undefined;
   /** As "tag:value". */
   readonly statsTags: readonly string[];
-  /** Everything as given, for /server_info. */
+  /** Everything as given, in the form of /server_info. */
   readonly given: Readonly<Record<string, unknown>>;
 }
 
@@ -75,7 +75,7 @@ export function parseArguments(args: readonly string[], version: string): Argume
     adminAddressPath: given.adminAddressPath,
     drainTimeMs: given.drainTimeS === undefined ? undefined : given.drainTimeS * 1000,
     statsTags: given.statsTag ?? [],
-    given: toSnakeCase(given),
+    given: describeOptions(given),
   };
 }
 
@@ -125,11 +125,24 @@ function parseSeconds(text: string): number {
   return seconds;
 }
 
-function toSnakeCase(given: object): Readonly<Record<string, unknown>> {
+/** What Envoy prints otherwise than it was given: numbers, durations and names of enumerations. */
+const printed: Readonly<Record<string, (value: string) => readonly [name: string, value: unknown]>> = {
+  concurrency: (value) => ["concurrency", Number(value)],
+  restartEpoch: (value) => ["restart_epoch", Number(value)],
+  drainTimeS: (value) => ["drain_time", `${value}s`],
+  parentShutdownTimeS: (value) => ["parent_shutdown_time", `${value}s`],
+  fileFlushIntervalMsec: (value) => ["file_flush_interval", `${Number(value) / 1000}s`],
+  drainStrategy: (value) => ["drain_strategy", capitalize(value)],
+  mode: (value) => ["mode", capitalize(value)],
+};
+
+/** As envoy.admin.v3.CommandLineOptions in JSON. */
+function describeOptions(given: object): Readonly<Record<string, unknown>> {
   return Object.fromEntries(
-    Object.entries(given).map(([name, value]) => [
-      name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-      value,
-    ]),
+    Object.entries(given).map(([name, value]) => printed[name]?.(String(value)) ?? [toSnakeCase(name), value]),
   );
 }
+
+const toSnakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+const capitalize = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);

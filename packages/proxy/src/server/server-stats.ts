@@ -1,6 +1,6 @@
 /** Statistics of the process as a whole (docs: configuration/observability/statistics, "server."). */
 import type { Clock, Timer } from "../lib/clock.ts";
-import type { Stats } from "../lib/stats.ts";
+import type { Gauge, Stats } from "../lib/stats.ts";
 import type { ServerState } from "./types.ts";
 
 /** Envoy's numbers of the states. */
@@ -24,12 +24,15 @@ export interface ServerStatsOptions {
 
 export class ServerStats {
   readonly #stats: Stats;
+  /** 1 when this proxy serves: whoever watches over an Envoy waits for its workers. */
+  readonly #workersStarted: Gauge;
   readonly #options: ServerStatsOptions;
   readonly #startedAt: number;
   readonly #timer: Timer;
 
   constructor(stats: Stats, options: ServerStatsOptions) {
     this.#stats = stats.scope("server");
+    this.#workersStarted = stats.gauge("listener_manager.workers_started");
     this.#options = options;
     this.#startedAt = options.clock.monotonic();
     this.#stats.gauge("concurrency").set(1);
@@ -59,6 +62,7 @@ export class ServerStats {
 
   /** Milliseconds from the start to LIVE, once. */
   initialized(): void {
+    this.#workersStarted.set(1);
     this.#stats.histogram("initialization_time_ms").record(this.#options.clock.monotonic() - this.#startedAt);
     this.refresh();
   }
