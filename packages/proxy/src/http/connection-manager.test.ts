@@ -1,12 +1,14 @@
+import { createServer as createHttpServer } from "node:http";
 import { createServer } from "node:net";
 import { packAny, struct } from "@meltemi/protos";
-import type { RouteConfiguration } from "@meltemi/protos/envoy/config/route/v3";
+import type { RouteConfiguration, Route as RouteWire } from "@meltemi/protos/envoy/config/route/v3";
 import type {
   HttpConnectionManager,
   HttpFilter,
 } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import { afterEach, describe, expect, it } from "vitest";
 import { createAccessLogFactory } from "../access-log/factory.ts";
+import type { AccessLogger } from "../access-log/types.ts";
 import type { HttpFilterEnv, RouteTableSlot } from "../config/env.ts";
 import { compileFilterConfig } from "../filters/registry.ts";
 import { createTestEnv } from "../filters/test-exchange.ts";
@@ -15,6 +17,7 @@ import { createStatsRegistry } from "../lib/create-stats.ts";
 import { noteAcceptedSocket } from "../listeners/accepted-socket.ts";
 import { Connection } from "../listeners/downstream-connection.ts";
 import { compileRouteTable } from "../router/compile-routes.ts";
+import { createTestCluster } from "../router/testing/test-cluster.ts";
 import type { RouteTable } from "../router/types.ts";
 import { httpConnectionManagerFactory } from "./connection-manager.ts";
 import { openSocket, readAll } from "./test-server.ts";
@@ -108,6 +111,70 @@ async function serve(
     return `${text.slice(9, 12)} ${text.slice(text.indexOf("\r\n\r\n") + 4)}`;
   };
 }
+
+/** An upstream at which "/first" is somewhere else, and all else says its path and what it was told. */
+async function startUpstream(): Promise<number> {
+  const server = createHttpServer((request, response) => {
+    const { url = "", headers } = request;
+    if (url === "/first") response.writeHead(302, { location: "http://b/second" }).end();
+    else response.end(`${url} ${headers["x-envoy-original-url"]} ${headers["x-passed"]} ${headers["x-route"]}`);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const own = new Closers();
+  own.push(() => new Promise((resolve) => server.close(resolve)));
+  closers.push(own);
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+describe("a redirect that the proxy follows itself", () => {
+  it("leads the request through all filters again, as one of its own", async () => {
+    const env = createEnv();
+    const cluster = createTestCluster("c", [await startUpstream()]);
+    const entries: (readonly unknown[])[] = [];
+    const log: AccessLogger = {
+      log: ({ info }) =>
+        entries.push([info.routeName, info.responseCode, info.responseCodeDetails, info.attempts, info.requestId]),
+      close: () => undefined,
+    };
+    const routeTo = (path: string): RouteWire => ({
+      name: path,
+      match: { path },
+      request_headers_to_add: [{ header: { key: "x-route", value: path } }],
+      route: { cluster: "c", internal_redirect_policy: {} },
+    });
+    const config: RouteConfiguration = {
+      virtual_hosts: [{ name: "v", domains: ["*"], routes: [routeTo("/first"), routeTo("/second")] }],
+    };
+    const clusters = { find: () => cluster, list: () => [cluster] };
+    const passed: HttpFilter = {
+      name: "passed",
+      typed_config: packAny("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation", {
+        mutations: {
+          request_mutations: [{ append: { header: { key: "x-passed", value: "yes" } } }],
+        },
+      }),
+    };
+    const whole = { ...env, clusters, accessLogs: { ...env.accessLogs, compile: () => log } };
+    const ask = await serve(
+      {
+        http_filters: [passed, router],
+        route_config: config,
+        access_log: [{ name: "test" }],
+      },
+      { ...whole, compileRoutes: (table) => compileTable(table, whole) },
+    );
+    expect(await ask("/first")).toContain("/second http://a/first yes, yes /first, /second");
+    await expect.poll(() => entries.length).toBe(2);
+    const [first, second] = entries;
+    // As a real Envoy 1.40 logs them.
+    expect(first?.slice(0, 4)).toEqual(["/second", 302, "internal_redirect", 1]);
+    expect(second?.slice(0, 4)).toEqual(["/second", 200, "via_upstream", 1]);
+    expect(second?.[4]).toBe(first?.[4]);
+    expect(env.stats.counters?.().get("http.test.downstream_rq_total")).toBe(2);
+    cluster.close();
+  });
+});
 
 describe("the connection manager", () => {
   it("takes requests through its filters to the router", async () => {
