@@ -219,7 +219,10 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
       priority: rules.priority,
       naming: this.#facts.naming,
       isTunnel: rules.terminatesConnect && request.method === "CONNECT",
-      span: this.#env.startsSpans ? span?.spawn(`router ${this.#cluster.name} egress`) : undefined,
+      span:
+        this.#env.startsSpans || span?.spawnsUpstream === true
+          ? span?.spawn(`router ${this.#cluster.name} egress`)
+          : undefined,
     });
     this.#attempts.push(attempt);
     attempt.send();
@@ -342,6 +345,8 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
       isWhole: this.#requestDoneAt !== undefined && (this.#body === undefined || this.#body.whole !== undefined),
     });
     if (!isFollowed) return false;
+    exchange.info.responseCode = response.status;
+    exchange.info.responseCodeDetails = "internal_redirect";
     this.#count.answer(response.status, exchange.info.upstreamHost, response.headers);
     response.body?.cancel();
     this.#finish();
@@ -359,6 +364,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     info.upstreamHost = attempt.host;
     info.upstreamResponseAt = now;
     info.upstreamProtocol = response.protocol;
+    info.responseCode = status;
     info.responseCodeDetails = "via_upstream";
     if (this.#requestDoneAt !== undefined && !this.#env.suppressesHeaders) {
       headers.set("x-envoy-upstream-service-time", String(Math.floor(now - this.#requestDoneAt)));
