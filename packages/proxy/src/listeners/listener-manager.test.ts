@@ -283,22 +283,60 @@ describe("an update", () => {
   });
 });
 
+describe("a chain that is gone", () => {
+  it("ends idle connections of HTTP/1 when their time to drain is over, and not before", async () => {
+    const clock = new TestClock();
+    const { manager } = start(
+      createTestEnv({ clock, compileRoutes: () => ({ name: "", wire: {}, find: () => undefined }) }),
+    );
+    const serveHttp = filterJson(
+      "network.http_connection_manager",
+      "network.http_connection_manager.v3.HttpConnectionManager",
+      { stat_prefix: "test", route_config: {}, http_filters: [filterJson("http.router", "http.router.v3.Router")] },
+    );
+    await manager.update(listener("a", [{ filters: [serveHttp] }]), origin);
+    const port = portOf(manager, "a");
+    const get = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    const [idle, asking] = [openClient(port), openClient(port)];
+    for (const client of [idle, asking]) {
+      client.socket.write(get);
+      await client.until("\r\n\r\n");
+    }
+    await manager.update(listener("a", [{ filters: [sayJson("new")] }]), origin);
+    clock.advance(999);
+    asking.socket.write(get);
+    await expect.poll(() => asking.text()).toContain("connection: close");
+    expect(idle.socket.readyState).toBe("open");
+    clock.advance(1);
+    await idle.closed;
+    expect(idle.text()).not.toContain("connection: close");
+  });
+});
+
 describe("an end", () => {
   it("refuses connections of a listener that was removed, and lets others drain", async () => {
     const clock = new TestClock();
-    const { manager } = start(createTestEnv({ clock }));
-    await manager.update(listener("a", [{ filters: [echo] }]), origin);
+    const { manager, env } = start(createTestEnv({ clock }));
+    await manager.update(listener("a", [{ filters: [echo] }], { stat_prefix: "a" }), origin);
+    await manager.update(listener("b", [{ filters: [echo] }], { stat_prefix: "a.b" }), origin);
     const port = portOf(manager, "a");
     const client = openClient(port);
     client.socket.write("1");
     await client.until("1");
     await manager.remove("a");
-    expect(manager.list()).toEqual([]);
+    expect(manager.list().map(({ name }) => name)).toEqual(["b"]);
+    manager.sweepStats(env.registry);
+    expect(env.registry.counters().get("listener.a.downstream_cx_total")).toBe(1);
     await expect(refusal(port)).resolves.toBe("ECONNREFUSED");
     client.socket.write("2");
     await client.until("12");
     clock.advance(1_000);
     await client.closed;
+    await expect.poll(() => env.registry.gauges().get("listener_manager.total_listeners_draining")).toBe(0);
+    manager.sweepStats(env.registry);
+    const counters = env.registry.counters();
+    expect(counters.get("listener.a.downstream_cx_total")).toBeUndefined();
+    expect(counters.get("listener.a.b.downstream_cx_total")).toBe(0);
   });
 
   it("stops to listen after a graceful drain", async () => {
