@@ -48,6 +48,7 @@ const listeners: ListenerManager = {
   ],
   warming: () => ["l2"],
   drain: (options) => calls.push(["drain", options]),
+  sweepStats: () => undefined,
   close: async () => undefined,
 };
 

@@ -3,6 +3,7 @@ import type { ProxyEnv } from "../config/env.ts";
 import type { Timer } from "../lib/clock.ts";
 import { ConfigError } from "../lib/config-error.ts";
 import type { Stats } from "../lib/stats.ts";
+import type { StatsRegistry } from "../lib/stats-registry.ts";
 import { compileListener, hashOfListener } from "./compile-listener.ts";
 import { type Address, formatAddress } from "./connection.ts";
 import { ListenSocket } from "./listen-socket.ts";
@@ -37,6 +38,8 @@ class Listeners implements ListenerManager {
   readonly #entries = new Map<string, Entry>();
   /** Generations that no new connection comes to. */
   readonly #draining = new Set<Listener>();
+  /** Removed, with statistics that are still shown. */
+  readonly #removed = new Set<Listener>();
   readonly #drainTimers: Timer[] = [];
   #lastConnectionId = 0;
   #isStopped = false;
@@ -202,8 +205,22 @@ class Listeners implements ListenerManager {
     entry.warming = undefined;
     if (warming !== undefined) this.#discard(warming, active);
     for (const socket of entry.sockets.values()) socket.close();
-    if (active !== undefined) this.#drainListener(active, undefined);
+    if (active !== undefined) {
+      this.#removed.add(active);
+      this.#drainListener(active, undefined);
+    }
     this.#count();
+  }
+
+  sweepStats(stats: Pick<StatsRegistry, "forget">): void {
+    const over = [...this.#removed].filter((listener) => !this.#draining.has(listener));
+    if (over.length === 0) return;
+    for (const listener of over) this.#removed.delete(listener);
+    const living = [...this.#draining];
+    for (const { active, warming } of this.#entries.values()) {
+      for (const each of [active, warming]) if (each !== undefined) living.push(each);
+    }
+    stats.forget(over.map(statPrefixOf), living.map(statPrefixOf));
   }
 
   list(): readonly ActiveListener[] {
@@ -281,6 +298,10 @@ class Listeners implements ListenerManager {
     this.#stats.warming.set(entries.filter(({ warming }) => warming !== undefined).length);
     this.#stats.draining.set(this.#draining.size);
   }
+}
+
+function statPrefixOf({ parts: { plan } }: Listener): string {
+  return `listener.${plan.statName}.`;
 }
 
 function keyOfAddress({ address, isIpv6Only }: ListenAddress): string {

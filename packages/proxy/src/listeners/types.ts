@@ -1,5 +1,6 @@
 /** Listeners as the xDS side uses them. */
 import type { Listener } from "@meltemi/protos/envoy/config/listener/v3";
+import type { StatsRegistry } from "../lib/stats-registry.ts";
 import type { Address } from "./connection.ts";
 
 export interface ListenerManager {
@@ -20,6 +21,8 @@ export interface ListenerManager {
     readonly isGraceful: boolean;
     readonly keepsListening: boolean;
   }): void;
+  /** Takes the statistics of listeners off the pages that were removed and have no connections any more. */
+  sweepStats(stats: Pick<StatsRegistry, "forget">): void;
   close(): Promise<void>;
 }
 

@@ -91,7 +91,8 @@ export class ProxyServer implements RunningProxy {
       flushPeriodMs: readFlushPeriod(bootstrap),
       flush: () => {
         stats.flush();
-        clusters.sweepStats();
+        clusters.sweepStats(stats);
+        this.listeners.sweepStats(stats);
       },
     });
     this.admin = this.#createAdminSource();

@@ -62,14 +62,14 @@ test("statistics of a cluster that was removed go when it has ended, and those o
   await clusters.update({ ...staticCluster([2]), name: "a.b" }, origin);
   expect(shown()).toEqual(["a", "a.b"]);
   await clusters.update(staticCluster([3]), origin);
-  clusters.sweepStats();
+  clusters.sweepStats(stats);
   expect(shown()).toEqual(["a", "a.b"]);
   clusters.remove("a");
   await clusters.update(staticCluster([4]), origin);
-  clusters.sweepStats();
+  clusters.sweepStats(stats);
   expect(shown()).toEqual(["a", "a.b"]);
   clusters.remove("a");
-  clusters.sweepStats();
+  clusters.sweepStats(stats);
   expect(shown()).toEqual(["a.b"]);
 });
 

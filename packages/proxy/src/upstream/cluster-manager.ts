@@ -24,7 +24,7 @@ import type { ClusterUpdates, UpstreamCluster } from "./types.ts";
 export interface ClusterManagerEnv {
   readonly clock: Clock;
   readonly log: Log;
-  readonly stats: Stats & Pick<StatsRegistry, "forget">;
+  readonly stats: Stats;
   /** At least 0 and less than 1. */
   readonly random: () => number;
   readonly secrets: SecretProvider;
@@ -133,12 +133,12 @@ class Clusters implements ClusterUpdates {
     this.#listeners.push(run);
   }
 
-  sweepStats(): void {
+  sweepStats(stats: Pick<StatsRegistry, "forget">): void {
     const over = [...this.#removed].filter(({ isOver }) => isOver);
     if (over.length === 0) return;
     for (const cluster of over) this.#removed.delete(cluster);
     const others = [...this.#active.values(), ...this.#warming.values()].map(({ cluster }) => cluster);
-    this.#env.stats.forget(
+    stats.forget(
       over.map(({ statPrefix }) => statPrefix),
       [...others, ...this.#removed].map(({ statPrefix }) => statPrefix),
     );

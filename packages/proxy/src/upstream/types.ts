@@ -7,6 +7,7 @@ import type { BodySource } from "../http/body.ts";
 import type { HeaderList } from "../http/header-list.ts";
 import type { ResponseFlag } from "../http/response-flags.ts";
 import type { Stats } from "../lib/stats.ts";
+import type { StatsRegistry } from "../lib/stats-registry.ts";
 import type { DownstreamConnection } from "../listeners/connection.ts";
 
 /** One endpoint of a cluster. The same object as long as its address is in the cluster, whatever else changes. */
@@ -236,6 +237,6 @@ export interface ClusterUpdates extends ClusterManager {
   wantedEndpoints(): readonly string[];
   onWantedEndpoints(run: () => void): void;
   /** Takes the statistics of clusters off the pages that were removed and have ended since. */
-  sweepStats(): void;
+  sweepStats(stats: Pick<StatsRegistry, "forget">): void;
   close(): Promise<void>;
 }
