@@ -66,6 +66,8 @@ function changeRequest(response: UpstreamResponse, context: RedirectContext): bo
     return refuse(route === undefined ? noRoute : denied);
   }
   finishRequest(exchange, response.status, { former, body: context.body });
+  info.responseCode = response.status;
+  info.responseCodeDetails = "internal_redirect";
   info.filterState.set(stateKey, { text: String(state.count + 1), value: { count: state.count + 1, previous } });
   return true;
 }

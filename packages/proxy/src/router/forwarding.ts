@@ -213,16 +213,14 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
       if (info.attempts === 1) updateAuthority(request, host.hostname, hostOptions(rules, this.#env.suppressesHeaders));
       else request.authority = host.hostname;
     }
+    const hasSpan = this.#env.startsSpans || span?.spawnsUpstream === true;
     const attempt = new Attempt({
       ...{ cluster: this.#cluster, host, request, info, observer: this },
       body: this.#body?.open(),
       priority: rules.priority,
       naming: this.#facts.naming,
       isTunnel: rules.terminatesConnect && request.method === "CONNECT",
-      span:
-        this.#env.startsSpans || span?.spawnsUpstream === true
-          ? span?.spawn(`router ${this.#cluster.name} egress`)
-          : undefined,
+      span: hasSpan ? span?.spawn(`router ${this.#cluster.name} egress`) : undefined,
     });
     this.#attempts.push(attempt);
     attempt.send();
@@ -345,8 +343,6 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
       isWhole: this.#requestDoneAt !== undefined && (this.#body === undefined || this.#body.whole !== undefined),
     });
     if (!isFollowed) return false;
-    exchange.info.responseCode = response.status;
-    exchange.info.responseCodeDetails = "internal_redirect";
     this.#count.answer(response.status, exchange.info.upstreamHost, response.headers);
     response.body?.cancel();
     this.#finish();
