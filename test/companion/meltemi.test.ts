@@ -4,14 +4,14 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { buildEnvoyBootstrap } from "../../src/cli/envoy-bootstrap.ts";
-import { createMemorySource } from "../../src/sources/memory.ts";
-import { createCertificateFolder } from "../envoy/behaviours/certificate-folder.ts";
-import { startTestControlPlane } from "../support/control-plane.ts";
-import { findFreePort } from "../../tools/free-ports.ts";
-import { startSecretServer } from "../../tools/run/file-secrets.ts";
 import { systemClock } from "../../packages/proxy/src/lib/clock.ts";
 import { startProxy } from "../../packages/proxy/src/server/start-proxy.ts";
+import { buildEnvoyBootstrap } from "../../src/cli/envoy-bootstrap.ts";
+import { createMemorySource } from "../../src/sources/memory.ts";
+import { findFreePort } from "../../tools/free-ports.ts";
+import { startSecretServer } from "../../tools/run/file-secrets.ts";
+import { createCertificateFolder } from "../envoy/behaviours/certificate-folder.ts";
+import { startTestControlPlane } from "../support/control-plane.ts";
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {

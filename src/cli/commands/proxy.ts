@@ -2,7 +2,9 @@ import { Command } from "commander";
 
 /** Stands in the list of commands; what comes after it is read by `runProxyCommandLine`. */
 export function createProxyCommand(): Command {
-  return new Command("proxy").description("Run the companion proxy: Envoy's configuration and options, in this process.");
+  return new Command("proxy").description(
+    "Run the companion proxy: Envoy's configuration and options, in this process.",
+  );
 }
 
 /**

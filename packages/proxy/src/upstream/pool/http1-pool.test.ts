@@ -12,8 +12,7 @@ import {
   type TestServer,
   until,
 } from "../../../test/support/pool-rig.ts";
-import type { BodySink, BodySource } from "../../http/body.ts";
-import { bodyOf, collect } from "../../http/body.ts";
+import { type BodySink, type BodySource, bodyOf, collect } from "../../http/body.ts";
 import { HeaderList } from "../../http/header-list.ts";
 import { UpstreamError, type UpstreamRequest } from "../types.ts";
 
@@ -482,22 +481,4 @@ it("gives up on a host that does not take connections in time", async () => {
   const pending = pools.send(createHost(9, {}, "192.0.2.1"), createRequest(), "DEFAULT");
   clock.advance(5001);
   expect(["connection-timeout", "connection-failure"]).toContain((await fail(pending.response)).failure);
-});
-
-it("keeps or makes the case of names as it is told", async () => {
-  const seen: string[][] = [];
-  const server = await serve((request, response) => {
-    seen.push(request.rawHeaders);
-    response.setHeader("X-CaSe", "1").end();
-  });
-  const spelt = new HeaderList(["x-odd-one", "1"]);
-  spelt.spelling = new Map([["x-odd-one", "X-oDD-One"]]);
-  const proper = rig({ http_protocol_options: { header_key_format: { proper_case_words: {} } } });
-  const plain = createRequest({ headers: new HeaderList(["x-odd-one", "1"]) });
-  await proper.pools.send(createHost(server.port), plain, "DEFAULT").response;
-  await rig().pools.send(createHost(server.port), createRequest({ headers: spelt }), "DEFAULT").response;
-  expect(seen).toEqual([
-    ["Host", "a.test", "X-Odd-One", "1"],
-    ["host", "a.test", "X-oDD-One", "1"],
-  ]);
 });
