@@ -10,6 +10,7 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY packages/protos/package.json packages/protos/
 COPY packages/agent/package.json packages/agent/
+COPY packages/proxy/package.json packages/proxy/
 RUN npm ci --omit=dev --ignore-scripts --no-progress
 
 # Generated code; its inputs are in packages that the running program does not have.
@@ -18,6 +19,7 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY packages/protos/package.json packages/protos/
 COPY packages/agent/package.json packages/agent/
+COPY packages/proxy/package.json packages/proxy/
 RUN npm ci --ignore-scripts --no-progress
 COPY protos protos
 COPY packages/protos packages/protos
@@ -35,6 +37,8 @@ COPY packages/protos/package.json packages/protos/package.json
 COPY packages/protos/src packages/protos/src
 COPY packages/agent/package.json packages/agent/package.json
 COPY packages/agent/src packages/agent/src
+COPY packages/proxy/package.json packages/proxy/package.json
+COPY packages/proxy/src packages/proxy/src
 COPY package.json LICENSE ./
 COPY src src
 USER 65532:65532
