@@ -86,12 +86,12 @@ export class FaultRig {
     const rig = new FaultRig(cluster, proxy, options);
     if (options.isStarted === false) return rig;
     await rig.startControlPlane();
-    await rig.connectProxies();
     await rig.#waitForLeading();
+    await rig.connectProxies();
     return rig;
   }
 
-  /** What only the leader watches begins when it leads, which may be after the first proxy has everything. */
+  /** What only the leader watches begins when it leads, which may be after the first proxy has everything; it counts as heap. */
   async #waitForLeading(): Promise<void> {
     const { options, kubeconfig, source } = this.#options;
     if (options?.rootConfigMap === "none" || kubeconfig !== undefined || source !== undefined) return;

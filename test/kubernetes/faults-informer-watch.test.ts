@@ -22,6 +22,9 @@ beforeAll(async () => {
 afterEach(async () => {
   await rig?.stop();
   rig = undefined;
+  // A test that failed in the midst of its fault leaves the next one, or its own next try, a server that is there.
+  cluster.apiServer.resume();
+  await cluster.apiServer.start();
   await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-f", "-"], baseObjects());
 });
 afterAll(() => cluster?.stop());

@@ -1,5 +1,6 @@
 /** Injection as an API server asks for it: which pods, by which webhook, and what happens where nobody answers. */
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { createRootAuthority } from "../../src/ca/authority.ts";
 import { type Cluster, startCluster } from "../../tools/cluster/cluster.ts";
 import { type Values, valueAt } from "./chart-rendering.ts";
 import { createNamespaces, type Injector, startInjector, systemNamespace } from "./injection-rig.ts";
@@ -222,8 +223,14 @@ test("CA-26 an emptied or edited bundle of the injector is put right, and pods a
   await vi.waitFor(async () => expect((await bundlesOf()).has(undefined)).toBe(false), patient);
   const before = await bundlesOf();
   expect(before.size).toBe(1);
-  for (const index of [0, 2]) {
-    const patch = JSON.stringify([{ op: "remove", path: `/webhooks/${index}/clientConfig/caBundle` }]);
+  const { certificate } = await createRootAuthority({
+    organization: "other",
+    lifetimeMs: 3_600_000,
+    nowMs: Date.now(),
+  });
+  const value = Buffer.from(certificate).toString("base64");
+  for (const change of [{ op: "remove" }, { op: "replace", value }]) {
+    const patch = JSON.stringify([{ ...change, path: "/webhooks/0/clientConfig/caBundle" }]);
     await cluster.kubectl(["patch", "mutatingwebhookconfiguration", injector.name, "--type=json", "-p", patch]);
     await vi.waitFor(async () => expect(await bundlesOf()).toEqual(before), patient);
   }

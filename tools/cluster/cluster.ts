@@ -64,7 +64,7 @@ export interface ServerControl {
   stop(): Promise<void>;
   /** SIGKILL. */
   kill(): Promise<void>;
-  /** Starts it again on the same port with the same data, and waits until it is ready. */
+  /** Starts it again on the same port with the same data, and waits until it is ready. Nothing where it runs. */
   start(): Promise<void>;
   /** SIGSTOP and SIGCONT: connections stay open and nothing answers. */
   pause(): void;
@@ -182,7 +182,9 @@ class LocalCluster implements Cluster {
       pid: () => child().pid,
       stop: () => child().end(),
       kill: () => child().end("SIGKILL"),
-      start,
+      start: async () => {
+        if (this.#children.get(name)?.exit !== undefined) await start();
+      },
       pause: () => child().signal("SIGSTOP"),
       resume: () => child().signal("SIGCONT"),
     };

@@ -3,7 +3,6 @@
  * addresses. The Envoys live as long as the test file; configuration comes and goes.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,6 +11,7 @@ import { parseObjects } from "../../../src/api/parse.ts";
 import type { ControlPlane } from "../../../src/bootstrap/control-plane.ts";
 import { type ObjectRef, objectKey } from "../../../src/lib/message.ts";
 import { createMemorySource, type MemorySource } from "../../../src/sources/memory.ts";
+import { holdPorts } from "../../../tools/free-ports.ts";
 import { startSecretServer } from "../../../tools/run/file-secrets.ts";
 import { startTestControlPlane } from "../../support/control-plane.ts";
 import { startDnsServer } from "../../support/dns-server.ts";
@@ -79,7 +79,9 @@ async function startParts({ names, dataPlane }: WantedProxies, stops: (() => unk
   stops.push(upstreams.stop);
   const dns = await startDnsServer(findAddresses);
   stops.push(dns.stop);
-  const ports = await reservePorts(40);
+  const held = await holdPorts(40);
+  stops.push(held.release);
+  const ports = [...held.ports];
   const named = new Map<string, number>();
   const port = (name: string): number => {
     const known = named.get(name) ?? ports.pop();
@@ -226,21 +228,3 @@ async function settle({ controlPlane, envoys, port }: Parties): Promise<void> {
 }
 
 const probeName = (name: EnvoyName): string => `${name}-probe`;
-
-/** Ports that are free now and outside the range from which systems take ports of outgoing connections. */
-async function reservePorts(count: number): Promise<number[]> {
-  const found = new Set<number>();
-  for (let attempt = 0; attempt < 50 * count && found.size < count; attempt++) {
-    const port = 12_000 + Math.floor(Math.random() * 20_000);
-    if (await isFree(port)) found.add(port);
-  }
-  return [...found];
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.once("error", () => resolve(false));
-    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
-  });
-}
