@@ -38,7 +38,7 @@ it("loses no page while pods are deleted and made anew", async () => {
         await kubectl(["-n", "bookinfo", "delete", "pod", metadata.name, "--wait=false"]);
         // Only where another one is ready is there one that could have served.
         await rolledOut();
-        await waitForReady("bookinfo", selector);
+        await waitForReady("bookinfo", selector, 2);
       }
     }
     await sleep(2000);

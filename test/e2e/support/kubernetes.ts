@@ -29,8 +29,13 @@ export interface Pod {
   readonly status: {
     readonly podIP?: string;
     readonly phase?: string;
-    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    readonly conditions?: readonly PodCondition[];
   };
+}
+
+interface PodCondition {
+  readonly type: string;
+  readonly status: string;
 }
 
 /** Standard output of kubectl; rejects with its errors. */
@@ -56,9 +61,16 @@ export async function findPod(namespace: string, selector: string): Promise<Pod>
   return pod;
 }
 
-export function waitForReady(namespace: string, selector: string): Promise<string> {
-  return kubectl(["-n", namespace, "wait", "--for=condition=Ready", "pod", "-l", selector, "--timeout=180s"]);
+/** Waits until at least so many pods are there and all of them are ready; those that are going do not count. */
+export async function waitForReady(namespace: string, selector: string, least = 1): Promise<void> {
+  await waitFor(`${least} ready pods ${selector} in ${namespace}`, 180_000, async () => {
+    const pods = await listPods(namespace, selector);
+    const ready = pods.filter(({ status }) => status.conditions?.some(isReady));
+    return ready.length >= least && ready.length === pods.length ? undefined : `${ready.length} of ${pods.length}`;
+  });
 }
+
+const isReady = ({ type, status }: PodCondition): boolean => type === "Ready" && status === "True";
 
 export async function readServiceIp(namespace: string, name: string): Promise<string> {
   return await kubectl(["-n", namespace, "get", "service", name, "-o", "jsonpath={.spec.clusterIP}"]);
