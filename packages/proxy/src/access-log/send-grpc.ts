@@ -1,6 +1,7 @@
 import { type CallEnv, callCluster } from "../filters/cluster-call.ts";
 import type { GrpcTarget } from "../filters/grpc-call.ts";
 import { HeaderList } from "../http/header-list.ts";
+import { frameGrpc } from "../lib/grpc-frame.ts";
 
 /** What a collector of logs or spans is sent. */
 export interface GrpcMessage {
@@ -12,16 +13,13 @@ export interface GrpcMessage {
 
 /** Sends one message and waits for the status alone: many a collector answers a stream with no message. Rejects with Error. */
 export async function sendGrpc(env: CallEnv, { target, path, message }: GrpcMessage): Promise<void> {
-  const frame = Buffer.alloc(5 + message.length);
-  frame.writeUInt32BE(message.length, 1);
-  frame.set(message, 5);
   const answer = await callCluster(env, {
     cluster: target.cluster,
     method: "POST",
     authority: target.authority,
     path,
     headers: new HeaderList(["content-type", "application/grpc", "te", "trailers", ...target.metadata]),
-    body: frame,
+    body: frameGrpc(message),
     timeoutMs: target.timeoutMs,
   });
   const status = answer.trailers?.get("grpc-status") ?? answer.headers.get("grpc-status");

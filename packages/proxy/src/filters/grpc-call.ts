@@ -1,8 +1,10 @@
 /** Unary gRPC calls of filters, over a cluster. */
+
 import { durationToMs } from "@meltemi/protos";
 import type { GrpcService } from "@meltemi/protos/envoy/config/core/v3";
 import { HeaderList } from "../http/header-list.ts";
 import { ConfigError, need } from "../lib/config-error.ts";
+import { frameGrpc, grpcHeadLength } from "../lib/grpc-frame.ts";
 import { type CallEnv, ClusterCallError, callCluster } from "./cluster-call.ts";
 
 export interface GrpcTarget {
@@ -35,8 +37,6 @@ export interface GrpcCall {
   readonly onAbort: (run: (cause: Error) => void) => () => void;
 }
 
-const prefixLength = 5;
-
 /** Calls a method and gives the bytes of its answer. Rejects with ClusterCallError, also for any status but OK. */
 export async function callGrpc(env: CallEnv, { target, path, message, onAbort }: GrpcCall): Promise<Uint8Array> {
   const headers = new HeaderList(["te", "trailers", "content-type", "application/grpc"]);
@@ -49,7 +49,7 @@ export async function callGrpc(env: CallEnv, { target, path, message, onAbort }:
     authority: target.authority,
     path,
     headers,
-    body: frame(message),
+    body: frameGrpc(message),
     timeoutMs: target.timeoutMs,
     onAbort,
   });
@@ -60,17 +60,10 @@ export async function callGrpc(env: CallEnv, { target, path, message, onAbort }:
   return unframe(answer.body);
 }
 
-function frame(message: Uint8Array): Uint8Array {
-  const framed = Buffer.alloc(prefixLength + message.length);
-  framed.writeUInt32BE(message.length, 1);
-  framed.set(message, prefixLength);
-  return framed;
-}
-
 function unframe(body: Uint8Array): Uint8Array {
-  if (body.length < prefixLength) throw new ClusterCallError("the answer has no message");
+  if (body.length < grpcHeadLength) throw new ClusterCallError("the answer has no message");
   const view = Buffer.from(body.buffer, body.byteOffset, body.length);
-  const end = prefixLength + view.readUInt32BE(1);
+  const end = grpcHeadLength + view.readUInt32BE(1);
   if (view[0] !== 0 || end > view.length) throw new ClusterCallError("the answer's message cannot be read");
-  return view.subarray(prefixLength, end);
+  return view.subarray(grpcHeadLength, end);
 }

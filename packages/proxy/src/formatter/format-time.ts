@@ -1,4 +1,5 @@
 /** Points in time by strftime's patterns, in UTC, with Envoy's %s, %f, %3f and %E3S for parts of seconds. */
+import { civilDateOf } from "../lib/civil-date.ts";
 import { ConfigError } from "../lib/config-error.ts";
 
 /** Formats milliseconds since the epoch. */
@@ -127,26 +128,17 @@ function pad(value: number, width = 2): string {
   return String(value).padStart(width, "0");
 }
 
-/** The civil date of a second since the epoch; by days since 0000-03-01, in eras of 400 years. */
+/** The civil date and time of a second since the epoch. */
 function splitTime(epoch: number): Moment {
   const days = Math.floor(epoch / 86_400);
   const rest = epoch - days * 86_400;
-  const shifted = days + 719_468;
-  const era = Math.floor(shifted / 146_097);
-  const dayOfEra = shifted - era * 146_097;
-  const yearOfEra = Math.floor(
-    (dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096)) / 365,
-  );
-  const marchDay = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
-  const marchMonth = Math.floor((5 * marchDay + 2) / 153);
-  const month = marchMonth < 10 ? marchMonth + 3 : marchMonth - 9;
-  const year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0);
+  const { year, month, day, marchDay } = civilDateOf(days);
   const isLeap = (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0;
   return {
     epoch,
     year,
     month,
-    day: marchDay - Math.floor((153 * marchMonth + 2) / 5) + 1,
+    day,
     // March 1st is day 60, or 61 of a leap year; January 1st is the 306th day after March 1st of the year before.
     dayOfYear: marchDay < 306 ? marchDay + (isLeap ? 61 : 60) : marchDay - 305,
     weekday: (((days + 4) % 7) + 7) % 7,

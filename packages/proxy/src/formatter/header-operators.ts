@@ -1,7 +1,7 @@
 /** Operators that read heads and trailers of messages. */
 import { randomUUID } from "node:crypto";
 import type { LogEntry } from "../access-log/types.ts";
-import type { HttpRequest } from "../http/message.ts";
+import { isGrpcType } from "../http/rescue.ts";
 import { ConfigError } from "../lib/config-error.ts";
 import { formatGrpcStatus, type GrpcStatusForm, grpcStatusOf } from "./grpc-status.ts";
 import { type CompileOperator, needArgument, type OperatorTable, plain } from "./operator-table.ts";
@@ -108,12 +108,7 @@ function compileGrpcStatus(argument: string | undefined): Operator {
 }
 
 function readGrpcStatus(entry: LogEntry): number | undefined {
-  return entry.request !== undefined && isGrpc(entry.request) ? grpcStatusOf(entry) : undefined;
-}
-
-function isGrpc({ headers }: HttpRequest): boolean {
-  const type = headers.get("content-type") ?? "";
-  return type === "application/grpc" || type.startsWith("application/grpc+");
+  return isGrpcType(entry.request?.headers.get("content-type")) ? grpcStatusOf(entry) : undefined;
 }
 
 export const headerOperators: OperatorTable = {

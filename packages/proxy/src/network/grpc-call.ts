@@ -1,10 +1,12 @@
 /** Single calls of gRPC services that filters ask, through clusters. */
+
 import { durationToMs } from "@meltemi/protos";
 import type { GrpcService } from "@meltemi/protos/envoy/config/core/v3";
 import type { ProxyEnv } from "../config/env.ts";
 import { callCluster } from "../filters/cluster-call.ts";
 import { HeaderList } from "../http/header-list.ts";
 import { ConfigError, need } from "../lib/config-error.ts";
+import { frameGrpc, grpcHeadLength } from "../lib/grpc-frame.ts";
 
 export interface GrpcTarget {
   readonly cluster: string;
@@ -36,17 +38,12 @@ export interface GrpcCall {
   readonly onAbort?: ((run: (cause: Error) => void) => () => void) | undefined;
 }
 
-const prefixLength = 5;
-
 /** The message of the answer. Rejects with Error for every other end than status 0. */
 export async function callGrpc(
   env: Pick<ProxyEnv, "clusters" | "clock">,
   target: GrpcTarget,
   call: GrpcCall,
 ): Promise<Uint8Array> {
-  const frame = Buffer.alloc(prefixLength + call.message.length);
-  frame.writeUInt32BE(call.message.length, 1);
-  frame.set(call.message, prefixLength);
   const headers = new HeaderList(["te", "trailers", "content-type", "application/grpc"]);
   if (target.timeoutMs > 0) headers.append("grpc-timeout", `${target.timeoutMs}m`);
   for (const [name, value] of target.metadata) headers.append(name, value);
@@ -56,7 +53,7 @@ export async function callGrpc(
     authority: target.authority,
     path: call.path,
     headers,
-    body: frame,
+    body: frameGrpc(call.message),
     timeoutMs: target.timeoutMs,
     onAbort: call.onAbort,
   });
@@ -65,7 +62,7 @@ export async function callGrpc(
     throw new Error(`the service answered with HTTP ${answer.status} and gRPC status ${status ?? "none"}`);
   }
   const { body } = answer;
-  if (body.length < prefixLength || body[0] !== 0) throw new Error("the service's answer is no plain gRPC message");
+  if (body.length < grpcHeadLength || body[0] !== 0) throw new Error("the service's answer is no plain gRPC message");
   const length = Buffer.from(body.buffer, body.byteOffset, body.length).readUInt32BE(1);
-  return body.subarray(prefixLength, prefixLength + length);
+  return body.subarray(grpcHeadLength, grpcHeadLength + length);
 }

@@ -2,8 +2,10 @@
  * Bidirectional gRPC streams over a cluster of this proxy (docs: PROTOCOL-HTTP2 of gRPC): its endpoints, transport socket
  * and connections serve the control plane's streams as they serve requests.
  */
+
 import type { BodySink, BodySource } from "../http/body.ts";
 import { HeaderList } from "../http/header-list.ts";
+import { frameGrpc, grpcHeadLength } from "../lib/grpc-frame.ts";
 import type { ClusterManager, PendingRequest, UpstreamResponse } from "../upstream/types.ts";
 import type { MessageStream, MessageStreamEvents } from "./xds-client.ts";
 
@@ -19,7 +21,6 @@ export interface GrpcTarget {
 
 /** Bytes of one message that are taken; more is a fault of the server. */
 const longestMessage = 256 * 1024 * 1024;
-const prefixLength = 5;
 
 /** Opens a stream. What goes wrong, also at once, is told by `onEnd`. */
 export function openGrpcStream(target: GrpcTarget, method: string, events: MessageStreamEvents): MessageStream {
@@ -54,7 +55,7 @@ class GrpcStream implements MessageStream {
   }
 
   send(message: Uint8Array): void {
-    if (!this.#isOver) this.#requests.push(frame(message));
+    if (!this.#isOver) this.#requests.push(frameGrpc(message));
   }
 
   resume(): void {
@@ -141,14 +142,6 @@ function decodeMessage(message: string): string {
   }
 }
 
-function frame(message: Uint8Array): Uint8Array {
-  const framed = Buffer.allocUnsafe(prefixLength + message.length);
-  framed.writeUInt8(0, 0);
-  framed.writeUInt32BE(message.length, 1);
-  framed.set(message, prefixLength);
-  return framed;
-}
-
 /** Requests on their way to the server, until the stream is closed. */
 class OutgoingMessages implements BodySource {
   #waiting: Uint8Array[] = [];
@@ -220,24 +213,24 @@ class MessageReader {
   }
 
   #next(): Uint8Array | undefined {
-    if (this.#length < prefixLength) return undefined;
+    if (this.#length < grpcHeadLength) return undefined;
     const head = this.#peekHead();
     if (head.readUInt8(0) !== 0) throw new Error("the server sent a compressed message that was not asked for");
     const length = head.readUInt32BE(1);
     if (length > longestMessage) throw new Error(`the server sent a message of ${length} bytes`);
-    if (this.#length < prefixLength + length) return undefined;
+    if (this.#length < grpcHeadLength + length) return undefined;
     const all = this.#chunks.length === 1 && this.#chunks[0] ? this.#chunks[0] : Buffer.concat(this.#chunks);
-    const rest = all.subarray(prefixLength + length);
+    const rest = all.subarray(grpcHeadLength + length);
     this.#chunks = rest.length === 0 ? [] : [rest];
     this.#length = rest.length;
-    return all.subarray(prefixLength, prefixLength + length);
+    return all.subarray(grpcHeadLength, grpcHeadLength + length);
   }
 
   /** The prefix, which chunks may cut; long messages that are still coming are not joined for it. */
   #peekHead(): Buffer {
     const [first] = this.#chunks;
-    if (first !== undefined && first.length >= prefixLength)
-      return Buffer.from(first.buffer, first.byteOffset, prefixLength);
+    if (first !== undefined && first.length >= grpcHeadLength)
+      return Buffer.from(first.buffer, first.byteOffset, grpcHeadLength);
     const all = Buffer.concat(this.#chunks);
     this.#chunks = [all];
     return all;

@@ -4,12 +4,12 @@ import { decode, encode } from "@meltemi/protos";
 import type { HealthCheck_GrpcHealthCheck } from "@meltemi/protos/envoy/config/core/v3";
 import { bodyOf, collect } from "../../http/body.ts";
 import { HeaderList } from "../../http/header-list.ts";
+import { frameGrpc, grpcHeadLength } from "../../lib/grpc-frame.ts";
 import type { CheckResult, CheckTarget, CompiledCheck } from "./check.ts";
 import { compileAddedHeaders } from "./http-check.ts";
 
 const path = "/grpc.health.v1.Health/Check";
 const answerLimit = 64 * 1024;
-const frameHead = 5;
 const failed: CheckResult = { kind: "failed", isRetriable: false };
 
 /** Throws ConfigError. */
@@ -18,9 +18,7 @@ export function compileGrpcCheck(
   { clusterName, scheme }: { readonly clusterName: string; readonly scheme: "http" | "https" },
 ): CompiledCheck {
   const message = encode("grpc.health.v1.HealthCheckRequest", { service: wire.service_name ?? "" });
-  const frame = Buffer.alloc(frameHead + message.length);
-  frame.writeUInt32BE(message.length, 1);
-  frame.set(message, frameHead);
+  const frame = frameGrpc(message);
   const addMetadata = compileAddedHeaders("initial_metadata", wire.initial_metadata);
   return {
     protocol: "http2",
@@ -67,12 +65,13 @@ async function ask(
 
 /** One message that is not compressed, with the status "SERVING". */
 function isServing(bytes: Uint8Array): boolean {
-  if (bytes.length < frameHead || bytes[0] !== 0) return false;
+  if (bytes.length < grpcHeadLength || bytes[0] !== 0) return false;
   const length = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).readUInt32BE(1);
-  if (bytes.length < frameHead + length) return false;
+  if (bytes.length < grpcHeadLength + length) return false;
   try {
     return (
-      decode("grpc.health.v1.HealthCheckResponse", bytes.subarray(frameHead, frameHead + length)).status === "SERVING"
+      decode("grpc.health.v1.HealthCheckResponse", bytes.subarray(grpcHeadLength, grpcHeadLength + length)).status ===
+      "SERVING"
     );
   } catch {
     return false;
