@@ -7,7 +7,8 @@ import type {
   HttpGrpcAccessLogConfig,
 } from "@meltemi/protos/envoy/extensions/access_loggers/grpc/v3";
 import type { StreamAccessLogsMessage } from "@meltemi/protos/envoy/service/accesslog/v3";
-import { compileGrpcTarget, type GrpcTarget } from "../filters/grpc-call.ts";
+import { compileGrpcTarget, type GrpcTarget } from "../calls/grpc-call.ts";
+import { sendGrpc } from "../calls/send-grpc.ts";
 import { responseFlags } from "../http/response-flags.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { ConfigError, need, within } from "../lib/config-error.ts";
@@ -17,7 +18,6 @@ import { wrappedNumber } from "../lib/wrapped.ts";
 import type { Address } from "../listeners/connection.ts";
 import { type CompiledTag, compileCustomTags } from "../tracing/span-tags.ts";
 import type { ClusterManager } from "../upstream/types.ts";
-import { sendGrpc } from "./send-grpc.ts";
 import type { LogEntry } from "./types.ts";
 
 export interface GrpcLogEnv {

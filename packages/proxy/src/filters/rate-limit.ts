@@ -4,6 +4,7 @@ import type { HeaderValue } from "@meltemi/protos/envoy/config/core/v3";
 import type { RateLimitDescriptor } from "@meltemi/protos/envoy/extensions/common/ratelimit/v3";
 import type { RateLimit, RateLimitPerRoute } from "@meltemi/protos/envoy/extensions/filters/http/ratelimit/v3";
 import type { RateLimitResponse, RateLimitResponse_RateLimit_Unit } from "@meltemi/protos/envoy/service/ratelimit/v3";
+import { callGrpc, compileGrpcTarget, type GrpcTarget } from "../calls/grpc-call.ts";
 import type { HttpFilterEnv } from "../config/env.ts";
 import { type Exchange, type HttpFilterFactory, type HttpHandler, LocalReplyError } from "../http/exchange.ts";
 import { HeaderList } from "../http/header-list.ts";
@@ -11,7 +12,6 @@ import type { HttpResponse } from "../http/message.ts";
 import { ConfigError, need, within } from "../lib/config-error.ts";
 import { compileHeaderMutation, type HeaderMutation } from "../router/header-mutation.ts";
 import { withAnswer } from "./answer.ts";
-import { callGrpc, compileGrpcTarget, type GrpcTarget } from "./grpc-call.ts";
 import { statusOf } from "./http-status.ts";
 import { createDescriptorSource, type Descriptor, type VirtualHostLimits } from "./rate-limit-descriptors.ts";
 

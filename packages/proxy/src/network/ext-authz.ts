@@ -2,11 +2,11 @@ import { decode, encode, structToJson } from "@meltemi/protos";
 import type { ExtAuthz } from "@meltemi/protos/envoy/extensions/filters/network/ext_authz/v3";
 import type { AttributeContext_Peer, CheckRequest } from "@meltemi/protos/envoy/service/auth/v3";
 import type { Struct } from "@meltemi/protos/google/protobuf";
-import { ConfigError, within } from "../lib/config-error.ts";
+import { callGrpc, compileGrpcTarget } from "../calls/grpc-call.ts";
+import { ConfigError, need, within } from "../lib/config-error.ts";
 import type { Stats } from "../lib/stats.ts";
 import type { Address, DownstreamConnection } from "../listeners/connection.ts";
 import { compileMetadataMatcher } from "../matchers/metadata-matcher.ts";
-import { callGrpc, compileGrpcTarget } from "./grpc-call.ts";
 import type { NetworkFilterFactory } from "./types.ts";
 
 const defaultTimeoutMs = 200;
@@ -19,7 +19,8 @@ export const extAuthzFactory: NetworkFilterFactory<ExtAuthz> = {
     if (config.stat_prefix === undefined || config.stat_prefix === "") {
       throw new ConfigError("stat_prefix", "must not be empty");
     }
-    const target = compileGrpcTarget(config.grpc_service, defaultTimeoutMs);
+    const service = need("grpc_service", config.grpc_service);
+    const target = within("grpc_service", () => compileGrpcTarget(service, defaultTimeoutMs));
     const counters = createCounters(env.stats.scope(`ext_authz.${config.stat_prefix}`));
     const { filter_enabled_metadata: enabled } = config;
     const isEnabled = enabled && within("filter_enabled_metadata", () => compileMetadataMatcher(enabled));
@@ -38,7 +39,8 @@ export const extAuthzFactory: NetworkFilterFactory<ExtAuthz> = {
         counters.total.inc();
         counters.active.inc();
         try {
-          const bytes = await callGrpc(env, target, {
+          const bytes = await callGrpc(env, {
+            target,
             path: "/envoy.service.auth.v3.Authorization/Check",
             message: encode("envoy.service.auth.v3.CheckRequest", buildCheckRequest(config, connection)),
             onAbort: (run) => onceClosed(connection, run),

@@ -1,12 +1,12 @@
 import { decode, durationToMs, encode, structToJson } from "@meltemi/protos";
 import type { RateLimitDescriptor } from "@meltemi/protos/envoy/extensions/common/ratelimit/v3";
 import type { RateLimit } from "@meltemi/protos/envoy/extensions/filters/network/ratelimit/v3";
+import { callGrpc, compileGrpcTarget } from "../calls/grpc-call.ts";
 import type { NetworkFilterEnv } from "../config/env.ts";
 import { compileTextFormat } from "../formatter/compile-format.ts";
-import { ConfigError, compileAll, within } from "../lib/config-error.ts";
+import { ConfigError, compileAll, need, within } from "../lib/config-error.ts";
 import type { Stats } from "../lib/stats.ts";
 import type { DownstreamConnection } from "../listeners/connection.ts";
-import { callGrpc, compileGrpcTarget } from "./grpc-call.ts";
 import type { NetworkFilterFactory } from "./types.ts";
 
 const ownName = "envoy.filters.network.ratelimit";
@@ -27,10 +27,11 @@ export const rateLimitFactory: NetworkFilterFactory<RateLimit> = {
     if (domain === "") throw new ConfigError("domain", "must not be empty");
     if (prefix === "") throw new ConfigError("stat_prefix", "must not be empty");
     const describe = compileDescriptors(config, env);
-    const target = within("rate_limit_service", () =>
-      compileGrpcTarget(config.rate_limit_service?.grpc_service, defaultTimeoutMs),
-    );
-    const timeoutMs = durationToMs(config.timeout) ?? defaultTimeoutMs;
+    const service = need("rate_limit_service.grpc_service", config.rate_limit_service?.grpc_service);
+    const target = {
+      ...within("rate_limit_service.grpc_service", () => compileGrpcTarget(service, defaultTimeoutMs)),
+      timeoutMs: durationToMs(config.timeout) ?? defaultTimeoutMs,
+    };
     const counters = createCounters(env.stats.scope(`ratelimit.${prefix}`));
     const isChosen = (key: string): boolean => env.random() * 100 < env.runtime.number(key, 100);
     const ask = async (connection: DownstreamConnection): Promise<"OK" | "OVER_LIMIT" | "ERROR"> => {
@@ -40,7 +41,7 @@ export const rateLimitFactory: NetworkFilterFactory<RateLimit> = {
       });
       try {
         const path = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
-        const bytes = await callGrpc(env, { ...target, timeoutMs }, { path, message });
+        const bytes = await callGrpc(env, { target, path, message });
         const answer = decode("envoy.service.ratelimit.v3.RateLimitResponse", bytes);
         if (answer.dynamic_metadata !== undefined) {
           connection.info.dynamicMetadata.set(ownName, structToJson(answer.dynamic_metadata));

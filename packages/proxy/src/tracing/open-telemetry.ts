@@ -1,9 +1,9 @@
 import { durationToMs } from "@meltemi/protos";
 import type { GrpcService, HttpService } from "@meltemi/protos/envoy/config/core/v3";
 import type { OpenTelemetryConfig } from "@meltemi/protos/envoy/config/trace/v3";
-import { sendGrpc } from "../access-log/send-grpc.ts";
-import { callCluster } from "../filters/cluster-call.ts";
-import { compileGrpcTarget } from "../filters/grpc-call.ts";
+import { callCluster } from "../calls/cluster-call.ts";
+import { compileGrpcTarget } from "../calls/grpc-call.ts";
+import { sendGrpc } from "../calls/send-grpc.ts";
 import { HeaderList } from "../http/header-list.ts";
 import { ConfigError, need, within } from "../lib/config-error.ts";
 import { encodeSpans } from "./otlp-encode.ts";

@@ -1,5 +1,5 @@
 import type { ZipkinConfig } from "@meltemi/protos/envoy/config/trace/v3";
-import { callCluster } from "../filters/cluster-call.ts";
+import { callCluster } from "../calls/cluster-call.ts";
 import { HeaderList } from "../http/header-list.ts";
 import { ConfigError, need } from "../lib/config-error.ts";
 import { wrappedBool } from "../lib/wrapped.ts";

@@ -5,6 +5,7 @@ import type {
   ExtAuthz,
   ExtAuthzPerRoute,
 } from "@meltemi/protos/envoy/extensions/filters/http/ext_authz/v3";
+import { ClusterCallError } from "../../calls/cluster-call.ts";
 import type { HttpFilterEnv } from "../../config/env.ts";
 import { type Exchange, type HttpFilterFactory, type HttpHandler, LocalReplyError } from "../../http/exchange.ts";
 import type { HttpResponse } from "../../http/message.ts";
@@ -13,7 +14,6 @@ import type { Counter } from "../../lib/stats.ts";
 import { wrappedBool } from "../../lib/wrapped.ts";
 import { compileMetadataMatcher } from "../../matchers/metadata-matcher.ts";
 import { withAnswer } from "../answer.ts";
-import { ClusterCallError } from "../cluster-call.ts";
 import { statusOf } from "../http-status.ts";
 import { payloadTooLarge } from "../payload-too-large.ts";
 import { peekBody } from "../peek-body.ts";

@@ -10,13 +10,13 @@ import type {
   AttributeContext_Peer,
   CheckResponse,
 } from "@meltemi/protos/envoy/service/auth/v3";
+import { callGrpc, compileGrpcTarget } from "../../calls/grpc-call.ts";
 import type { HttpFilterEnv } from "../../config/env.ts";
 import type { Exchange } from "../../http/exchange.ts";
 import { HeaderList } from "../../http/header-list.ts";
 import { need, within } from "../../lib/config-error.ts";
 import type { Address } from "../../listeners/connection.ts";
 import { compileListStringMatcher } from "../../matchers/string-matcher.ts";
-import { callGrpc, compileGrpcTarget } from "../grpc-call.ts";
 import { statusOf } from "../http-status.ts";
 import type { Allowed, AskService, Denied, HeaderAction, HeaderEdit, Question } from "./types.ts";
 import { editHeaders } from "./types.ts";

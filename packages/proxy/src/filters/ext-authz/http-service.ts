@@ -2,11 +2,11 @@
 import { durationToMs } from "@meltemi/protos";
 import type { ExtAuthz, HttpService } from "@meltemi/protos/envoy/extensions/filters/http/ext_authz/v3";
 import type { ListStringMatcher } from "@meltemi/protos/envoy/type/matcher/v3";
+import { type CallAnswer, ClusterCallError, callCluster } from "../../calls/cluster-call.ts";
 import type { HttpFilterEnv } from "../../config/env.ts";
 import { HeaderList } from "../../http/header-list.ts";
 import { need, within } from "../../lib/config-error.ts";
 import { compileListStringMatcher } from "../../matchers/string-matcher.ts";
-import { type CallAnswer, ClusterCallError, callCluster } from "../cluster-call.ts";
 import type { Allowed, AskService, Denied, HeaderAction, HeaderEdit } from "./types.ts";
 
 type Matches = (name: string) => boolean;

@@ -2,6 +2,7 @@
 
 import { durationToMs } from "@meltemi/protos";
 import type { JwtProvider, RemoteJwks } from "@meltemi/protos/envoy/extensions/filters/http/jwt_authn/v3";
+import { callCluster } from "../../calls/cluster-call.ts";
 import type { ProxyEnv } from "../../config/env.ts";
 import { HeaderList } from "../../http/header-list.ts";
 import type { Timer } from "../../lib/clock.ts";
@@ -9,7 +10,6 @@ import { ConfigError, need, within } from "../../lib/config-error.ts";
 import type { Counter } from "../../lib/stats.ts";
 import { wrappedNumber } from "../../lib/wrapped.ts";
 import { readDataSource } from "../../router/data-source.ts";
-import { callCluster } from "../cluster-call.ts";
 
 import { type Jwks, parseJwks } from "./jwks.ts";
 import { JwtError } from "./status.ts";

@@ -1,4 +1,4 @@
-/** Unary gRPC calls of filters, over a cluster. */
+/** Unary gRPC calls of the proxy's own, to a cluster by its name. */
 
 import { durationToMs } from "@meltemi/protos";
 import type { GrpcService } from "@meltemi/protos/envoy/config/core/v3";
@@ -10,7 +10,9 @@ import { type CallEnv, ClusterCallError, callCluster } from "./cluster-call.ts";
 export interface GrpcTarget {
   readonly cluster: string;
   readonly authority: string;
+  /** Milliseconds until the whole answer must be there; 0 for no end. */
   readonly timeoutMs: number;
+  /** Names and values in turn, as in a HeaderList. */
   readonly metadata: readonly string[];
 }
 
@@ -18,7 +20,7 @@ export interface GrpcTarget {
 export function compileGrpcTarget(wire: GrpcService, defaultTimeoutMs: number): GrpcTarget {
   if (wire.google_grpc) throw new ConfigError("google_grpc", "is not supported; envoy_grpc is");
   for (const retry of [wire.retry_policy, wire.envoy_grpc?.retry_policy]) {
-    if (retry) throw new ConfigError("retry_policy", "is not supported for calls of filters");
+    if (retry) throw new ConfigError("retry_policy", "is not supported for calls of the proxy itself");
   }
   const cluster = need("envoy_grpc.cluster_name", wire.envoy_grpc?.cluster_name);
   return {
@@ -34,7 +36,8 @@ export interface GrpcCall {
   /** "/package.Service/Method". */
   readonly path: string;
   readonly message: Uint8Array;
-  readonly onAbort: (run: (cause: Error) => void) => () => void;
+  /** Ends the call when what it is for is over. */
+  readonly onAbort?: ((run: (cause: Error) => void) => () => void) | undefined;
 }
 
 /** Calls a method and gives the bytes of its answer. Rejects with ClusterCallError, also for any status but OK. */

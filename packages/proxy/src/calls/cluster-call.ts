@@ -1,4 +1,4 @@
-/** Requests that filters make themselves, to a cluster by its name. */
+/** Requests that the proxy makes itself (filters, tracers, logs), to a cluster by its name. */
 import { BodyTooLargeError, bodyOf, collect } from "../http/body.ts";
 import type { HeaderList } from "../http/header-list.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -24,7 +24,7 @@ export interface CallAnswer {
   readonly trailers: HeaderList | undefined;
 }
 
-/** A call of a filter's own had no answer. */
+/** A call of the proxy's own had no answer. */
 export class ClusterCallError extends Error {
   readonly isTimeout: boolean;
 

@@ -1,7 +1,7 @@
-import { type CallEnv, callCluster } from "../filters/cluster-call.ts";
-import type { GrpcTarget } from "../filters/grpc-call.ts";
 import { HeaderList } from "../http/header-list.ts";
 import { frameGrpc } from "../lib/grpc-frame.ts";
+import { type CallEnv, callCluster } from "./cluster-call.ts";
+import type { GrpcTarget } from "./grpc-call.ts";
 
 /** What a collector of logs or spans is sent. */
 export interface GrpcMessage {
