@@ -1,5 +1,5 @@
 /** The one place in which errors become answers: Envoy's statuses, texts, response code details and flags. */
-import { flagOfFailure, UpstreamError, type UpstreamFailure } from "../upstream/types.ts";
+import { flagOfFailure, reasonOfFailure, UpstreamError } from "../upstream/types.ts";
 import { BodyTooLargeError } from "./body.ts";
 import { ExchangeResetError, type LocalReply, LocalReplyError } from "./exchange.ts";
 import { HeaderList } from "./header-list.ts";
@@ -9,22 +9,6 @@ export type Rescue =
   | { readonly kind: "reply"; readonly reply: LocalReply }
   | { readonly kind: "reset"; readonly error: ExchangeResetError }
   | { readonly kind: "defect"; readonly reply: LocalReply; readonly cause: unknown };
-
-/** Envoy's names of the reasons for which a request to an upstream is reset. */
-const resetReasons: Readonly<Record<UpstreamFailure, string>> = {
-  "no-cluster": "",
-  "no-healthy-upstream": "",
-  "dns-failure": "",
-  "drop-overload": "",
-  overflow: "overflow",
-  "connection-failure": "remote connection failure",
-  "connection-timeout": "connection timeout",
-  "connection-termination": "connection termination",
-  "remote-reset": "remote reset",
-  "refused-stream": "remote refused stream reset",
-  "local-reset": "local reset",
-  "protocol-error": "protocol error",
-};
 
 export function rescue(cause: unknown): Rescue {
   if (cause instanceof LocalReplyError) return { kind: "reply", reply: cause.reply };
@@ -47,7 +31,7 @@ export function replyToFailure({ failure, transportFailure }: UpstreamError): Lo
   if (failure === "dns-failure") {
     return { status: 503, body: "DNS resolution failure", flags, details: "dns_resolution_failure" };
   }
-  const reason = resetReasons[failure];
+  const reason = reasonOfFailure[failure];
   const transport = transportFailure === "" ? "" : `|${transportFailure}`;
   return {
     status: failure === "protocol-error" ? 502 : 503,

@@ -97,6 +97,7 @@ test.each<[RouteMatch, Parameters<typeof createTestExchange>[0], boolean]>([
   [{ prefix: "/", query_parameters: [{ name: "q", string_match: { exact: "1" } }] }, { path: "/" }, false],
   [{ prefix: "/", grpc: {} }, { headers: ["content-type", "application/grpc+proto"] }, true],
   [{ prefix: "/", grpc: {} }, { headers: ["content-type", "application/grpc-web"] }, false],
+  [{ prefix: "/", grpc: {} }, { headers: ["content-type", "application/grpc;charset=utf-8"] }, false],
   [{ prefix: "/", tls_context: { presented: { value: false } } }, {}, true],
   [{ prefix: "/", tls_context: { validated: { value: true } } }, {}, false],
   [{ prefix: "/", runtime_fraction: { default_value: { numerator: 100 } } }, {}, true],

@@ -5,6 +5,7 @@
 import { type Exchange, ExchangeResetError, type LocalReplyError, RestartError } from "../http/exchange.ts";
 import type { HeaderList } from "../http/header-list.ts";
 import type { HttpResponse } from "../http/message.ts";
+import { isGrpcType } from "../http/rescue.ts";
 import type { ResponseFlag } from "../http/response-flags.ts";
 import type { Timer } from "../lib/clock.ts";
 import {
@@ -38,7 +39,6 @@ import { RequestBody } from "./request-body.ts";
 import { ResponseBody, type ResponseObserver } from "./response-body.ts";
 import { extendRetryPolicy } from "./retry-policy.ts";
 import { flagsOfVerdict, RetryState, type RetryVerdict } from "./retry-state.ts";
-import { isGrpc } from "./route-match.ts";
 import type { ClusterFacts, RouterEnv } from "./router-env.ts";
 import { type ChosenMirror, chooseMirrors, sendShadow } from "./shadow.ts";
 import { applyTimeouts, type Timeouts } from "./timeouts.ts";
@@ -141,7 +141,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     this.#timeouts = applyTimeouts(request, this.#rules, {
       perTryMs: retry.perTryTimeoutMs,
       perTryIdleMs: retry.perTryIdleTimeoutMs,
-      isGrpc: this.#rules.grpcTimeout !== undefined && isGrpc(request.headers.get("content-type")),
+      isGrpc: this.#rules.grpcTimeout !== undefined && isGrpcType(request.headers.get("content-type")),
       hasNoEnvoyHeaders: !hasEnvoy,
       respectsExpected: this.#env.respectsExpectedTimeout,
       suppressesHeaders: this.#env.suppressesHeaders,

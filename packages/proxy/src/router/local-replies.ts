@@ -2,22 +2,7 @@
 import { type LocalReply, LocalReplyError } from "../http/exchange.ts";
 import { HeaderList } from "../http/header-list.ts";
 import type { ResponseFlag } from "../http/response-flags.ts";
-import { flagOfFailure, type UpstreamError, type UpstreamFailure } from "../upstream/types.ts";
-
-const resetReasons: Readonly<Record<UpstreamFailure, string>> = {
-  "no-cluster": "local reset",
-  "no-healthy-upstream": "local reset",
-  overflow: "overflow",
-  "drop-overload": "local reset",
-  "connection-failure": "remote connection failure",
-  "connection-timeout": "connection timeout",
-  "connection-termination": "connection termination",
-  "remote-reset": "remote reset",
-  "refused-stream": "remote refused stream reset",
-  "local-reset": "local reset",
-  "protocol-error": "protocol error",
-  "dns-failure": "local connection failure",
-};
+import { flagOfFailure, reasonOfFailure, type UpstreamError } from "../upstream/types.ts";
 
 export function routeNotFound(): LocalReplyError {
   return new LocalReplyError({ status: 404, flags: ["NR"], details: "route_not_found" });
@@ -89,7 +74,7 @@ export function resetBeforeResponse(
   error: UpstreamError,
   options: { readonly isRetried: boolean; readonly suppressesHeaders: boolean },
 ): LocalReplyError {
-  const reason = resetReasons[error.failure];
+  const reason = reasonOfFailure[error.failure];
   const { transportFailure } = error;
   const retried = options.isRetried ? "retried and the latest " : "";
   return new LocalReplyError({
@@ -103,7 +88,7 @@ export function resetBeforeResponse(
 
 /** Details of an answer that broke off. */
 export function resetAfterResponse(error: UpstreamError): string {
-  return resetDetails("after", resetReasons[error.failure], error.transportFailure);
+  return resetDetails("after", reasonOfFailure[error.failure], error.transportFailure);
 }
 
 function overloaded(isSaid: boolean): Pick<LocalReply, "headers"> {

@@ -3,6 +3,7 @@
 import { unpackAs } from "@meltemi/protos";
 import type { RouteMatch, RouteMatch_TlsContextMatchOptions } from "@meltemi/protos/envoy/config/route/v3";
 import type { Exchange } from "../http/exchange.ts";
+import { isGrpcType } from "../http/rescue.ts";
 import { ConfigError, compileAll, within } from "../lib/config-error.ts";
 import { wrappedBool } from "../lib/wrapped.ts";
 import { compileHeaderMatcher } from "../matchers/header-matcher.ts";
@@ -118,7 +119,7 @@ function compileConditions(wire: RouteMatch, env: RouteEnv): readonly Condition[
   const conditions: Condition[] = [];
   const { runtime_fraction: fraction, tls_context: tls } = wire;
   if (fraction !== undefined) conditions.push(() => env.runtime.isChosen(fraction, env.random()));
-  if (wire.grpc !== undefined) conditions.push(({ request }) => isGrpc(request.headers.get("content-type")));
+  if (wire.grpc !== undefined) conditions.push(({ request }) => isGrpcType(request.headers.get("content-type")));
   for (const test of compileAll("headers", wire.headers, compileHeaderMatcher)) {
     conditions.push(({ request }) => test(request));
   }
@@ -130,13 +131,6 @@ function compileConditions(wire: RouteMatch, env: RouteEnv): readonly Condition[
     conditions.push(({ info }) => test(info.dynamicMetadata));
   }
   return conditions;
-}
-
-/** True for "application/grpc" and its formats ("application/grpc+proto"), but not for gRPC-Web. */
-export function isGrpc(contentType: string | undefined): boolean {
-  if (contentType === undefined || !contentType.startsWith("application/grpc")) return false;
-  const next = contentType[16];
-  return next === undefined || next === "+" || next === ";";
 }
 
 function compileTlsCondition(wire: RouteMatch_TlsContextMatchOptions): Condition {

@@ -108,6 +108,22 @@ export const flagOfFailure: Readonly<Record<UpstreamFailure, ResponseFlag>> = {
   "drop-overload": "DO",
 };
 
+/** Envoy's name of the reason for which a request to an upstream is reset. */
+export const reasonOfFailure: Readonly<Record<UpstreamFailure, string>> = {
+  "no-cluster": "local reset",
+  "no-healthy-upstream": "local reset",
+  overflow: "overflow",
+  "drop-overload": "local reset",
+  "connection-failure": "remote connection failure",
+  "connection-timeout": "connection timeout",
+  "connection-termination": "connection termination",
+  "remote-reset": "remote reset",
+  "refused-stream": "remote refused stream reset",
+  "local-reset": "local reset",
+  "protocol-error": "protocol error",
+  "dns-failure": "local connection failure",
+};
+
 /** A request as it goes out: all is said, the pool only encodes. */
 export interface UpstreamRequest {
   readonly method: string;

@@ -3,8 +3,8 @@ import type { Config } from "@meltemi/protos/envoy/extensions/filters/http/grpc_
 import { bodyOf, collect } from "../../http/body.ts";
 import type { Exchange, HttpFilterFactory, HttpHandler } from "../../http/exchange.ts";
 import type { HttpResponse } from "../../http/message.ts";
+import { isGrpcType } from "../../http/rescue.ts";
 import { ConfigError } from "../../lib/config-error.ts";
-import { isGrpc } from "../../router/route-match.ts";
 
 /** The whole answer is held: its head says how it ends. */
 const answerLimit = 1024 * 1024;
@@ -17,7 +17,7 @@ export const grpcHttp1BridgeFactory: HttpFilterFactory<Config> = {
     return {
       handle(exchange, next) {
         const { headers, protocol } = exchange.request;
-        if (protocol === "HTTP/2" || !isGrpc(headers.get("content-type"))) return next(exchange);
+        if (protocol === "HTTP/2" || !isGrpcType(headers.get("content-type"))) return next(exchange);
         return bridge(exchange, next);
       },
     };

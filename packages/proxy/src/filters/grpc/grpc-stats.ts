@@ -5,10 +5,10 @@ import type { HttpFilterEnv } from "../../config/env.ts";
 import type { Exchange, HttpFilterFactory } from "../../http/exchange.ts";
 import type { HeaderList } from "../../http/header-list.ts";
 import type { HttpResponse } from "../../http/message.ts";
+import { isGrpcType } from "../../http/rescue.ts";
 import type { Stats } from "../../lib/stats.ts";
 import { wrappedBool } from "../../lib/wrapped.ts";
 import { pathOnly } from "../../matchers/path-matcher.ts";
-import { isGrpc } from "../../router/route-match.ts";
 import { watchBody } from "../body-transform.ts";
 import { createFrameCounter } from "./count-frames.ts";
 
@@ -24,7 +24,7 @@ export const grpcStatsFactory: HttpFilterFactory<FilterConfig> = {
     const times = config.enable_upstream_stats === true;
     return {
       handle(exchange, next) {
-        if (!isGrpc(exchange.request.headers.get("content-type"))) return next(exchange);
+        if (!isGrpcType(exchange.request.headers.get("content-type"))) return next(exchange);
         const stats = findStats(exchange, env);
         if (!stats) return next(exchange);
         const call = new Call(stats, nameMethod(exchange.request.path), exchange);

@@ -4,9 +4,9 @@ import { type BodySource, collect } from "../../http/body.ts";
 import type { Exchange, HttpFilterFactory, HttpHandler } from "../../http/exchange.ts";
 import type { HeaderList } from "../../http/header-list.ts";
 import type { HttpResponse } from "../../http/message.ts";
+import { isGrpcType } from "../../http/rescue.ts";
 import type { Stats } from "../../lib/stats.ts";
 import { pathOnly } from "../../matchers/path-matcher.ts";
-import { isGrpc } from "../../router/route-match.ts";
 import { withAnswer } from "../answer.ts";
 import { transformBody } from "../body-transform.ts";
 
@@ -64,7 +64,7 @@ async function translate(exchange: Exchange, next: HttpHandler, { isText, count 
   });
   count(response.headers.get("grpc-status"));
   if (!response.body) return response;
-  if (!isGrpc(answerType)) return await explain(response);
+  if (!isGrpcType(answerType)) return await explain(response);
   response.headers.remove("content-length");
   const framed = frameTrailers(response.body, count);
   response.body = wantsText ? encodeText(framed) : framed;
