@@ -1,0 +1,48 @@
+/** The server behind the proxy: 1 kB at once, 1 MB in pieces as fast as they are taken, or an answer when a body is whole. */
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { serveActor } from "./actor.ts";
+
+const small = Buffer.alloc(1024, "a");
+const piece = Buffer.alloc(64 * 1024, "b");
+export const largeBytes = 1024 * 1024;
+
+let sentBytes = 0;
+const server = createServer({ keepAliveTimeout: 600_000 }, (request, response) => {
+  request.on("error", () => undefined);
+  response.on("error", () => undefined);
+  if (request.url === "/large") {
+    response.writeHead(200, { "content-length": largeBytes });
+    sendLarge(response, largeBytes);
+    return;
+  }
+  request.resume();
+  request.on("end", () => response.writeHead(200, { "content-length": small.length }).end(small));
+});
+
+function sendLarge(response: ServerResponse, left: number): void {
+  if (response.destroyed) return;
+  if (left <= 0) {
+    response.end();
+    return;
+  }
+  sentBytes += piece.length;
+  if (response.write(piece)) setImmediate(() => sendLarge(response, left - piece.length));
+  else response.once("drain", () => sendLarge(response, left - piece.length));
+}
+
+const commands = {
+  listen: () =>
+    new Promise<number>((resolve) => {
+      server.listen({ port: 0, host: "127.0.0.1", backlog: 4096 }, () => resolve((server.address() as AddressInfo).port));
+    }),
+  /** Bytes of large answers that were given to the system since the last question. */
+  takeSentBytes: () => {
+    const bytes = sentBytes;
+    sentBytes = 0;
+    return bytes;
+  },
+};
+export type UpstreamCommands = typeof commands;
+
+serveActor(commands);
