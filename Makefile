@@ -1,5 +1,5 @@
-# The front door: `make help` says what there is. Needs Node (any version that has npm 10 or newer); for `make run` and the
-# tests with real proxies Python 3 with pip; for `make run-kubernetes` and the tests with a real API server Go, 1.21 or
+# The front door: `make help` says what there is. Needs Node (any version that has npm 10 or newer); for real Envoys (`make
+# run PROXY=envoy`, tests) Python 3 with pip; for `make run-kubernetes` and the tests with a real API server Go, 1.21 or
 # newer. The Node that the project runs on is installed by npm like the rest.
 
 # The Node of node_modules goes first, so that npm and everything that it starts use that one; only `npm ci`, which takes
@@ -13,10 +13,10 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: build ## Run the Bookinfo mesh on this machine until Ctrl-C (CONFIG_DIR=dir: with another configuration)
+run: build ## Run the Bookinfo mesh on this machine until Ctrl-C (CONFIG_DIR=dir: another configuration; PROXY=envoy: real Envoys)
 	@node tools/run/run.ts
 
-run-kubernetes: build ## Run the same mesh with its configuration in a real API server; prints its kubeconfig
+run-kubernetes: build ## Run the same mesh with its configuration in a real API server; prints its kubeconfig (PROXY as above)
 	@node tools/run/run-kubernetes.ts
 
 test: build cluster-programs ## Run every test; the last line counts them

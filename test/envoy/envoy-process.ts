@@ -107,9 +107,9 @@ function endProcess(child: ChildProcess): Promise<void> {
   });
 }
 
-/** Asks until the answer is true; a question that fails counts as no. Rejects after 20 seconds with the last failure. */
-export async function eventually(what: string, ask: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 20_000;
+/** Asks until the answer is true; a question that fails counts as no. Rejects after the time with the last failure. */
+export async function eventually(what: string, ask: () => Promise<boolean>, withinMs = 20_000): Promise<void> {
+  const end = Date.now() + withinMs;
   let last: unknown = "the answer was no";
   while (Date.now() < end) {
     try {
@@ -120,7 +120,7 @@ export async function eventually(what: string, ask: () => Promise<boolean>): Pro
     }
     await new Promise((settle) => setTimeout(settle, 20));
   }
-  throw new Error(`not within 20 s: ${what} (${String(last)})`);
+  throw new Error(`not within ${withinMs / 1000} s: ${what} (${String(last)})`);
 }
 
 function withTestParts(bootstrap: object, { dnsPort, probePort, xdsSocket }: EnvoyOptions): object {

@@ -1,4 +1,4 @@
-/** `make run-kubernetes` as a newcomer meets it: the sample mesh behind real Envoys, changed with kubectl while it runs. */
+/** `make run-kubernetes` as a newcomer meets it: the sample mesh, changed with kubectl while it runs. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,5 +1,5 @@
 /**
- * Certificates from files, served to the local Envoys over SDS on a Unix socket: the part of Istio's agent that a gateway
+ * Certificates from files, served to the local proxies over SDS on a Unix socket: the part of Istio's agent that a gateway
  * with certificate files needs. Secrets are named `file-cert:CERTIFICATE~KEY` (Istio: pkg/security, SDS of files).
  */
 import { readFileSync } from "node:fs";
@@ -27,7 +27,7 @@ export interface FileSecrets {
   stop(): void;
 }
 
-/** Serves on a Unix socket. `report` hears of secrets that cannot be read and of those that Envoy refuses. */
+/** Serves on a Unix socket. `report` hears of secrets that cannot be read and of those that proxies refuse. */
 export function startFileSecrets(socket: string, report: (line: string) => void): Promise<FileSecrets> {
   return startSecretServer(socket, { find: (name) => readSecret(name, report), report });
 }
@@ -35,7 +35,7 @@ export function startFileSecrets(socket: string, report: (line: string) => void)
 export interface SecretServerOptions {
   /** The secret of a name; undefined where there is none. */
   readonly find: (name: string) => Secret | undefined;
-  /** Hears of secrets that Envoy refuses. */
+  /** Hears of secrets that proxies refuse. */
   readonly report: (line: string) => void;
 }
 
@@ -57,9 +57,9 @@ function answerStream(stream: SecretStream, { find, report }: SecretServerOption
   let answered = "";
   let responses = 0;
   stream.on("data", (request: DiscoveryRequest) => {
-    if (request.error_detail) report(`an Envoy refuses a certificate: ${request.error_detail.message}`);
+    if (request.error_detail) report(`a proxy refuses a certificate: ${request.error_detail.message}`);
     const names = request.resource_names ?? [];
-    // Everything else is an acknowledgement: the files are written once, before the Envoys start.
+    // Everything else is an acknowledgement: the files are written once, before the proxies start.
     if (names.join() === answered) return;
     answered = names.join();
     responses += 1;

@@ -1,6 +1,6 @@
 /**
- * What both ways of running the sample share: the folder, the ports, the control plane as a process, the services with an
- * Envoy beside each, and the end of it all.
+ * What both ways of running the sample share: the folder, the ports, the control plane as a process, the services with a
+ * proxy beside each, and the end of it all.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -11,6 +11,7 @@ import { createSelfSigned } from "./certificate.ts";
 import { startFileSecrets } from "./file-secrets.ts";
 import { controlPlanePorts, listPorts, type PortOwner, type WorkloadLayout, workloads } from "./mesh-layout.ts";
 import { createProcessSet, type ProcessSet } from "./processes.ts";
+import type { ProxyProgram } from "./proxy-program.ts";
 
 export const root = fileURLToPath(new URL("../../", import.meta.url));
 export const runFolder = ".cache/run";
@@ -43,13 +44,16 @@ export function createRun(beforeEnd: () => Promise<void> = async () => undefined
   return processes;
 }
 
-/** Starts the services and their Envoys, and waits until all are configured. */
-export async function startWorkloads(processes: ProcessSet, envoy: string): Promise<void> {
+/** Starts the services and their proxies, and waits until all are configured. */
+export async function startWorkloads(processes: ProcessSet, proxy: ProxyProgram): Promise<void> {
   await startFileSecrets(secretsSocket, (line) => say(`! ${line}`));
-  for (const workload of workloads) startWorkload(processes, envoy, workload);
-  for (const { name, adminPort } of workloads)
-    await waitFor(`the proxy of ${name}`, `http://127.0.0.1:${adminPort}/ready`);
-  step(`${workloads.length} Envoys are configured`);
+  for (const workload of workloads) startWorkload(processes, proxy, workload);
+  for (const { name, adminPort } of workloads) {
+    await waitFor(`the proxy of ${name}`, `http://127.0.0.1:${adminPort}/ready`, () => {
+      if (!processes.isRunning(proxyOf(name))) throw new Error(`the proxy of ${name} ended`);
+    });
+  }
+  step(`${workloads.length} ${proxy.title} are configured`);
 }
 
 /** A port that somebody else has is told before anything is started, with its owner in this mesh. */
@@ -114,7 +118,7 @@ function printLogLine(line: string): void {
   }
 }
 
-function startWorkload(processes: ProcessSet, envoy: string, workload: WorkloadLayout): void {
+function startWorkload(processes: ProcessSet, proxy: ProxyProgram, workload: WorkloadLayout): void {
   const { name, app } = workload;
   if (app !== undefined) {
     const ports = ["--port", String(app.port), "--proxy-port", String(app.proxyPort)];
@@ -134,6 +138,7 @@ function startWorkload(processes: ProcessSet, envoy: string, workload: WorkloadL
   });
   writeFileSync(bootstrapFile, JSON.stringify(bootstrap, null, 2));
   const args = [
+    ...proxy.args,
     "-c",
     bootstrapFile,
     "--concurrency",
@@ -143,20 +148,27 @@ function startWorkload(processes: ProcessSet, envoy: string, workload: WorkloadL
     "warning",
     "--skip-deprecated-logs",
   ];
-  processes.start({ name: `envoy-${name}`, command: envoy, args });
+  processes.start({ name: proxyOf(name), command: proxy.command, args });
 }
 
-/** Asks a page until it answers 200; gives up after half a minute. */
-export async function waitFor(what: string, url: string): Promise<void> {
-  const end = Date.now() + 30_000;
+const proxyOf = (workload: string): string => `proxy-${workload}`;
+
+/** Long enough for all these programs to start on a machine that has much else to do. */
+const startLimitMs = 90_000;
+
+/** Asks a page until it answers 200; gives up after a minute and a half, or where `check` throws. */
+export async function waitFor(what: string, url: string, check: () => void = () => undefined): Promise<void> {
+  const end = Date.now() + startLimitMs;
   let last = "nothing";
   while (Date.now() < end) {
+    check();
     const answer = await fetch(url).catch(() => undefined);
     if (answer?.status === 200) return void (await answer.text());
     last = answer === undefined ? "nothing" : `${answer.status} ${(await answer.text()).slice(0, 200).trim()}`;
     await new Promise((settle) => setTimeout(settle, 100));
   }
-  throw new Error(`${what} is not ready after 30 s: ${url} answers ${last}. The logs are in ${runFolder}/logs.`);
+  const limit = `${startLimitMs / 1000} s`;
+  throw new Error(`${what} is not ready after ${limit}: ${url} answers ${last}. The logs are in ${runFolder}/logs.`);
 }
 
 function endOnSignal(processes: ProcessSet, beforeEnd: () => Promise<void>): void {

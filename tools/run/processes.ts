@@ -13,6 +13,8 @@ export interface ProcessSpec {
 
 export interface ProcessSet {
   start(spec: ProcessSpec): void;
+  /** Whether a process of this name was started and has not ended. */
+  isRunning(name: string): boolean;
   /** Ends all processes, the last started first to be asked; resolves when all are gone. */
   stop(): Promise<void>;
 }
@@ -48,6 +50,7 @@ export function createProcessSet(logFolder: string, onExit: (name: string, logFi
       };
       child.on("exit", ended).on("error", ended);
     },
+    isRunning: (name) => [...running.values()].includes(name),
     async stop() {
       stopping = true;
       await Promise.all([...running.keys()].reverse().map(endProcess));

@@ -1,14 +1,14 @@
 /**
  * `make run-kubernetes`: the Bookinfo mesh with its configuration in a real API server (etcd and kube-apiserver as plain
  * processes, no containers), so that kubectl changes it. The control plane has the rights that the chart gives it, and
- * its webhooks validate what is applied and inject the pods that are created.
+ * its webhooks validate what is applied and inject the pods that are created. PROXY=envoy takes real Envoys in place of
+ * companion proxies.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseAllDocuments, stringify as stringifyYaml } from "yaml";
 import { type Cluster, startCluster } from "../cluster/cluster.ts";
 import { clusterPrograms } from "../cluster/programs.ts";
-import { envoyBinary } from "../envoy/fetch.ts";
 import { controlPlanePorts, gatewayPort } from "./mesh-layout.ts";
 import {
   checkPorts,
@@ -23,13 +23,14 @@ import {
   step,
   waitFor,
 } from "./mesh-run.ts";
+import { findProxyProgram } from "./proxy-program.ts";
 
 const namespace = "istio-system";
 const chart = "manifests/chart";
 
 await runProgram(async () => {
   say("Setting up");
-  const envoy = await envoyBinary(step);
+  const proxy = await findProxyProgram(process.env["PROXY"] ?? "", step);
   const programs = await clusterPrograms(step);
   await checkPorts([{ port: controlPlanePorts.webhook, owner: "the webhook of the control plane" }]);
   prepareFolder();
@@ -46,7 +47,7 @@ await runProgram(async () => {
   const webhook = ["--httpsAddr", `127.0.0.1:${controlPlanePorts.webhook}`];
   await startControlPlane(processes, ["--kubeconfig", kubeconfig, ...webhook]);
   await applyConfiguration(cluster);
-  await startWorkloads(processes, envoy);
+  await startWorkloads(processes, proxy);
   await waitFor("the product page", `http://127.0.0.1:${gatewayPort}/productpage`);
   printInvitation(cluster.kubeconfig, programs.kubectl);
 });

@@ -1,9 +1,9 @@
 /**
- * `make run`: the Bookinfo mesh on this machine. Control plane, four small services (three versions of reviews), a real
- * Envoy beside each and one at the entrance, until Ctrl-C. CONFIG_DIR names another directory than the sample's.
+ * `make run`: the Bookinfo mesh on this machine. Control plane, four small services (three versions of reviews), a proxy
+ * beside each and one at the entrance, until Ctrl-C. CONFIG_DIR names another directory than the sample's, PROXY=envoy
+ * takes real Envoys in place of companion proxies.
  */
 import { join, relative, resolve } from "node:path";
-import { envoyBinary } from "../envoy/fetch.ts";
 import { controlPlanePorts, gatewayPort } from "./mesh-layout.ts";
 import {
   checkPorts,
@@ -19,18 +19,19 @@ import {
   step,
   waitFor,
 } from "./mesh-run.ts";
+import { findProxyProgram } from "./proxy-program.ts";
 
 const configDir = relative(root, resolve(root, process.env["CONFIG_DIR"] || sampleDir)) || ".";
 
 await runProgram(async () => {
   say("Setting up");
-  const envoy = await envoyBinary(step);
+  const proxy = await findProxyProgram(process.env["PROXY"] ?? "", step);
   await checkPorts();
   prepareFolder();
   const processes = createRun();
   say(`Starting the mesh of ${configDir}`);
   await startControlPlane(processes, ["--config-dir", configDir]);
-  await startWorkloads(processes, envoy);
+  await startWorkloads(processes, proxy);
   if (configDir === sampleDir) await waitFor("the product page", `http://127.0.0.1:${gatewayPort}/productpage`);
   printInvitation();
 });
