@@ -3,7 +3,7 @@ import { type ClientHttp2Session, connect } from "node:http2";
 import type { Timer } from "../../lib/clock.ts";
 import { UpstreamError } from "../types.ts";
 import type { Dialed } from "./dial.ts";
-import { Http2RequestStream, type StreamOwner } from "./http2-stream.ts";
+import { Http2RequestStream, isProtocolError, type StreamOwner } from "./http2-stream.ts";
 import type { PoolStats } from "./pool-stats.ts";
 import type { ConnectionOwner, PooledConnection } from "./pooled-connection.ts";
 import type { Http2KeepAlive, ProtocolOptions } from "./protocol-options.ts";
@@ -25,6 +25,7 @@ export class Http2Connection implements PooledConnection, StreamOwner {
   #isDraining = false;
   #isClosed = false;
   #isClosedHere = false;
+  #hasLostRequests = false;
 
   constructor(dialed: Dialed, owner: ConnectionOwner) {
     this.#owner = owner;
@@ -73,9 +74,12 @@ export class Http2Connection implements PooledConnection, StreamOwner {
     this.#streams.get(exchange)?.abort();
   }
 
-  onStreamEnd({ exchange }: Http2RequestStream): void {
+  onStreamEnd({ exchange }: Http2RequestStream, error: UpstreamError | undefined): void {
     this.#streams.delete(exchange);
-    if (this.#isClosed) return;
+    // Streams are told of the end of their connection before it is.
+    if (error?.failure === "connection-termination") this.#hasLostRequests = true;
+    // Where the session has ended, it says itself how.
+    if (this.#isClosed || this.isGone) return;
     if (!this.#isDraining) this.#owner.onCapacity(this);
     else if (this.#streams.size === 0) this.close();
   }
@@ -96,7 +100,7 @@ export class Http2Connection implements PooledConnection, StreamOwner {
 
   #listen(): void {
     const { session } = this;
-    session.on("error", () => undefined);
+    session.on("error", (cause) => this.#onError(cause));
     session.once("close", () => this.#end());
     session.once("goaway", () => {
       this.stats.upstream_cx_close_notify.inc();
@@ -108,6 +112,12 @@ export class Http2Connection implements PooledConnection, StreamOwner {
     });
     this.#dialed.stream.on("error", () => undefined);
     session.setLocalWindowSize(this.#owner.options.http2.connectionWindow);
+  }
+
+  #onError(cause: Error): void {
+    if (!isProtocolError(cause)) return;
+    this.stats.upstream_cx_protocol_error.inc();
+    this.#isClosedHere = true;
   }
 
   #startTimers(): void {
@@ -153,7 +163,7 @@ export class Http2Connection implements PooledConnection, StreamOwner {
     this.#pingTimer?.close();
     const by = this.#isClosedHere ? "local" : "remote";
     this.stats[`upstream_cx_destroy_${by}`].inc();
-    if (this.#streams.size > 0) {
+    if (this.#streams.size > 0 || this.#hasLostRequests) {
       this.stats.upstream_cx_destroy_with_active_rq.inc();
       this.stats[`upstream_cx_destroy_${by}_with_active_rq`].inc();
     }

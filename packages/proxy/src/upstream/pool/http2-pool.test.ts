@@ -8,6 +8,7 @@ import {
 } from "node:http2";
 import { afterEach, expect, it } from "vitest";
 import {
+  answerWith,
   createHost,
   createPoolRig,
   createRequest,
@@ -155,15 +156,60 @@ it("keeps to what the server allows at a time", async () => {
 });
 
 it.each([
-  ["refused-stream", constants.NGHTTP2_REFUSED_STREAM, false],
-  ["remote-reset", constants.NGHTTP2_INTERNAL_ERROR, true],
-  ["remote-reset", constants.NGHTTP2_CANCEL, true],
-] as const)("calls it %s when the server resets with %i", async (failure, code, isSent) => {
+  ["refused-stream", constants.NGHTTP2_REFUSED_STREAM, false, 0],
+  ["remote-reset", constants.NGHTTP2_INTERNAL_ERROR, true, 1],
+  ["remote-reset", constants.NGHTTP2_CANCEL, true, 1],
+] as const)("calls it %s when the server resets with %i", async (failure, code, isSent, counted) => {
   const server = await serve((stream) => stream.close(code));
   const { pools, stats } = rig();
   const error = await fail(pools.send(createHost(server.port), createRequest(), "DEFAULT").response);
   expect([error.failure, error.isSent]).toEqual([failure, isSent]);
-  expect(stats.read("upstream_rq_rx_reset")).toBe(1);
+  expect(stats.read("upstream_rq_rx_reset")).toBe(counted);
+});
+
+/** A frame of HTTP/2 (RFC 9113, section 4.1). */
+function frame(type: number, stream: number, payload: readonly number[] = []): string {
+  return Buffer.from([0, 0, payload.length, type, 0, 0, 0, 0, stream, ...payload]).toString("latin1");
+}
+
+const settings = frame(4, 0);
+
+it.each([
+  ["DATA on a stream that nobody began", settings + frame(0, 2, [1])],
+  ["a PING on a stream", settings + frame(6, 1, [0, 0, 0, 0, 0, 0, 0, 0])],
+  ["SETTINGS that are no pairs", settings + frame(4, 0, [1])],
+  ["headers that cannot be read", settings + frame(1, 1, [0xff, 0xff, 0xff, 0xff])],
+  ["a window that is too large", settings + frame(8, 0, [0x7f, 0xff, 0xff, 0xff])],
+  ["another protocol", "HTTP/1.1 400 Bad Request\r\n\r\n"],
+])("takes %s for a broken protocol, and ends the connection", async (_, answer) => {
+  const server = await answerWith(answer);
+  opened.push(server);
+  const { pools, stats } = rig();
+  const error = await fail(pools.send(createHost(server.port), createRequest(), "DEFAULT").response);
+  expect(error.failure).toBe("protocol-error");
+  await until(() => stats.read("upstream_cx_active") === 0);
+  const names = ["upstream_cx_protocol_error", "upstream_cx_destroy_local", "upstream_rq_tx_reset"];
+  expect(names.map((name) => stats.read(name))).toEqual([1, 1, 1]);
+});
+
+it.each([
+  ["at once", false],
+  ["after it has said so", true],
+])("counts a connection that the server ends %s as ended by it, and the request as lost", async (_, says) => {
+  const server = await serve(({ session }) => {
+    if (says) session?.destroy();
+    else for (const socket of server.sockets) socket.destroy();
+  });
+  const { pools, stats } = rig();
+  const error = await fail(pools.send(createHost(server.port), createRequest(), "DEFAULT").response);
+  expect(error.failure).toBe("connection-termination");
+  await until(() => stats.read("upstream_cx_active") === 0);
+  const names = [
+    "upstream_cx_destroy_remote_with_active_rq",
+    "upstream_rq_pending_failure_eject",
+    "upstream_rq_rx_reset",
+  ];
+  expect(names.map((name) => stats.read(name))).toEqual([1, 1, 0]);
 });
 
 it("breaks a body off that the server resets, and one whose connection ends", async () => {

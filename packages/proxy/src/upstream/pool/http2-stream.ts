@@ -16,8 +16,16 @@ export interface StreamOwner {
   readonly stats: PoolStats;
   /** True where the connection itself has ended. */
   readonly isGone: boolean;
-  /** The stream is over in both directions. */
-  onStreamEnd(stream: Http2RequestStream): void;
+  /** The stream is over in both directions; `error` says why before its time. */
+  onStreamEnd(stream: Http2RequestStream, error: UpstreamError | undefined): void;
+}
+
+/** Codes of errors with which the platform gives up a connection on which the server has broken the protocol. */
+const protocolErrors: ReadonlySet<unknown> = new Set(["ERR_HTTP2_ERROR", "ERR_HTTP2_TOO_MANY_INVALID_FRAMES"]);
+
+/** True where a connection or stream of node:http2 ended with this because the other side broke the protocol. */
+export function isProtocolError(cause: unknown): boolean {
+  return cause instanceof Error && "code" in cause && protocolErrors.has(cause.code);
 }
 
 export class Http2RequestStream implements BodySink, BodyOwner {
@@ -31,6 +39,7 @@ export class Http2RequestStream implements BodySink, BodyOwner {
   #isOver = false;
   /** The server has said that this was all. */
   #isWhole = false;
+  #hasBrokenProtocol = false;
 
   /** Sends the head. Throws where a header cannot be written. */
   constructor(exchange: UpstreamExchange, owner: StreamOwner) {
@@ -77,7 +86,9 @@ export class Http2RequestStream implements BodySink, BodyOwner {
       this.#trailers = decodeHeaders(raw ?? []);
     });
     stream.once("end", () => this.#onEnd());
-    stream.once("error", () => undefined);
+    stream.once("error", (cause) => {
+      this.#hasBrokenProtocol = isProtocolError(cause);
+    });
     stream.once("close", () => this.#onClose());
     if (this.#isRequestDone) return;
     stream.on("drain", () => request.body?.resume());
@@ -131,12 +142,15 @@ export class Http2RequestStream implements BodySink, BodyOwner {
       this.#finish(undefined);
       return;
     }
-    this.#owner.stats.upstream_rq_rx_reset.inc();
-    this.#finish(
-      new UpstreamError(this.#owner.isGone ? "connection-termination" : nameReset(rstCode), {
-        isSent: rstCode !== NGHTTP2_REFUSED_STREAM,
-      }),
-    );
+    const failure = this.#nameFailure(rstCode);
+    const counter = countersOfResets.get(failure);
+    if (counter !== undefined) this.#owner.stats[counter].inc();
+    this.#finish(new UpstreamError(failure, { isSent: rstCode !== NGHTTP2_REFUSED_STREAM }));
+  }
+
+  #nameFailure(rstCode: number | undefined): UpstreamFailure {
+    if (this.#hasBrokenProtocol) return "protocol-error";
+    return this.#owner.isGone ? "connection-termination" : nameReset(rstCode);
   }
 
   /** Ends both directions, with an error where it did not end well. */
@@ -147,7 +161,7 @@ export class Http2RequestStream implements BodySink, BodyOwner {
     if (error !== undefined || !this.#stream.writableFinished) this.#stream.close(NGHTTP2_CANCEL);
     if (error) this.exchange.fail(error);
     else this.exchange.end();
-    this.#owner.onStreamEnd(this);
+    this.#owner.onStreamEnd(this, error);
     if (error) this.#body?.fail(error);
     else this.#body?.finish(this.#trailers);
   }
@@ -179,6 +193,15 @@ export class Http2RequestStream implements BodySink, BodyOwner {
     this.#stream.end();
   }
 }
+
+/** What Envoy counts of a stream that the server or the codec ended; it counts none that was refused. */
+const countersOfResets: ReadonlyMap<UpstreamFailure, ResetCounter> = new Map([
+  ["protocol-error", "upstream_rq_tx_reset"],
+  ["remote-reset", "upstream_rq_rx_reset"],
+  ["connection-termination", "upstream_rq_pending_failure_eject"],
+]);
+
+type ResetCounter = "upstream_rq_tx_reset" | "upstream_rq_rx_reset" | "upstream_rq_pending_failure_eject";
 
 function nameReset(code: number | undefined): UpstreamFailure {
   if (code === NGHTTP2_REFUSED_STREAM) return "refused-stream";
