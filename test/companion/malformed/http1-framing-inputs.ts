@@ -32,7 +32,10 @@ function smuggling(): readonly Http1Input[] {
     ["TE.TE in another spelling", post(["TRANSFER-ENCODING: chunked", "transfer-encoding: chunked"], empty + smuggled)],
     ["TE with a line before it", post(["X: a\nTransfer-Encoding: chunked"], empty + smuggled)],
     ["TE folded", post(["X: a", " Transfer-Encoding: chunked"], smuggled)],
-    ["TE with a space before the colon and a length", post(["Content-Length: 3", "Transfer-Encoding : chunked"], "0\r\n")],
+    [
+      "TE with a space before the colon and a length",
+      post(["Content-Length: 3", "Transfer-Encoding : chunked"], "0\r\n"),
+    ],
     ["TE with a tab after the colon", post(["Transfer-Encoding:\tchunked"], empty + smuggled)],
     ["TE with white space at its end", post(["Transfer-Encoding: chunked \t "], empty + smuggled)],
     ["TE without a space", post(["Transfer-Encoding:chunked"], empty + smuggled)],
@@ -42,13 +45,13 @@ function smuggling(): readonly Http1Input[] {
     ["TE as value of another header", post(["X: Transfer-Encoding: chunked", "Content-Length: 3"], "abc")],
     ["TE in GET", head("GET / HTTP/1.1", inChunks) + empty + smuggled],
     ["TE in HEAD", head("HEAD / HTTP/1.1", inChunks) + empty + smuggled],
-    ["TE in DELETE with content", head("DELETE / HTTP/1.1", inChunks) + `3${crlf}abc${crlf}${empty}${smuggled}`],
+    ["TE in DELETE with content", `${head("DELETE / HTTP/1.1", inChunks)}3${crlf}abc${crlf}${empty}${smuggled}`],
     ["TE hidden by Connection", post(["Connection: transfer-encoding", inChunks], empty + smuggled)],
     ["CL hidden by Connection", post(["Connection: content-length", "Content-Length: 3"], `abc${smuggled}`)],
     ["CL and TE hidden by Connection", post([`Connection: ${both.join()}`, "Content-Length: 3", inChunks], empty)],
     ["CL in GET", head("GET / HTTP/1.1", `Content-Length: ${smuggled.length}`) + smuggled],
     ["CL in HEAD", head("HEAD / HTTP/1.1", `Content-Length: ${smuggled.length}`) + smuggled],
-    ["CL in OPTIONS *", head("OPTIONS * HTTP/1.1", "Content-Length: 3") + `abc${smuggled}`],
+    ["CL in OPTIONS *", `${head("OPTIONS * HTTP/1.1", "Content-Length: 3")}abc${smuggled}`],
     ["CL.0", post([`Content-Length: ${smuggled.length}`, "X: a"], smuggled)],
     ["0.CL", head("GET / HTTP/1.1") + smuggled],
     ["a body in front of a request", post(["Content-Length: 3"], `abc${smuggled}`)],
@@ -58,7 +61,24 @@ function smuggling(): readonly Http1Input[] {
 }
 
 function lengths(): readonly Http1Input[] {
-  const values = ["3", " 3", "3 ", "\t3\t", "03", "003", "3,3", "3, 3", "-0", "+3", "3.", "3e0", "0b11", "0o3", "3\x0c", "\xa03"];
+  const values = [
+    "3",
+    " 3",
+    "3 ",
+    "\t3\t",
+    "03",
+    "003",
+    "3,3",
+    "3, 3",
+    "-0",
+    "+3",
+    "3.",
+    "3e0",
+    "0b11",
+    "0o3",
+    "3\x0c",
+    "\xa03",
+  ];
   return family("length", "plain", [
     ...values.map((value): Http1Row => [JSON.stringify(value), post([`Content-Length:${value}`], `abc${smuggled}`)]),
     ["larger than 32 bits", post(["Content-Length: 4294967299"], `abc${smuggled}`)],
@@ -74,9 +94,26 @@ function lengths(): readonly Http1Input[] {
 }
 
 function encodings(): readonly Http1Input[] {
-  const values = ["chunked\x0b", "\x0cchunked", "chunked\x85", "chunked;", "chunked; a=b", "chunked,,", " , chunked", "deflate", "br, chunked", "compress", "trailers", "chunked, identity", "chunKed", "chunked\t"];
+  const values = [
+    "chunked\x0b",
+    "\x0cchunked",
+    "chunked\x85",
+    "chunked;",
+    "chunked; a=b",
+    "chunked,,",
+    " , chunked",
+    "deflate",
+    "br, chunked",
+    "compress",
+    "trailers",
+    "chunked, identity",
+    "chunKed",
+    "chunked\t",
+  ];
   return family("encoding", "plain", [
-    ...values.map((value): Http1Row => [JSON.stringify(value), post([`Transfer-Encoding: ${value}`], empty + smuggled)]),
+    ...values.map(
+      (value): Http1Row => [JSON.stringify(value), post([`Transfer-Encoding: ${value}`], empty + smuggled)],
+    ),
     ["in two lines", post(["Transfer-Encoding: gzip", inChunks], empty + smuggled)],
     ["an empty one and chunked", post(["Transfer-Encoding: ", inChunks], empty + smuggled)],
     ["chunked and an empty one", post([inChunks, "Transfer-Encoding: "], empty + smuggled)],
@@ -86,7 +123,38 @@ function encodings(): readonly Http1Input[] {
 }
 
 function chunks(): readonly Http1Input[] {
-  const sizes = ["3", "03", "0000000000003", "00000000000000003", "3;", "3; ", "3 ;a", "3;a=b", '3;a="b\\"c"', "3;a=b;c", "3\t", "3 ", "3;\x00", "3;\x7f", "3;\xff", "3:a", "3,", "3#", "7fffffffffffffff", "8000000000000003", "ffffffffffffffff", "10000000000000003", "fffffffffffff", "0x3", "3h", "\x0b3", "3\x0b", "3_0", "+3", "-3"];
+  const sizes = [
+    "3",
+    "03",
+    "0000000000003",
+    "00000000000000003",
+    "3;",
+    "3; ",
+    "3 ;a",
+    "3;a=b",
+    '3;a="b\\"c"',
+    "3;a=b;c",
+    "3\t",
+    "3 ",
+    "3;\x00",
+    "3;\x7f",
+    "3;\xff",
+    "3:a",
+    "3,",
+    "3#",
+    "7fffffffffffffff",
+    "8000000000000003",
+    "ffffffffffffffff",
+    "10000000000000003",
+    "fffffffffffff",
+    "0x3",
+    "3h",
+    "\x0b3",
+    "3\x0b",
+    "3_0",
+    "+3",
+    "-3",
+  ];
   return family("chunk", "plain", [
     ...sizes.map((size): Http1Row => [JSON.stringify(size), chunked(`${size}${crlf}abc${crlf}${empty}${smuggled}`)]),
     ["an extension of 3 kB", chunked(`3;${"a".repeat(3_000)}${crlf}abc${crlf}${empty}${smuggled}`)],
@@ -111,19 +179,34 @@ function chunks(): readonly Http1Input[] {
 
 function trailers(): readonly Http1Input[] {
   const rows = (extra: readonly Http1Row[] = []): readonly Http1Row[] => [
-    ...["Content-Length: 3", inChunks, "Host: b", "Connection: close", "Authorization: x", "X-Forwarded-For: 1.2.3.4", "x: 1", ":path: /smuggled", "Trailer: x", "TE: trailers", "Upgrade: websocket", "x_y: 1"].map(
-      (line): Http1Row => [line, chunked(`0${crlf}${line}${crlf}${crlf}${smuggled}`)],
-    ),
+    ...[
+      "Content-Length: 3",
+      inChunks,
+      "Host: b",
+      "Connection: close",
+      "Authorization: x",
+      "X-Forwarded-For: 1.2.3.4",
+      "x: 1",
+      ":path: /smuggled",
+      "Trailer: x",
+      "TE: trailers",
+      "Upgrade: websocket",
+      "x_y: 1",
+    ].map((line): Http1Row => [line, chunked(`0${crlf}${line}${crlf}${crlf}${smuggled}`)]),
     ...extra,
   ];
   return [
-    ...family("trailer", "plain", rows([
-      ["a name with a space", chunked(`0${crlf}x : 1${crlf}${crlf}${smuggled}`)],
-      ["no name", chunked(`0${crlf}: 1${crlf}${crlf}${smuggled}`)],
-      ["a value with a CR", chunked(`0${crlf}x: 1\r2${crlf}${crlf}${smuggled}`)],
-      ["a value with LFs and a request", chunked(`0${crlf}x: 1\n\n${smuggled}${crlf}${crlf}`)],
-      ["a large one", chunked(`0${crlf}x: ${"a".repeat(70_000)}${crlf}${crlf}${smuggled}`)],
-    ])),
+    ...family(
+      "trailer",
+      "plain",
+      rows([
+        ["a name with a space", chunked(`0${crlf}x : 1${crlf}${crlf}${smuggled}`)],
+        ["no name", chunked(`0${crlf}: 1${crlf}${crlf}${smuggled}`)],
+        ["a value with a CR", chunked(`0${crlf}x: 1\r2${crlf}${crlf}${smuggled}`)],
+        ["a value with LFs and a request", chunked(`0${crlf}x: 1\n\n${smuggled}${crlf}${crlf}`)],
+        ["a large one", chunked(`0${crlf}x: ${"a".repeat(70_000)}${crlf}${crlf}${smuggled}`)],
+      ]),
+    ),
     ...family("trailer that is passed on", "lenient", rows()),
   ];
 }
@@ -136,11 +219,14 @@ function oldVersions(): readonly Http1Input[] {
     ["with an encoding", head("POST / HTTP/1.0", inChunks) + empty + smuggled],
     ["kept alive with an encoding", head("POST / HTTP/1.0", "Connection: keep-alive", inChunks) + empty + smuggled],
     ["with both", head("POST / HTTP/1.0", "Content-Length: 3", inChunks) + empty + smuggled],
-    ["with a length", head("POST / HTTP/1.0", "Content-Length: 3") + `abc${smuggled}`],
-    ["kept alive with a length", head("POST / HTTP/1.0", "Connection: keep-alive", "Content-Length: 3") + `abc${smuggled}`],
+    ["with a length", `${head("POST / HTTP/1.0", "Content-Length: 3")}abc${smuggled}`],
+    [
+      "kept alive with a length",
+      `${head("POST / HTTP/1.0", "Connection: keep-alive", "Content-Length: 3")}abc${smuggled}`,
+    ],
     ["without a length", head("POST / HTTP/1.0") + smuggled],
     ["with an upgrade", head("GET / HTTP/1.0", "Connection: upgrade", "Upgrade: websocket") + smuggled],
-    ["with Expect", head("POST / HTTP/1.0", "Expect: 100-continue", "Content-Length: 3") + `abc${smuggled}`],
+    ["with Expect", `${head("POST / HTTP/1.0", "Expect: 100-continue", "Content-Length: 3")}abc${smuggled}`],
     ["no version", `GET /${crlf}${smuggled}`],
     ["0.9 by name", `${head("GET / HTTP/0.9")}${smuggled}`],
     ["1.2", `${head("GET / HTTP/1.2")}${smuggled}`],
@@ -190,9 +276,19 @@ function pipelines(): readonly Http1Input[] {
 }
 
 function expectations(): readonly Http1Input[] {
-  const values = ["100-continue", "100-Continue", "100-continue, 100-continue", "200-ok", "", "100-continue; a", "x=100-continue"];
+  const values = [
+    "100-continue",
+    "100-Continue",
+    "100-continue, 100-continue",
+    "200-ok",
+    "",
+    "100-continue; a",
+    "x=100-continue",
+  ];
   return family("expect", "plain", [
-    ...values.map((value): Http1Row => [JSON.stringify(value), post([`Expect: ${value}`, "Content-Length: 3"], `abc${smuggled}`)]),
+    ...values.map(
+      (value): Http1Row => [JSON.stringify(value), post([`Expect: ${value}`, "Content-Length: 3"], `abc${smuggled}`)],
+    ),
     ["two lines", post(["Expect: 100-continue", "Expect: 100-continue", "Content-Length: 3"], `abc${smuggled}`)],
     ["without a body", head("GET / HTTP/1.1", "Expect: 100-continue") + smuggled],
     ["with chunks", post(["Expect: 100-continue", inChunks], empty + smuggled)],
@@ -216,11 +312,14 @@ function upgrades(): readonly Http1Input[] {
       ["without Connection", h2c()],
       ["in capitals", head("GET / HTTP/1.1", "Connection: UPGRADE", "Upgrade: H2C") + smuggled],
       ["with another", head("GET / HTTP/1.1", "Connection: Upgrade", "Upgrade: h2c, websocket") + smuggled],
-      ["with a body", head("POST / HTTP/1.1", "Connection: Upgrade", "Upgrade: h2c", "Content-Length: 3") + `abc${smuggled}`],
+      [
+        "with a body",
+        `${head("POST / HTTP/1.1", "Connection: Upgrade", "Upgrade: h2c", "Content-Length: 3")}abc${smuggled}`,
+      ],
     ]),
     ...family("upgrade", "upgrades", [
       ["a tunnel", socket() + smuggled],
-      ["with a length", socket("Content-Length: 3") + `abc${smuggled}`],
+      ["with a length", `${socket("Content-Length: 3")}abc${smuggled}`],
       ["with a length of 0", socket("Content-Length: 0") + smuggled],
       ["with chunks", socket(inChunks) + empty + smuggled],
       ["with both", socket("Content-Length: 3", inChunks) + empty + smuggled],

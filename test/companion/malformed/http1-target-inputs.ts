@@ -2,11 +2,65 @@
 import { crlf, family, type Http1Input, type Http1Row, head, smuggled } from "./http1-input.ts";
 
 const trickyPaths = [
-  "/a/../smuggled", "/a/..", "/../smuggled", "/..", "/.", "/./a", "/a/./b", "/a/%2e%2e/smuggled", "/a/%2E./b", "/%2e", "/a//b",
-  "//a", "/a/..;/b", "/a;/../b", "/a;x=1/b", "/a%2fb", "/a%2F..%2Fb", "/a%5cb", "/a\\b", "/a\\..\\b", "/%5c../b", "/%252e%252e/b",
-  "/%252f", "/a%00b", "/a%", "/a%2", "/a%zz", "/%41", "/%7e", "/a?b/../c", "/a?b%2fc", "/a?//b", "/a%3fb", "/a%23b", "/.../a",
-  "/..a", "/a..", "/a/.../b", "/a/b/../../../c", "/a/../../b", "/%c0%ae%c0%ae/b", "/%e0%80%ae/b", "/a%0d%0ab", "/a%09b", "/a/.%2e",
-  "/a/%2e", "/a/b/", "/a/b/.", "/a/b/..", "/a//../b", "/a/;/../b", "//../b", "/%2f%2f", "/a|b", "/a\"b", "/a^b",
+  "/a/../smuggled",
+  "/a/..",
+  "/../smuggled",
+  "/..",
+  "/.",
+  "/./a",
+  "/a/./b",
+  "/a/%2e%2e/smuggled",
+  "/a/%2E./b",
+  "/%2e",
+  "/a//b",
+  "//",
+  "////",
+  "//?a//b",
+  "//a",
+  "/a/..;/b",
+  "/a;/../b",
+  "/a;x=1/b",
+  "/a%2fb",
+  "/a%2F..%2Fb",
+  "/a%5cb",
+  "/a\\b",
+  "/a\\..\\b",
+  "/%5c../b",
+  "/%252e%252e/b",
+  "/%252f",
+  "/a%00b",
+  "/a%",
+  "/a%2",
+  "/a%zz",
+  "/%41",
+  "/%7e",
+  "/a?b/../c",
+  "/a?b%2fc",
+  "/a?//b",
+  "/a%3fb",
+  "/a%23b",
+  "/.../a",
+  "/..a",
+  "/a..",
+  "/a/.../b",
+  "/a/b/../../../c",
+  "/a/../../b",
+  "/%c0%ae%c0%ae/b",
+  "/%e0%80%ae/b",
+  "/a%0d%0ab",
+  "/a%09b",
+  "/a/.%2e",
+  "/a/%2e",
+  "/a/b/",
+  "/a/b/.",
+  "/a/b/..",
+  "/a//../b",
+  "/a/;/../b",
+  "//../b",
+  "/%2f%2f",
+  "/a|b",
+  '/a"b',
+  "/a^b",
 ] as const;
 
 export const targetInputs: readonly Http1Input[] = [
@@ -25,13 +79,59 @@ function get(target: string): string {
 
 function targets(): readonly Http1Input[] {
   const rows = [
-    "http://b/x", "http://b", "http://b?x=1", "http://b:81/x", "HTTP://B/x", "https://b/x", "http://b/x y", "http://b#x",
-    "http://b/x#y", "http://[::1]/x", "http://[::1/x", "http://b:/x", "http://b:x/", "http://@b/", "http://b@c/", "http:/b/x",
-    "http:b", "//b/x", "///x", "/x?y?z", "/?", "/x?http://b/", "/%", "/%zz", "/%00", "/%0d%0aX:%20y", "/x%20y", "/x;y=z", "/\\x",
-    "/{x}", "/x|y", "/\"x\"", "/<x>", "/`", "/^", "/x#", "*", "*/x", "ws://b/x", "file:///x", "b:80", "?x", "x", "/:80", "/@b", "/x:y",
+    "http://b/x",
+    "http://b",
+    "http://b?x=1",
+    "http://b:81/x",
+    "HTTP://B/x",
+    "https://b/x",
+    "http://b/x y",
+    "http://b#x",
+    "http://b/x#y",
+    "http://[::1]/x",
+    "http://[::1/x",
+    "http://b:/x",
+    "http://b:x/",
+    "http://@b/",
+    "http://b@c/",
+    "http:/b/x",
+    "http:b",
+    "//b/x",
+    "///x",
+    "/x?y?z",
+    "/?",
+    "/x?http://b/",
+    "/%",
+    "/%zz",
+    "/%00",
+    "/%0d%0aX:%20y",
+    "/x%20y",
+    "/x;y=z",
+    "/\\x",
+    "/{x}",
+    "/x|y",
+    '/"x"',
+    "/<x>",
+    "/`",
+    "/^",
+    "/x#",
+    "*",
+    "*/x",
+    "ws://b/x",
+    "file:///x",
+    "b:80",
+    "?x",
+    "x",
+    "/:80",
+    "/@b",
+    "/x:y",
   ];
   return [
-    ...family("target", "plain", rows.map((target): Http1Row => [target, get(target)])),
+    ...family(
+      "target",
+      "plain",
+      rows.map((target): Http1Row => [target, get(target)]),
+    ),
     ...family("target", "plain", [
       ["OPTIONS *", head("OPTIONS * HTTP/1.1") + smuggled],
       ["OPTIONS *x", head("OPTIONS *x HTTP/1.1") + smuggled],
@@ -46,7 +146,35 @@ function targets(): readonly Http1Input[] {
 
 function hosts(): readonly Http1Input[] {
   const withHost = (...lines: readonly string[]): string => ["GET / HTTP/1.1", ...lines, "", smuggled].join(crlf);
-  const values = ["a:80", "a:", "a:x", "a:99999", "a:80:80", "a,b", "a, b", "[::1]", "[::1]:80", "[::1", "::1", "a..b", ".a", "a.", "A", "%61", "a%00", "user@a", "a;b", "a'b", "$a", "*", "-", "_", " a", "a ", ""];
+  const values = [
+    "a:80",
+    "a:",
+    "a:x",
+    "a:99999",
+    "a:80:80",
+    "a,b",
+    "a, b",
+    "[::1]",
+    "[::1]:80",
+    "[::1",
+    "::1",
+    "a..b",
+    ".a",
+    "a.",
+    "A",
+    "%61",
+    "a%00",
+    "user@a",
+    "a;b",
+    "a'b",
+    "$a",
+    "*",
+    "-",
+    "_",
+    " a",
+    "a ",
+    "",
+  ];
   return [
     ...family("host", "plain", [
       ...values.map((value): Http1Row => [JSON.stringify(value), withHost(`Host: ${value}`)]),
@@ -64,34 +192,121 @@ function hosts(): readonly Http1Input[] {
       ["X-Host and Forwarded", withHost("Host: a", "X-Host: b", "Forwarded: host=b")],
       [":authority", withHost("Host: a", ":authority: b")],
     ]),
-    ...family("host that is changed", "hardened", ["a:80", "a:", "[::1]:80", "a:80:80", "a:x"].map((value): Http1Row => [value, withHost(`Host: ${value}`)])),
-    ...family("host that is changed", "forward", ["a.", "a..", ".", "a.:80"].map((value): Http1Row => [value, withHost(`Host: ${value}`)])),
+    ...family(
+      "host that is changed",
+      "hardened",
+      ["a:80", "a:", "[::1]:80", "a:80:80", "a:x"].map((value): Http1Row => [value, withHost(`Host: ${value}`)]),
+    ),
+    ...family(
+      "host that is changed",
+      "forward",
+      ["a.", "a..", ".", "a.:80"].map((value): Http1Row => [value, withHost(`Host: ${value}`)]),
+    ),
   ];
 }
-
 
 /** Each path with each way to make it normal: what goes on must be what Envoy makes of it. */
 function paths(): readonly Http1Input[] {
   return (["mesh", "hardened", "forward"] as const).flatMap((profile) =>
-    family(`path, ${profile}`, profile, trickyPaths.map((path): Http1Row => [path, get(path)])),
+    family(
+      `path, ${profile}`,
+      profile,
+      trickyPaths.map((path): Http1Row => [path, get(path)]),
+    ),
   );
 }
 
 function names(): readonly Http1Input[] {
   const line = (text: string): string => head("GET / HTTP/1.1", text) + smuggled;
-  const rows = ["x_y: 1", "_: 1", "X-Forwarded_For: 1.2.3.4", "content_type: a", "x-: 1", "-: 1", "1: 1", "!: 1", "x'y: 1", "x: ", "x:", "x:1", "x:\t1\t", "x: a\tb", "x: \xe9", "x: \xff\xfe", "x: \x80", "x::1", "x: :", "x:y: 1", "\xe9: 1", "x\r: 1", "x: =?utf-8?q?a?=", "x: \"a\\\"", "x: ,", "__proto__: 1", "constructor: 1", "toString: 1", "hasOwnProperty: 1"];
+  const rows = [
+    "x_y: 1",
+    "_: 1",
+    "X-Forwarded_For: 1.2.3.4",
+    "content_type: a",
+    "x-: 1",
+    "-: 1",
+    "1: 1",
+    "!: 1",
+    "x'y: 1",
+    "x: ",
+    "x:",
+    "x:1",
+    "x:\t1\t",
+    "x: a\tb",
+    "x: \xe9",
+    "x: \xff\xfe",
+    "x: \x80",
+    "x::1",
+    "x: :",
+    "x:y: 1",
+    "\xe9: 1",
+    "x\r: 1",
+    "x: =?utf-8?q?a?=",
+    'x: "a\\"',
+    "x: ,",
+    "__proto__: 1",
+    "constructor: 1",
+    "toString: 1",
+    "hasOwnProperty: 1",
+  ];
   return (["plain", "hardened", "forward"] as const).flatMap((profile) =>
-    family(`header, ${profile}`, profile, (profile === "plain" ? rows : rows.slice(0, 4)).map((text): Http1Row => [JSON.stringify(text), line(text)])),
+    family(
+      `header, ${profile}`,
+      profile,
+      (profile === "plain" ? rows : rows.slice(0, 4)).map((text): Http1Row => [JSON.stringify(text), line(text)]),
+    ),
   );
 }
 
 function connections(): readonly Http1Input[] {
-  const values = ["close", "Close, x", "keep-alive", "keep-alive, close", "x", "x, y", ",", ",,x", "", "authorization", "cookie", "content-type", "x-envoy-internal", "te", "trailer", "expect", "upgrade", "host", "X-Forwarded-For", "x-request-id", "user-agent", "close;q=1", "x y", "\"x\"", ":method", "connection", "proxy-connection", "via"];
+  const values = [
+    "close",
+    "Close, x",
+    "keep-alive",
+    "keep-alive, close",
+    "x",
+    "x, y",
+    ",",
+    ",,x",
+    "",
+    "authorization",
+    "cookie",
+    "content-type",
+    "x-envoy-internal",
+    "te",
+    "trailer",
+    "expect",
+    "upgrade",
+    "host",
+    "X-Forwarded-For",
+    "x-request-id",
+    "user-agent",
+    "close;q=1",
+    "x y",
+    '"x"',
+    ":method",
+    "connection",
+    "proxy-connection",
+    "via",
+  ];
   return family("connection", "plain", [
-    ...values.map((value): Http1Row => [
-      JSON.stringify(value),
-      head("GET / HTTP/1.1", `Connection: ${value}`, "X: 1", "Y: 2", "Authorization: z", "Cookie: a=b", "Content-Type: t", "TE: trailers", "User-Agent: u", "Via: v") + smuggled,
-    ]),
+    ...values.map(
+      (value): Http1Row => [
+        JSON.stringify(value),
+        head(
+          "GET / HTTP/1.1",
+          `Connection: ${value}`,
+          "X: 1",
+          "Y: 2",
+          "Authorization: z",
+          "Cookie: a=b",
+          "Content-Type: t",
+          "TE: trailers",
+          "User-Agent: u",
+          "Via: v",
+        ) + smuggled,
+      ],
+    ),
     ["in two lines", head("GET / HTTP/1.1", "Connection: x", "Connection: y", "X: 1", "Y: 2") + smuggled],
     ["Proxy-Connection: close", head("GET / HTTP/1.1", "Proxy-Connection: close") + smuggled],
     ["Keep-Alive", head("GET / HTTP/1.1", "Keep-Alive: timeout=5") + smuggled],
@@ -102,8 +317,35 @@ function connections(): readonly Http1Input[] {
 
 /** Headers by which a client would speak to the proxy itself, or for it. */
 function proxyHeaders(): readonly Http1Input[] {
-  const lines = ["X-Forwarded-For: 1.2.3.4", "X-Forwarded-For: a, b", "X-Forwarded-Proto: https", "X-Forwarded-Proto: x", "X-Forwarded-Proto: ", "X-Envoy-Internal: true", "X-Envoy-Original-Path: /smuggled", "X-Envoy-Upstream-Rq-Timeout-Ms: x", "X-Envoy-Retry-On: 5xx", "X-Envoy-Max-Retries: 99", "X-Envoy-External-Address: 1.2.3.4", "X-Envoy-Decorator-Operation: x", "X-Original-URL: /smuggled", "X-Rewrite-URL: /smuggled", "X-HTTP-Method-Override: DELETE", "Cookie: a=b\r\nCookie: c=d", "Date: x", "Server: x", "Range: bytes=0-0,0-0", "Trailer: x", "TE: gzip", "TE: trailers"];
-  return family("proxy header", "plain", lines.map((line): Http1Row => [line.replaceAll(crlf, "; "), head("GET / HTTP/1.1", line) + smuggled]));
+  const lines = [
+    "X-Forwarded-For: 1.2.3.4",
+    "X-Forwarded-For: a, b",
+    "X-Forwarded-Proto: https",
+    "X-Forwarded-Proto: x",
+    "X-Forwarded-Proto: ",
+    "X-Envoy-Internal: true",
+    "X-Envoy-Original-Path: /smuggled",
+    "X-Envoy-Upstream-Rq-Timeout-Ms: x",
+    "X-Envoy-Retry-On: 5xx",
+    "X-Envoy-Max-Retries: 99",
+    "X-Envoy-External-Address: 1.2.3.4",
+    "X-Envoy-Decorator-Operation: x",
+    "X-Original-URL: /smuggled",
+    "X-Rewrite-URL: /smuggled",
+    "X-HTTP-Method-Override: DELETE",
+    "Cookie: a=b\r\nCookie: c=d",
+    "Date: x",
+    "Server: x",
+    "Range: bytes=0-0,0-0",
+    "Trailer: x",
+    "TE: gzip",
+    "TE: trailers",
+  ];
+  return family(
+    "proxy header",
+    "plain",
+    lines.map((line): Http1Row => [line.replaceAll(crlf, "; "), head("GET / HTTP/1.1", line) + smuggled]),
+  );
 }
 
 function sizes(): readonly Http1Input[] {

@@ -1,5 +1,10 @@
 /** The configurations that malformed requests are sent to: the same listeners in both proxies. */
 
+interface ProfileSettings {
+  readonly common_http_protocol_options?: object;
+  readonly [field: string]: unknown;
+}
+
 /** Fields of the connection manager by name of the profile. */
 export const profiles = {
   /** As it is without any setting. */
@@ -36,7 +41,7 @@ export const profiles = {
     upgrade_configs: [{ upgrade_type: "websocket" }, { upgrade_type: "CONNECT" }],
     http2_protocol_options: { allow_connect: true },
   },
-} as const satisfies Readonly<Record<string, object>>;
+} as const satisfies Readonly<Record<string, ProfileSettings>>;
 
 export type Profile = keyof typeof profiles;
 export const profileNames = Object.keys(profiles) as readonly Profile[];
@@ -80,7 +85,7 @@ function buildManager(codec: LaneOptions["codec"], cluster: string, profile: Pro
     { match: { connect_matcher: {} }, route: { cluster, timeout: patience } },
     { match: { prefix: "/" }, route: { cluster, timeout: patience } },
   ];
-  const settings: { readonly common_http_protocol_options?: object } = profiles[profile];
+  const settings: ProfileSettings = profiles[profile];
   return {
     "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
     stat_prefix: "asked",
@@ -88,7 +93,7 @@ function buildManager(codec: LaneOptions["codec"], cluster: string, profile: Pro
     request_headers_timeout: patience,
     request_timeout: patience,
     stream_idle_timeout: patience,
-    delayed_close_timeout: "0.2s",
+    delayed_close_timeout: "0.1s",
     ...settings,
     common_http_protocol_options: { ...settings.common_http_protocol_options, idle_timeout: patience },
     route_config: { virtual_hosts: [{ name: "all", domains: ["*"], routes }] },

@@ -5,7 +5,9 @@ import { connect } from "node:net";
 export function askBytes(port: number, bytes: string): Promise<string> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
-    const socket = connect({ port, host: "127.0.0.1", noDelay: true }, () => socket.write(Buffer.from(bytes, "latin1")));
+    const socket = connect({ port, host: "127.0.0.1", noDelay: true }, () =>
+      socket.write(Buffer.from(bytes, "latin1")),
+    );
     socket.on("data", (chunk: Buffer) => chunks.push(chunk));
     // A reset after an answer is an end like another: which of them it is depends on what was read when.
     socket.on("error", () => undefined);

@@ -6,20 +6,31 @@ import type { SeenRequest } from "./recording-upstream.ts";
  * - equal: the same answers, and the upstream saw the same, byte for byte
  * - stricter: the upstream saw less, and nothing that it did not see with Envoy
  * - answered otherwise: the upstream saw the same, the client got something else
+ * - passed on otherwise: the upstream saw the same requests for the same hosts with the same content, in other headers
  * - laxer: the upstream saw what it did not see with Envoy
  */
-export type Comparison = "equal" | "stricter" | "answered otherwise" | "laxer";
+export type Comparison = "equal" | "stricter" | "answered otherwise" | "passed on otherwise" | "laxer";
 
 export function compareVerdicts<Answer>(envoy: Asked<Answer>, companion: Asked<Answer>): Comparison {
   const [theirs, ours] = [listWhole(envoy), listWhole(companion)];
   const isSame = JSON.stringify(envoy.client) === JSON.stringify(companion.client);
-  if (!isPart(ours, theirs) || !hasOwnHeads(companion.seen, envoy.seen)) return "laxer";
-  if (ours.length < theirs.length) return "stricter";
-  return isSame ? "equal" : "answered otherwise";
+  if (!hasOwnHeads(companion.seen, envoy.seen)) return "laxer";
+  if (isPart(ours, theirs)) {
+    if (ours.length < theirs.length) return "stricter";
+    return isSame ? "equal" : "answered otherwise";
+  }
+  return isSame && isPart(listWhole(companion, describe), listWhole(envoy, describe)) ? "passed on otherwise" : "laxer";
 }
 
-function listWhole({ seen }: Asked<unknown>): readonly string[] {
-  return seen.filter(({ isWhole }) => isWhole).map((request) => JSON.stringify(request));
+function listWhole(
+  { seen }: Asked<unknown>,
+  format: (request: SeenRequest) => string = JSON.stringify,
+): readonly string[] {
+  return seen.filter(({ isWhole }) => isWhole).map(format);
+}
+
+function describe({ line, headers, body }: SeenRequest): string {
+  return JSON.stringify([line, headers.filter((header) => header.startsWith("host: ")), body]);
 }
 
 /** True where `part` is `all` without some, in the same order. */

@@ -70,9 +70,7 @@ export class ClientConnection implements RequestReceiver {
       counters.cx_max_requests_reached.inc();
       this.drain();
     }
-    if (!settings.proxies100 && request.headers.get("expect")?.toLowerCase() === "100-continue") {
-      stream.inform(100, continueHeaders);
-    }
+    if (!settings.proxies100 && request.headers.has("expect")) meetExpectation(stream, request.headers);
     return exchange;
   }
 
@@ -111,7 +109,7 @@ export class ClientConnection implements RequestReceiver {
     if (details === "absolute_path_rejected") counters.rq_non_relative_path.inc();
     else if (details === "rejected_by_ip_detection") counters.rq_rejected_via_ip_detection.inc();
     else if (status === 307) counters.rq_redirected_with_normalized_path.inc();
-    else counters.rq_failed_path_normalization.inc();
+    else if (status === 400) counters.rq_failed_path_normalization.inc();
     return status === 400;
   }
 
@@ -226,6 +224,15 @@ export class ClientConnection implements RequestReceiver {
     this.#isClosedHere = true;
     this.connection.close("reset", "");
   }
+}
+
+/** "100-continue" is met here, and said no further; what else is expected is for whoever answers to judge. */
+function meetExpectation(stream: CodecStream, headers: HeaderList): void {
+  const expected = headers.joined("expect") ?? "";
+  if (expected.toLowerCase() === "100-continue") {
+    headers.remove("expect");
+    stream.inform(100, continueHeaders);
+  } else headers.set("expect", expected);
 }
 
 /** Stands for a request whose head could not be read. */

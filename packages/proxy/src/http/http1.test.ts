@@ -4,6 +4,7 @@ import { HeaderList } from "./header-list.ts";
 import {
   openSocket,
   readAll,
+  sayOk,
   startTestServer,
   type TestServer,
   type TestServerOptions,
@@ -80,6 +81,8 @@ describe("answers", () => {
     const closed = await server.ask("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
     expect(closed.text).toContain("connection: close\r\n");
     await expect.poll(() => server.stat("http.test.downstream_cx_destroy_local")).toBe(1);
+    const proxied = await server.ask("GET / HTTP/1.1\r\nhost: a\r\nproxy-connection: Close\r\n\r\n");
+    expect(proxied.text).toContain("connection: close\r\n");
     const old = await server.ask("GET /old HTTP/1.0\r\n\r\n");
     expect(old.text).toMatch(/^HTTP\/1\.0 200 OK\r\n/);
     expect(server.seen.at(-1)).toBe("GET d /old");
@@ -115,6 +118,30 @@ describe("bodies", () => {
     socket.write("abc");
     expect((await second).text).toContain("x-length: 3");
     socket.destroy();
+  });
+
+  it.each([
+    ["100-Continue", [undefined]],
+    ["100-continue\r\nexpect: 100-continue", ["100-continue,100-continue"]],
+    ["other", ["other"]],
+  ])("passes on what it does not meet: Expect: %s", async (value, expected) => {
+    const seen: (string | undefined)[] = [];
+    const server = await start({
+      handle: async (exchange) => {
+        seen.push(exchange.request.headers.get("expect"));
+        return sayOk(exchange);
+      },
+    });
+    const { text } = await server.ask(`GET / HTTP/1.1\r\nhost: a\r\nexpect: ${value}\r\n\r\n`, "ok");
+    expect(text.startsWith("HTTP/1.1 100 Continue\r\n\r\n")).toBe(expected[0] === undefined);
+    expect(seen).toEqual(expected);
+  });
+
+  it("knows no upgrade of HTTP/1.0 that it would pass over", async () => {
+    const server = await start({ wire: { http_protocol_options: { accept_http_10: true } } });
+    const request = "GET / HTTP/1.0\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    expect((await server.ask(request)).text).toMatch(/^HTTP\/1\.0 403 /);
+    expect(server.seen).toEqual([]);
   });
 
   it("keeps the spelling of names where that is wanted", async () => {

@@ -43,9 +43,14 @@ export function applyPathRules(path: string, options: PathOptions): PathResult {
     if (normal === undefined) return rejected;
     text = normal;
   }
-  if (mergesSlashes) text = text.replace(/\/{2,}/g, "/");
+  if (mergesSlashes) text = mergeSlashes(text);
   if (!isRedirected) return { path: text + rest };
   return { reply: { status: 307, body: "", headers: new HeaderList(["location", text + rest]), details } };
+}
+
+/** Of slashes alone two stay, as in Envoy: matchers must see the same path in both. */
+function mergeSlashes(path: string): string {
+  return /^\/{2,}$/.test(path) ? "//" : path.replace(/\/{2,}/g, "/");
 }
 
 /** RFC 3986, section 6, as browsers do it: undefined for a path that hides a NUL. */

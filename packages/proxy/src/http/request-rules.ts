@@ -33,7 +33,6 @@ export interface RequestRules {
   readonly preservesRequestId: boolean;
   readonly certificate: ClientCertificateOptions;
   readonly early: readonly ((headers: HeaderList, entry: LogEntry) => void)[];
-  readonly removesExpect: boolean;
 }
 
 /** Headers that steer the router: taken from requests that come from outside. */
@@ -63,6 +62,7 @@ const edgeOnly = new Set([
 ]);
 
 const absolutePath: LocalReply = { status: 404, body: "", details: "absolute_path_rejected" };
+const noScheme: LocalReply = { status: 404, body: "", flags: ["NR"], details: "route_not_found" };
 
 export interface RulesTarget {
   readonly request: HttpRequest;
@@ -86,7 +86,8 @@ export function applyRequestRules(
   headers.remove("x-envoy-internal");
   const client = rules.usesRemoteAddress ? trustPeer(rules, target) : trustHeaders(rules, target);
   if (client.reply !== undefined) return client.reply;
-  applyScheme(rules, target);
+  // For a request that says so little Envoy finds no route, whatever routes there are.
+  if (applyScheme(rules, target) === "") return noScheme;
   const { address } = client;
   const isInternal = client.isSole && address !== undefined && rules.isInternal(address.ip);
   if (address !== undefined && address !== connection.remoteAddress) info.remoteAddress = address;
@@ -98,7 +99,6 @@ export function applyRequestRules(
   if (isEdge) headers.set("x-envoy-external-address", (address ?? connection.remoteAddress).ip);
   if (rules.generatesRequestId) applyRequestId(headers, isEdge && !rules.preservesRequestId);
   applyClientCertificate(headers, connection.tls, rules.certificate);
-  if (rules.removesExpect) headers.remove("expect");
   info.requestId = headers.get("x-request-id") ?? "";
   return undefined;
 }
@@ -170,15 +170,16 @@ function trustHeaders(rules: RequestRules, { request, connection }: RulesTarget)
   return found;
 }
 
-/** The scheme is what x-forwarded-proto says, where that is one; scheme_to_overwrite sets both. */
-function applyScheme(rules: RequestRules, { request, namesScheme }: RulesTarget): void {
+/** The scheme is what x-forwarded-proto says, where that is one; scheme_to_overwrite sets both. What that header says. */
+function applyScheme(rules: RequestRules, { request, namesScheme }: RulesTarget): string | undefined {
   if (rules.scheme !== undefined) {
     request.scheme = rules.scheme;
     request.headers.set("x-forwarded-proto", rules.scheme);
-    return;
+    return rules.scheme;
   }
   const forwarded = request.headers.get("x-forwarded-proto");
   if (!namesScheme && (forwarded === "http" || forwarded === "https")) request.scheme = forwarded;
+  return forwarded;
 }
 
 function clean(headers: HeaderList, isEdge: boolean, routeHeaders: readonly string[] | undefined): void {

@@ -62,6 +62,8 @@ const normalized: readonly (readonly [path: string, expected: string | number])[
   ["/a^b`{}", "/a%5Eb%60%7B%7D"],
   ["/a'()!*$&+,=:@;[]", "/a'()!*$&+,=:@;[]"],
   ["/a%7f", "/a%7f"],
+  ["/%2f%2f", "//"],
+  ["//?a//b", "//?a//b"],
 ];
 
 describe("paths", () => {
@@ -190,6 +192,11 @@ describe("hosts and schemes", () => {
       status: 404,
       details: "absolute_path_rejected",
     });
+  });
+
+  it("finds no route where x-forwarded-proto is empty", () => {
+    const { reply } = apply({}, { headers: { "x-forwarded-proto": "" } });
+    expect(reply).toMatchObject({ status: 404, flags: ["NR"], details: "route_not_found" });
   });
 });
 

@@ -173,7 +173,6 @@ function compileRules(wire: HttpConnectionManager, env: NetworkFilterEnv): Reque
       details: wire.set_current_client_cert_details ?? {},
     },
     early: compileAll("early_header_mutation_extensions", wire.early_header_mutation_extensions, compileEarly).flat(),
-    removesExpect: wire.proxy_100_continue !== true,
   };
 }
 

@@ -18,7 +18,6 @@ export interface ParsedHead {
   readonly contentLength: number | undefined;
   readonly isChunked: boolean;
   readonly wantsClose: boolean;
-  readonly expectsContinue: boolean;
   readonly upgrade: string | undefined;
 }
 
@@ -85,8 +84,8 @@ class HeadReader {
   #contentLength: number | undefined;
   #isChunked = false;
   #connection: string | undefined;
+  #proxyConnection = "";
   #upgrade: string | undefined;
-  #expectsContinue = false;
 
   constructor(method: string, minorVersion: 0 | 1, options: Http1Options) {
     this.#method = method;
@@ -135,11 +134,10 @@ class HeadReader {
       case "upgrade":
         this.#upgrade = this.#upgrade === undefined ? value : `${this.#upgrade},${value}`;
         return undefined;
-      case "expect":
-        return this.#takeExpect(value);
       case "keep-alive":
+        return undefined;
       case "proxy-connection":
-      case "http2-settings":
+        this.#proxyConnection = value;
         return undefined;
       case "te":
         if (hasToken(value, "trailers")) this.#raw.push(name, "trailers");
@@ -164,11 +162,6 @@ class HeadReader {
     }
     this.#isChunked = true;
     return undefined;
-  }
-
-  #takeExpect(value: string): undefined {
-    if (value.toLowerCase() === "100-continue" && this.#minorVersion === 1) this.#expectsContinue = true;
-    this.#raw.push("expect", value);
   }
 
   #takeOther(name: string, value: string): LocalReply | undefined {
@@ -201,8 +194,8 @@ class HeadReader {
       spelling: this.#spelling,
       contentLength: this.#contentLength,
       isChunked: this.#isChunked,
-      wantsClose: connection.isClose,
-      expectsContinue: this.#expectsContinue,
+      // No header of any standard, but Envoy heeds it.
+      wantsClose: connection.isClose || (this.#proxyConnection !== "" && hasToken(this.#proxyConnection, "close")),
       upgrade,
     };
   }
@@ -218,14 +211,9 @@ class HeadReader {
     const names = text.split(",").map((part) => part.trim());
     if (names.length > maxConnectionTokens) return undefined;
     if (names.some((name) => unremovable.has(name) || name.startsWith(":"))) return undefined;
-    for (const name of names) if (!connectionWords.has(name)) this.#dropNamed(name);
+    for (const name of names) if (!connectionWords.has(name)) this.#drop(name);
     const isClose = names.includes("close") || (isOld && !names.includes("keep-alive"));
     return { isClose, isUpgrade: names.includes("upgrade") };
-  }
-
-  /** The length of a body is known here, and must not be hidden from those behind us. */
-  #dropNamed(name: string): void {
-    if (name !== "content-length") this.#drop(name);
   }
 
   #drop(name: string): void {
@@ -235,10 +223,12 @@ class HeadReader {
 
   #findUpgrade(isNamed: boolean): string | undefined {
     if (this.#method === "CONNECT") return "connect";
-    if (!isNamed || this.#upgrade === undefined || this.#minorVersion === 0) return undefined;
+    if (!isNamed || this.#upgrade === undefined) return undefined;
     const upgrade = this.#upgrade.toLowerCase();
+    if (upgrade !== "h2c") return upgrade;
     // As in Envoy: HTTP/2 over cleartext is spoken with prior knowledge only, and the wish for it is no error.
-    return upgrade === "h2c" ? undefined : upgrade;
+    this.#drop("http2-settings");
+    return undefined;
   }
 }
 

@@ -12,7 +12,7 @@ export interface Target {
 const visible = /^[!-~]+$/;
 const authorityText = /^[A-Za-z0-9\-._~!$&'()*+,;=:[\]%@]*$/;
 const absolute = /^(https?):\/\/([^/?#]+)(.*)$/i;
-const portText = /:([0-9]{1,5})$/;
+const hostAndPort = /^(?:\[[0-9A-Fa-f:.]+\]|[^:[\]]+)(?::([0-9]{1,5}))?$/;
 
 /** True for what may stand in Host or ":authority": the characters of a host with port, also an empty one. */
 export function isAuthority(text: string): boolean {
@@ -34,17 +34,23 @@ export function parseTarget(
   // Without allow_absolute_url the path is no path, which is refused where paths are judged.
   if (!allowsAbsoluteUrl) return { scheme: undefined, authority: undefined, path: text };
   const [, scheme = "", authority = "", rest = ""] = url;
-  if (!isAuthority(authority) || authority.includes("@")) return undefined;
+  if (!isHostAndPort(authority) || rest.startsWith("#")) return undefined;
   return {
     scheme: scheme.toLowerCase() === "https" ? "https" : "http",
     authority,
-    path: rest.startsWith("/") ? rest : `/${rest}`,
+    // A query alone is no path, which is refused where paths are judged.
+    path: rest === "" ? "/" : rest,
   };
 }
 
 function parseAuthorityForm(text: string): Target | undefined {
-  if (!isAuthority(text) || text.includes("@")) return undefined;
-  const port = portText.exec(text)?.[1];
-  if (port === undefined || Number(port) > 65_535) return undefined;
+  if (!isHostAndPort(text) || !/:[0-9]+$/.test(text)) return undefined;
   return { scheme: undefined, authority: text, path: "" };
+}
+
+/** The authority of a target: unlike that of Host it is taken apart, and has no user information. */
+function isHostAndPort(text: string): boolean {
+  if (!isAuthority(text) || text.includes("@")) return false;
+  const found = hostAndPort.exec(text);
+  return found !== null && Number(found[1] ?? 0) <= 65_535;
 }

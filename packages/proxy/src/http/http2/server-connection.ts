@@ -8,12 +8,11 @@ import type { DownstreamConnection } from "../../listeners/connection.ts";
 import type { CodecConnection, RequestReceiver } from "../codec-stream.ts";
 import { isAuthority } from "../http1/parse-target.ts";
 import type { Http2Options } from "./options.ts";
+import { FloodGuard, type Toll } from "./flood-guard.ts";
 import { readHead } from "./read-head.ts";
+import type { ResetLimit } from "./reset-limit.ts";
 import { Http2Stream } from "./server-stream.ts";
 
-/** Envoy's overload.premature_reset_total_stream_count and …_min_stream_lifetime_seconds. */
-const prematureTotal = 500;
-const prematureMs = 1_000;
 const lastStreamOfAll = 2 ** 31 - 1;
 
 export interface Http2ConnectionOptions {
