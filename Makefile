@@ -8,7 +8,7 @@ machine_path := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-kubernetes test cluster-programs check golden features parity behaviours envoy-parity security-mutations fuzz bench soak build chart image kind-up e2e e2e-down
+.PHONY: help run run-kubernetes test cluster-programs conformance-programs check golden features parity behaviours envoy-parity security-mutations fuzz bench soak build chart image kind-up e2e e2e-down
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,12 +19,16 @@ run: build ## Run the Bookinfo mesh on this machine until Ctrl-C (CONFIG_DIR=dir
 run-kubernetes: build ## Run the same mesh with its configuration in a real API server; prints its kubeconfig (PROXY as above)
 	@node tools/run/run-kubernetes.ts
 
-test: build cluster-programs ## Run every test; the last line counts them
+test: build cluster-programs conformance-programs ## Run every test; the last line counts them
 	@npm test --silent
 
 # Real etcd, kube-apiserver, kubectl and Helm for the tests, built once from the Go module proxy.
 cluster-programs: node_modules/.package-lock.json
 	@node tools/cluster/build.ts
+
+# h2spec, and the interoperability client and server of gRPC, likewise.
+conformance-programs: node_modules/.package-lock.json
+	@node tools/conformance/build.ts
 
 check: build ## Check format, lint, types, layers, dead code and sizes
 	@npm run --silent check

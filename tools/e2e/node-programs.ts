@@ -5,17 +5,18 @@
 import { fileURLToPath } from "node:url";
 import {
   type ClusterPrograms,
+  cacheFolder,
   clusterPrograms,
-  ensureBuilt,
   kubernetesFlags,
-  type Module,
   programPath,
 } from "../cluster/programs.ts";
+import { ensureBuilt, type GoModule } from "../go/go-module.ts";
 
-const modules: readonly Module[] = [
+const modules: readonly GoModule[] = [
   {
     name: "node",
     folder: fileURLToPath(new URL("node/", import.meta.url)),
+    cacheFolder,
     programs: { kubelet: "kubelet", "kube-proxy": "kube-proxy", "kube-scheduler": "kube-scheduler" },
     ldflags: kubernetesFlags,
     duration: "2 to 5 minutes on two processors",
@@ -23,6 +24,7 @@ const modules: readonly Module[] = [
   {
     name: "dns",
     folder: fileURLToPath(new URL("dns/", import.meta.url)),
+    cacheFolder,
     programs: { coredns: "coredns", pause: "pause" },
     ldflags: "-s -w",
     duration: "1 to 2 minutes",
