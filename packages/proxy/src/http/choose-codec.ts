@@ -69,7 +69,13 @@ function startHttp2(client: ClientConnection): Http2Connection {
     options: settings.http2,
     receiver: client,
     clock: env.clock,
+    runtime: env.runtime,
     onPrematureResets: () => stats.counters.rq_too_many_premature_resets.inc(),
     onProtocolError: () => stats.counters.cx_protocol_error.inc(),
+    onResetUnbegun: () => {
+      stats.counters.rq_total.inc();
+      stats.counters.rq_http2_total.inc();
+      stats.counters.rq_rx_reset.inc();
+    },
   });
 }

@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
 import type {
   CertificateValidationContext,
@@ -347,6 +347,45 @@ it.each<[string, () => DownstreamTlsContext]>([
 ])("refuses %s", (_, wire) => {
   const env = { secrets: noSecrets, log: silentLog, listenerStats: createTestStats() };
   expect(() => compileDownstreamTls(wire(), env)).toThrow(ConfigError);
+});
+
+it("ends the connection of a client that wants to shake hands again", async () => {
+  const tls = compileDownstreamTls(
+    { common_tls_context: { tls_certificates: [toWire(certificates.server)] } },
+    { secrets: noSecrets, log: silentLog, listenerStats: createTestStats() },
+  );
+  opened.push(tls);
+  const tcp = await listen(createServer((socket) => void tls.accept(socket)));
+  opened.push(tcp);
+  const client = connectTls({ port: tcp.port, host: "127.0.0.1", rejectUnauthorized: false, maxVersion: "TLSv1.2" });
+  client.on("error", () => undefined);
+  const closed = new Promise((resolve) => client.once("close", resolve));
+  client.once("secureConnect", () => client.renegotiate({ rejectUnauthorized: false }, () => undefined));
+  await closed;
+});
+
+it("gives a handshake up that the client has left, also where sockets stay half open", async () => {
+  const tls = compileDownstreamTls(
+    { common_tls_context: { tls_certificates: [toWire(certificates.server)] } },
+    { secrets: noSecrets, log: silentLog, listenerStats: createTestStats() },
+  );
+  opened.push(tls);
+  const failed = Promise.withResolvers<unknown>();
+  const tcp = await listen(
+    createServer({ allowHalfOpen: true }, (socket) => void tls.accept(socket).catch(failed.resolve)),
+  );
+  opened.push(tcp);
+  const hello = Promise.withResolvers<Buffer>();
+  const listener = await listen(createServer((socket) => socket.once("data", hello.resolve)));
+  opened.push(listener);
+  const first = connectTls({ port: listener.port, host: "127.0.0.1" });
+  first.on("error", () => undefined);
+  const client = connect({ port: tcp.port, host: "127.0.0.1" });
+  client.once("data", () => client.end());
+  client.write(await hello.promise);
+  first.destroy();
+  expect(String(await failed.promise)).toContain("connection closed during the handshake");
+  client.destroy();
 });
 
 it("keeps to versions and suites", async () => {

@@ -112,6 +112,7 @@ class ServerTls implements DownstreamTls {
     const hello = await peekClientHello(socket);
     const stream = new TLSSocket(socket, this.#buildOptions(state, hello));
     await waitForHandshake(stream);
+    refuseRenegotiation(stream);
     // The platform forgets the name where a session is resumed.
     const sni = hello?.sni ?? "";
     const peer = stream.getPeerX509Certificate();
@@ -171,8 +172,17 @@ function waitForHandshake(stream: TLSSocket): Promise<void> {
     stream.once("_tlsError", reject);
     // Stays: an error after the handshake has its own listeners, and must not end the process without them.
     stream.on("error", reject);
-    stream.once("close", () => reject(new TlsError("connection closed during the handshake")));
+    const leave = (): void => reject(new TlsError("connection closed during the handshake"));
+    // Sockets of listeners stay open for writing when the client has ended its side: nothing else tells of it.
+    stream.once("end", leave);
+    stream.once("close", leave);
   });
+}
+
+/** A second handshake costs a server more than a client (CVE-2011-1473); Envoy ends the connection, too. */
+function refuseRenegotiation(stream: TLSSocket): void {
+  stream.disableRenegotiation();
+  stream.once("_tlsError", () => stream.destroy());
 }
 
 function compileSessions(wire: DownstreamTlsContext): SecureContextOptions {

@@ -14,6 +14,8 @@ import { Http1Stream } from "./server-stream.ts";
 
 /** Bytes of later requests that are read while one is under way. */
 const aheadLimit = 65_536;
+/** Bytes that are read of a client that was told that its connection ends: enough for what it had sent by then. */
+const discardLimit = 1024 * 1024;
 
 export interface Http1ConnectionOptions {
   readonly connection: DownstreamConnection;
@@ -37,6 +39,7 @@ export class Http1Connection implements CodecConnection {
   #hasEnded = false;
   #isPaused = false;
   #isWriteBlocked = false;
+  #discardedBytes = 0;
   #lingering: Timer | undefined;
   headStartedAt: number | undefined;
 
@@ -68,7 +71,10 @@ export class Http1Connection implements CodecConnection {
 
   /** Bytes from the client. */
   feed(chunk: Buffer): void {
-    if (this.#isClosing) return;
+    if (this.#isClosing) {
+      this.#discard(chunk);
+      return;
+    }
     if (this.#isBusy) {
       this.#keepAhead(chunk);
       return;
@@ -125,6 +131,12 @@ export class Http1Connection implements CodecConnection {
     const stream = new Http1Stream(this, undefined);
     this.#current = stream;
     stream.beginMalformed(this.#receiver, reply);
+  }
+
+  /** Whoever goes on sending has to wait for the end: reading all of it would be work for nothing. */
+  #discard(chunk: Buffer): void {
+    this.#discardedBytes += chunk.length;
+    if (this.#discardedBytes >= discardLimit) this.pause();
   }
 
   #keepAhead(chunk: Buffer): void {

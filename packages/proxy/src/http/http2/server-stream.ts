@@ -6,11 +6,20 @@ import type { LocalReply } from "../exchange.ts";
 import { HeaderList } from "../header-list.ts";
 import type { HttpResponse } from "../message.ts";
 import { RequestBody } from "../request-body.ts";
+import type { FloodGuard } from "./flood-guard.ts";
 import type { Http2Head } from "./read-head.ts";
+
+/** The connection's interest in its streams. */
+export interface StreamOwner {
+  readonly guard: FloodGuard;
+  /** The client has reset a request before an answer to it was begun. */
+  onReset(): void;
+  onOtherEnd(): void;
+}
 
 export class Http2Stream implements CodecStream, BodySink {
   readonly #stream: ServerHttp2Stream;
-  readonly #onPremature: () => void;
+  readonly #owner: StreamOwner;
   readonly namesScheme = true;
   readonly wantsClose = false;
   #events: StreamEvents | undefined;
@@ -26,11 +35,10 @@ export class Http2Stream implements CodecStream, BodySink {
   bytesReceived = 0;
   bytesSent = 0;
 
-  constructor(stream: ServerHttp2Stream, hasBody: boolean, onPremature: () => void) {
+  constructor(stream: ServerHttp2Stream, hasBody: boolean, owner: StreamOwner) {
     this.#stream = stream;
-    this.#onPremature = onPremature;
+    this.#owner = owner;
     this.isRequestComplete = !hasBody;
-    stream.on("error", () => undefined);
     stream.on("close", () => this.#onClose());
   }
 
@@ -62,6 +70,7 @@ export class Http2Stream implements CodecStream, BodySink {
     this.#requestBody = body;
     stream.on("data", (chunk: Buffer) => {
       this.bytesReceived += chunk.length;
+      this.#owner.guard.addReceived(chunk.length);
       body.push(chunk);
     });
     stream.on("trailers", (_headers, _flags, raw?: string[]) => {
@@ -135,6 +144,7 @@ export class Http2Stream implements CodecStream, BodySink {
   write(chunk: Uint8Array): boolean {
     if (this.#isOver || this.#stream.destroyed || chunk.length === 0) return true;
     this.bytesSent += chunk.length;
+    this.#owner.guard.addSent(chunk.length);
     return this.#stream.write(chunk);
   }
 
@@ -163,16 +173,18 @@ export class Http2Stream implements CodecStream, BodySink {
   }
 
   #onClose(): void {
-    if (this.#isOver) return;
+    const wasOver = this.#isOver;
     this.#isOver = true;
-    const cause = new Error("the client has reset the stream");
     const isReset = this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR;
+    if (!wasOver && isReset && !this.#stream.headersSent) this.#owner.onReset();
+    else this.#owner.onOtherEnd();
+    if (wasOver) return;
+    const cause = new Error("the client has reset the stream");
     if (!isReset && this.#hasEnded) {
       this.#requestBody?.abort(cause);
       this.#events?.onResponseEnd();
       return;
     }
-    if (isReset) this.#onPremature();
     this.#responseBody?.cancel(cause);
     this.#requestBody?.abort(cause);
     this.#events?.onGone(cause);
