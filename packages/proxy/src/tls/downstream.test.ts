@@ -1,5 +1,6 @@
 import { X509Certificate } from "node:crypto";
-import { connect, createServer } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
+import { PassThrough } from "node:stream";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
 import type {
   CertificateValidationContext,
@@ -364,10 +365,34 @@ it("ends the connection of a client that wants to shake hands again", async () =
   await closed;
 });
 
-it("gives a handshake up that the client has left, also where sockets stay half open", async () => {
+/** What a client of the platform says first. */
+async function readHello(): Promise<Buffer> {
+  const hello = Promise.withResolvers<Buffer>();
+  const listener = await listen(createServer((socket) => socket.once("data", hello.resolve)));
+  opened.push(listener);
+  const client = connectTls({ port: listener.port, host: "127.0.0.1" });
+  client.on("error", () => undefined);
+  const bytes = await hello.promise;
+  client.destroy();
+  return bytes;
+}
+
+it.each<[string, (client: Socket, hello: Buffer) => void]>([
+  ["said nothing", (client) => client.end()],
+  ["said half a hello", (client, hello) => client.end(hello.subarray(0, 50))],
+  ["said hello", (client, hello) => client.end(hello)],
+  [
+    "heard the answer",
+    (client, hello) => {
+      client.once("data", () => client.end());
+      client.write(hello);
+    },
+  ],
+])("gives a handshake up that the client has left when it %s, also where sockets stay half open", async (_, leave) => {
+  const stats = createTestStats();
   const tls = compileDownstreamTls(
     { common_tls_context: { tls_certificates: [toWire(certificates.server)] } },
-    { secrets: noSecrets, log: silentLog, listenerStats: createTestStats() },
+    { secrets: noSecrets, log: silentLog, listenerStats: stats },
   );
   opened.push(tls);
   const failed = Promise.withResolvers<unknown>();
@@ -375,17 +400,22 @@ it("gives a handshake up that the client has left, also where sockets stay half 
     createServer({ allowHalfOpen: true }, (socket) => void tls.accept(socket).catch(failed.resolve)),
   );
   opened.push(tcp);
-  const hello = Promise.withResolvers<Buffer>();
-  const listener = await listen(createServer((socket) => socket.once("data", hello.resolve)));
-  opened.push(listener);
-  const first = connectTls({ port: listener.port, host: "127.0.0.1" });
-  first.on("error", () => undefined);
   const client = connect({ port: tcp.port, host: "127.0.0.1" });
-  client.once("data", () => client.end());
-  client.write(await hello.promise);
-  first.destroy();
+  leave(client, await readHello());
   expect(String(await failed.promise)).toContain("connection closed during the handshake");
+  expect(stats.read("ssl.connection_error")).toBe(0);
   client.destroy();
+});
+
+it("gives a handshake up whose client said hello and left before anybody looked", async () => {
+  const tls = compileDownstreamTls(
+    { common_tls_context: { tls_certificates: [toWire(certificates.server)] } },
+    { secrets: noSecrets, log: silentLog, listenerStats: createTestStats() },
+  );
+  opened.push(tls);
+  const bytes = new PassThrough();
+  bytes.end(await readHello());
+  await expect(tls.accept(bytes)).rejects.toThrow("connection closed during the handshake");
 });
 
 it("keeps to versions and suites", async () => {

@@ -110,6 +110,8 @@ class ServerTls implements DownstreamTls {
     const state = this.#state;
     if (state === undefined) throw new TlsError("TLS error: Secret is not supplied by SDS");
     const hello = await peekClientHello(socket);
+    // Nothing would tell of the end once TLS reads from the socket.
+    if (socket.readableEnded || socket.destroyed) throw createLeaveError();
     const stream = new TLSSocket(socket, this.#buildOptions(state, hello));
     await waitForHandshake(stream);
     refuseRenegotiation(stream);
@@ -172,11 +174,15 @@ function waitForHandshake(stream: TLSSocket): Promise<void> {
     stream.once("_tlsError", reject);
     // Stays: an error after the handshake has its own listeners, and must not end the process without them.
     stream.on("error", reject);
-    const leave = (): void => reject(new TlsError("connection closed during the handshake"));
+    const leave = (): void => reject(createLeaveError());
     // Sockets of listeners stay open for writing when the client has ended its side: nothing else tells of it.
     stream.once("end", leave);
     stream.once("close", leave);
   });
+}
+
+function createLeaveError(): TlsError {
+  return new TlsError("connection closed during the handshake");
 }
 
 /** A second handshake costs a server more than a client (CVE-2011-1473); Envoy ends the connection, too. */

@@ -20,8 +20,11 @@ export function peekClientHello(socket: Duplex): Promise<Hello | undefined> {
       socket.off("end", stop);
       socket.off("close", stop);
       socket.off("error", stop);
-      if (chunks.length > 0 && !socket.destroyed) socket.unshift(Buffer.concat(chunks));
-      resolve(hello);
+      // Reading all that there was has made the socket tell of its end on the next tick, where that has come, too.
+      process.nextTick(() => {
+        if (chunks.length > 0 && !socket.destroyed && !socket.readableEnded) socket.unshift(Buffer.concat(chunks));
+        resolve(hello);
+      });
     };
     const stop = (): void => finish(undefined);
     const look = (): void => {

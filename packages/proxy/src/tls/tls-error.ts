@@ -57,6 +57,11 @@ export function createVerifyError(failure: VerifyFailure, details: string): TlsE
   return new TlsError(formatReason("CERTIFICATE_VERIFY_FAILED", 125, `:verify cert failed: ${details}`), failure);
 }
 
+/** False where the peer has just left: that is no error of TLS, and Envoy counts none. */
+export function isOfTls({ message }: TlsError): boolean {
+  return message.startsWith("TLS_error:");
+}
+
 /** What the platform reports of a handshake, in Envoy's words. */
 export function describeTlsError(cause: unknown): TlsError {
   if (cause instanceof TlsError) return cause;

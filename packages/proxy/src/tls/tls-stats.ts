@@ -1,7 +1,7 @@
 /** Statistics of handshakes, below "listener.ADDRESS.ssl." and "cluster.NAME.ssl.". */
 import type { TLSSocket } from "node:tls";
 import type { Counter, Stats } from "../lib/stats.ts";
-import type { TlsError } from "./tls-error.ts";
+import { isOfTls, type TlsError } from "./tls-error.ts";
 
 const names = [
   "connection_error",
@@ -32,9 +32,9 @@ export function createTlsStats(stats: Stats): TlsStats {
       stats.counter(`ssl.ciphers.${socket.getCipher().name}`).inc();
       stats.counter(`ssl.versions.${socket.getProtocol() ?? ""}`).inc();
     },
-    countFailure({ failure }) {
-      counters.connection_error.inc();
-      if (failure) counters[failure].inc();
+    countFailure(error) {
+      if (isOfTls(error)) counters.connection_error.inc();
+      if (error.failure) counters[error.failure].inc();
     },
   };
 }
