@@ -7,37 +7,62 @@ import type { SeenRequest } from "./recording-upstream.ts";
  * - stricter: the upstream saw less, and nothing that it did not see with Envoy
  * - answered otherwise: the upstream saw the same, the client got something else
  * - passed on otherwise: the upstream saw the same requests for the same hosts with the same content, in other headers
+ * - refused alone: Envoy ends the connection of HTTP/2, the companion the stream; the good request behind it is answered
+ * - cleaned: the upstream saw the input's own request without what is wrong with it, which Envoy refuses
  * - laxer: the upstream saw what it did not see with Envoy
  */
-export type Comparison = "equal" | "stricter" | "answered otherwise" | "passed on otherwise" | "laxer";
+export type Comparison =
+  | "equal"
+  | "stricter"
+  | "answered otherwise"
+  | "passed on otherwise"
+  | "refused alone"
+  | "cleaned"
+  | "laxer";
 
 export function compareVerdicts<Answer>(envoy: Asked<Answer>, companion: Asked<Answer>): Comparison {
   const [theirs, ours] = [listWhole(envoy), listWhole(companion)];
   const isSame = JSON.stringify(envoy.client) === JSON.stringify(companion.client);
   if (!hasOwnHeads(companion.seen, envoy.seen)) return "laxer";
-  if (isPart(ours, theirs)) {
+  const added = takeAway(ours, theirs);
+  if (added.length === 0) {
     if (ours.length < theirs.length) return "stricter";
     return isSame ? "equal" : "answered otherwise";
   }
-  return isSame && isPart(listWhole(companion, describe), listWhole(envoy, describe)) ? "passed on otherwise" : "laxer";
+  if (isSame && takeAway(ours.map(describe), theirs.map(describe)).length === 0) return "passed on otherwise";
+  if (theirs.length > 0 || !added.every((request) => isSentinel(request) || isClean(request))) return "laxer";
+  return added.every(isSentinel) ? "refused alone" : "cleaned";
 }
 
-function listWhole(
-  { seen }: Asked<unknown>,
-  format: (request: SeenRequest) => string = JSON.stringify,
-): readonly string[] {
-  return seen.filter(({ isWhole }) => isWhole).map(format);
+/** In HTTP/2 the order in which two requests get to the upstream is nobody's. */
+function listWhole({ seen }: Asked<unknown>): readonly SeenRequest[] {
+  return seen.filter(({ isWhole }) => isWhole);
+}
+
+/** Everything of `all` that is not in `taken`, each as often. */
+function takeAway<Each>(all: readonly Each[], taken: readonly Each[]): readonly Each[] {
+  const left = taken.map((each) => JSON.stringify(each));
+  return all.filter((each) => {
+    const place = left.indexOf(JSON.stringify(each));
+    if (place >= 0) left.splice(place, 1);
+    return place < 0;
+  });
 }
 
 function describe({ line, headers, body }: SeenRequest): string {
   return JSON.stringify([line, headers.filter((header) => header.startsWith("host: ")), body]);
 }
 
-/** True where `part` is `all` without some, in the same order. */
-function isPart(part: readonly string[], all: readonly string[]): boolean {
-  let at = 0;
-  for (const each of all) if (part[at] === each) at += 1;
-  return at === part.length;
+function isSentinel({ line, headers, body }: SeenRequest): boolean {
+  return line === "GET /end HTTP/1.1" && headers.join() === "host: end" && body === "";
+}
+
+/** Nothing but what every input's own request has. */
+function isClean({ line, headers, body }: SeenRequest): boolean {
+  const usual = new Set(["host: a", "transfer-encoding: chunked"]);
+  return (
+    /^(?:GET|POST) \/ HTTP\/1\.1$/.test(line) && headers.every((each) => usual.has(each)) && /^(?:abc)?$/.test(body)
+  );
 }
 
 /**

@@ -69,6 +69,30 @@ const echo: NonNullable<TestServerOptions["handle"]> = async ({ request }) => {
 };
 
 describe("HTTP/2", () => {
+  it.each([
+    [63_000, { code: constants.NGHTTP2_PROTOCOL_ERROR }],
+    [60_000, { status: 200 }],
+  ])("holds a head to 60 KiB: %d bytes", async (bytes, expected) => {
+    const { server, session } = await start();
+    const parts = Array.from({ length: bytes / 1_000 }, (_, index) => [`x-${index}`, "a".repeat(996)]);
+    expect(await ask(session, Object.fromEntries(parts))).toMatchObject(expected);
+    expect((await ask(session, { ":path": "/next" })).status).toBe(200);
+    expect(server.seen.at(-1)).toContain("/next");
+  });
+
+  it("passes on TE, and values with white space around them", async () => {
+    const seen: string[] = [];
+    const { session } = await start({
+      handle: async ({ request }) => {
+        seen.push(`${request.headers.get("te")} [${request.headers.get("x")}]`);
+        return textResponse(200, "ok");
+      },
+    });
+    await ask(session, { te: "trailers", x: " 1\t" });
+    await ask(session, {});
+    expect(seen).toEqual(["trailers [ 1\t]", "undefined [undefined]"]);
+  });
+
   it("answers with prior knowledge", async () => {
     const { server, session } = await start();
     const answer = await ask(session, { ":path": "/a", ":authority": "b" });

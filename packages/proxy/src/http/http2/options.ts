@@ -17,6 +17,8 @@ export interface Http2Options extends HeadLimits {
   readonly connectionWindow: number;
   readonly headerTableSize: number;
   readonly allowsConnect: boolean;
+  /** How many malformed requests a connection outlives. */
+  readonly maxMalformed: number;
   readonly keepalive: Keepalive | undefined;
 }
 
@@ -55,11 +57,19 @@ export function compileHttp2Options(wire: Http2ProtocolOptions = {}, limits: Hea
     ),
     headerTableSize: wrappedNumber(wire.hpack_table_size, 4_096),
     allowsConnect: wire.allow_connect === true,
+    maxMalformed: keepsConnection(wire) ? 100 : 0,
     keepalive:
       interval === undefined
         ? undefined
         : { intervalMs: durationToMs(interval), timeoutMs: durationToMs(wire.connection_keepalive?.timeout ?? {}) },
   };
+}
+
+/** By default Envoy ends a connection with its first malformed request; nghttp2 tells of none before the second. */
+function keepsConnection(wire: Http2ProtocolOptions): boolean {
+  return (
+    wire.override_stream_error_on_invalid_http_message?.value ?? wire.stream_error_on_invalid_http_messaging === true
+  );
 }
 
 function inRange(path: string, value: number, least: number): number {

@@ -51,6 +51,7 @@ class HeadReader {
   readonly #list: string[] = [];
   #cookie = "";
   #count = 0;
+  #bytes = 0;
 
   constructor(limits: HeadLimits) {
     this.#limits = limits;
@@ -58,7 +59,8 @@ class HeadReader {
 
   /** False where the request is to be refused. */
   take(name: string, value: string): boolean {
-    if (forbidden.test(value)) return false;
+    this.#bytes += name.length + value.length;
+    if (forbidden.test(value) || this.#bytes > this.#limits.maxHeadBytes) return false;
     if (name.startsWith(":")) {
       this.#pseudo[name.slice(1) as keyof Pseudo] = value;
       return true;
@@ -75,6 +77,9 @@ class HeadReader {
         return true;
       case "transfer-encoding":
       case "connection":
+        return true;
+      case "te":
+        if (value === "trailers") this.#list.push(name, value);
         return true;
       default:
         return this.#takeOther(name, value);

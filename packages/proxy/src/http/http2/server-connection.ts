@@ -70,7 +70,9 @@ export class Http2Connection implements CodecConnection {
       maxSendHeaderBlockLength: 1024 * 1024,
       // What is held in memory for one connection, in megabytes: above all what clients send ahead.
       maxSessionMemory: 32,
-      maxSessionInvalidFrames: 100,
+      maxSessionInvalidFrames: options.maxMalformed,
+      // A header with white space around its value is passed on as it is, and not silently left out.
+      strictFieldWhitespaceValidation: false,
       maxSettings: 32,
       settings: {
         headerTableSize: options.headerTableSize,
