@@ -1,6 +1,6 @@
 # The front door: `make help` says what there is. Needs Node (any version that has npm 10 or newer); for real Envoys (`make
-# run PROXY=envoy`, tests) Python 3 with pip; for `make run-kubernetes` and the tests with a real API server Go, 1.21 or
-# newer. The Node that the project runs on is installed by npm like the rest.
+# run PROXY=envoy`, tests) Python 3 with pip; for `make run-kubernetes`, the tests with a real API server and those of
+# HTTP/2 and gRPC Go, 1.21 or newer. The Node that the project runs on is installed by npm like the rest.
 
 # The Node of node_modules goes first, so that npm and everything that it starts use that one; only `npm ci`, which takes
 # that very folder away, runs on the machine's own.
@@ -8,7 +8,7 @@ machine_path := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-kubernetes test cluster-programs conformance-programs check golden features parity behaviours envoy-parity security-mutations fuzz bench soak build chart image kind-up e2e e2e-down
+.PHONY: help run run-kubernetes test cluster-programs conformance-programs check golden features parity behaviours envoy-parity security-mutations fuzz bench soak build pack-proxy chart image kind-up e2e e2e-down
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,10 @@ version := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 need = command -v $(1) > /dev/null || { echo "make $@ needs $(1): $(2)" >&2; exit 1; }
 need_docker = $(call need,docker,https://docs.docker.com/engine/install/); \
 	docker info > /dev/null 2>&1 || { echo "make $@ needs a running Docker daemon; 'docker info' finds none" >&2; exit 1; }
+
+pack-proxy: build ## Pack the companion proxy for npm, compiled, into dist
+	@mkdir -p dist
+	@npm pack --silent --workspace @meltemi/proxy --pack-destination dist
 
 chart: build cluster-programs ## Check the Helm chart and pack it, CRDs and all, into dist
 	@.cache/kubernetes/helm lint --strict manifests/chart

@@ -13,6 +13,6 @@ export function createProxyCommand(): Command {
  */
 export async function runProxyCommandLine(args: readonly string[]): Promise<number> {
   // Loaded only here: the other commands need none of it.
-  const { runCommandLine } = await import("@meltemi/proxy/cli");
+  const { runCommandLine } = await import("../../../packages/proxy/src/cli/main.ts");
   return runCommandLine(args);
 }
