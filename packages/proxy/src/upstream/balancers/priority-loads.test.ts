@@ -65,8 +65,9 @@ test.each<[string, Counts[], number[], number[], boolean[]]>([
     [30, 0],
     [false, false],
   ],
-  ["nothing at all", [{ unhealthy: 5 }, { unhealthy: 5 }], [100, 0], [0, 0], [true, false]],
-  ["no host", [{}, {}], [100, 0], [0, 0], [true, false]],
+  ["nothing at all", [{ unhealthy: 5 }, { unhealthy: 5 }], [50, 50], [0, 0], [true, true]],
+  ["nothing but in the second", [{}, { unhealthy: 1 }], [0, 100], [0, 0], [true, true]],
+  ["no host", [{}, {}], [100, 0], [0, 0], [true, true]],
 ])("loads: %s", (_, counts, healthy, degraded, isPanicking) => {
   const loads = computeLoads(
     counts.map((count, priority) => prioritySet(priority, count)),

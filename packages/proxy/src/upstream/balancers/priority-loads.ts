@@ -21,10 +21,8 @@ export function computeLoads(sets: readonly HostSet[], panicThreshold: number): 
   const healthy = sets.map((set) => availability(set, "healthy"));
   const degraded = sets.map((set) => availability(set, "degraded"));
   const total = normalizedTotal(healthy, degraded);
-  if (total === 0) {
-    const isPanicking = sets.map((_, priority) => priority === 0 && panicThreshold > 0);
-    return { ...onlyFirst(sets), isPanicking };
-  }
+  // Nobody to send to: the first priority, which has no host either, says so.
+  if (total === 0 && panicThreshold === 0) return { ...onlyFirst(sets), isPanicking: sets.map(() => false) };
   const isPanicking = sets.map((set) => total !== 100 && isInPanic(set, panicThreshold));
   if (isPanicking.every(Boolean)) return { ...loadsByHosts(sets), isPanicking };
   return { ...distribute(healthy, degraded), isPanicking };
