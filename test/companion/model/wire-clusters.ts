@@ -19,7 +19,13 @@ export function buildCluster(spec: ClusterSpec, ports: Ports): Uint8Array {
     common_lb_config: { healthy_panic_threshold: { value: spec.panicThreshold } },
     circuit_breakers: {
       thresholds: [
-        { priority: "DEFAULT", max_connections: 10_000, max_pending_requests: 10_000, max_requests: 10_000, max_retries: 10_000 },
+        {
+          priority: "DEFAULT",
+          max_connections: 10_000,
+          max_pending_requests: 10_000,
+          max_requests: 10_000,
+          max_retries: 10_000,
+        },
       ],
     },
     ...(spec.fallback === undefined ? {} : { lb_subset_config: describeSubsets(spec.fallback) }),
@@ -28,7 +34,7 @@ export function buildCluster(spec: ClusterSpec, ports: Ports): Uint8Array {
           typed_extension_protocol_options: {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
               "@type": optionsType,
-              explicit_http_config: { http2_protocol_options: {} },
+              explicit_http_config: { http2_protocol_options: { allow_connect: true } },
             },
           },
         }
@@ -51,7 +57,10 @@ function describeAssignment({ name, endpoints }: ClusterSpec, ports: Ports): obj
       .map((endpoint) => describeEndpoint(endpoint, ports)),
   }));
   // A priority may be empty where a higher one is not.
-  return { cluster_name: name, endpoints: groups.filter((group, index) => index === 0 || group.lb_endpoints.length > 0) };
+  return {
+    cluster_name: name,
+    endpoints: groups.filter((group, index) => index === 0 || group.lb_endpoints.length > 0),
+  };
 }
 
 function describeEndpoint({ upstream, health, weight, version }: EndpointSpec, ports: Ports): object {

@@ -72,7 +72,10 @@ function describeFilter(filter: HttpChain["filters"][number], { denies, fault }:
     const config = { "@type": faultType, ...(fault === undefined ? {} : describeFault(fault)) };
     return { name: "envoy.filters.http.fault", typed_config: config };
   }
-  const config = { "@type": typeOf("filters.http.rbac.v3.RBAC"), ...(denies === undefined ? {} : describeDenial(denies)) };
+  const config = {
+    "@type": typeOf("filters.http.rbac.v3.RBAC"),
+    ...(denies === undefined ? {} : describeDenial(denies)),
+  };
   return { name: "envoy.filters.http.rbac", typed_config: config };
 }
 

@@ -68,11 +68,7 @@ export interface RouteMatch {
 export interface HeaderChange {
   readonly name: string;
   readonly value: string;
-  readonly action:
-    | "APPEND_IF_EXISTS_OR_ADD"
-    | "ADD_IF_ABSENT"
-    | "OVERWRITE_IF_EXISTS_OR_ADD"
-    | "OVERWRITE_IF_EXISTS";
+  readonly action: "APPEND_IF_EXISTS_OR_ADD" | "ADD_IF_ABSENT" | "OVERWRITE_IF_EXISTS_OR_ADD" | "OVERWRITE_IF_EXISTS";
 }
 
 /** What is done to headers at one level; removals come first. */
@@ -183,7 +179,9 @@ export interface HttpChain {
   /** What the RBAC filter denies where no route says otherwise. */
   readonly denies: HeaderRule | undefined;
   readonly fault: Fault | undefined;
-  readonly routes: { readonly kind: "rds"; readonly table: string } | { readonly kind: "inline"; readonly table: TableSpec };
+  readonly routes:
+    | { readonly kind: "rds"; readonly table: string }
+    | { readonly kind: "inline"; readonly table: TableSpec };
 }
 
 export interface TcpChain {

@@ -1,0 +1,58 @@
+/** All that may come of a request that lived through one configuration or several. */
+import type { Expectation } from "./expectation.ts";
+import type { History, Span } from "./history.ts";
+import { predict } from "./predict.ts";
+import type { ModelRequest } from "./request.ts";
+import type { ChainSpec, HttpChain, World } from "./world.ts";
+
+export interface Circumstances {
+  readonly history: History;
+  readonly request: ModelRequest;
+  /** Chains that its connection may belong to; undefined among them where nothing may have listened. */
+  readonly chains: ReadonlySet<ChainSpec | undefined>;
+  /** Worlds that held between its start and the beginning of its answer. */
+  readonly span: Span;
+}
+
+export function listAlternatives({ history, request, chains, span }: Circumstances): readonly Expectation[] {
+  const worlds = history.worlds(span);
+  const found = [...chains].flatMap((chain) => {
+    if (chain === undefined) return [{ kind: "refused" } as const];
+    if (chain.kind === "tcp") throw new Error(`${request.slot} has no HTTP`);
+    return worlds.flatMap((_world, index) => predictFrom(request, chain, worlds.slice(index)));
+  });
+  return worlds.length === 1 ? found : joinTries(found);
+}
+
+function predictFrom(request: ModelRequest, chain: HttpChain, worlds: readonly World[]): readonly Expectation[] {
+  const [first, ...later] = worlds;
+  if (first === undefined) return [];
+  const now = predictIn(request, chain, first);
+  // A request that waits, or is tried again, has its route already when clusters and hosts change.
+  const isLong = now.some((each) => "attempts" in each && (each.leastMs > 0 || each.attempts.most > 1));
+  if (!isLong) return now;
+  return [
+    ...now,
+    ...later.flatMap(({ clusters, upstreams }) => predictIn(request, chain, { ...first, clusters, upstreams })),
+  ];
+}
+
+export function predictIn(request: ModelRequest, chain: HttpChain, world: World): readonly Expectation[] {
+  const table = chain.routes.kind === "inline" ? chain.routes.table : world.tables.get(chain.routes.table);
+  if (table === undefined) throw new Error(`there is no table for ${chain.serverName}`);
+  return predict({ world, chain, table, request });
+}
+
+/** Earlier tries of a request may have been under other configurations than the last. */
+function joinTries(expectations: readonly Expectation[]): readonly Expectation[] {
+  const tried = new Set<string>();
+  for (const each of expectations) {
+    if (!("attempts" in each) || each.attempts.most < 2) continue;
+    for (const host of each.tried) tried.add(host);
+    if (each.kind === "forwarded" && each.status === 503) for (const host of each.hosts) tried.add(host);
+  }
+  return expectations.map((each) => {
+    if (!("attempts" in each) || each.attempts.most < 2) return each;
+    return { ...each, tried, attempts: { ...each.attempts, least: Math.min(1, each.attempts.least) } };
+  });
+}
