@@ -2,6 +2,7 @@
 import { Socket } from "node:net";
 import type { DownstreamConnection } from "../listeners/connection.ts";
 import { createCodec } from "./choose-codec.ts";
+import { clientClosed } from "./client-gone.ts";
 import type { CodecConnection, CodecStream, RequestReceiver, StreamEvents } from "./codec-stream.ts";
 import type { Manager } from "./connection-manager-parts.ts";
 import type { LocalReply } from "./exchange.ts";
@@ -215,7 +216,7 @@ export class ClientConnection implements RequestReceiver {
     if (this.connection.tls !== undefined) gauges.cx_ssl_active.dec();
     if (this.#protocol !== undefined) gauges[`cx_${this.#protocol}_active`].dec();
     connectionLength.record(this.manager.env.clock.monotonic() - this.#openedAt);
-    for (const exchange of [...this.#exchanges]) exchange.onGone(new Error("the client closed the connection"));
+    for (const exchange of [...this.#exchanges]) exchange.onGone(clientClosed());
     this.#onEnd(this);
   }
 

@@ -5,6 +5,7 @@
  * change the response. Errors go up as LocalReplyError or ExchangeError and become responses in one place (rescue.ts).
  */
 import type { HttpFilterEnv, ProxyEnv } from "../config/env.ts";
+import { TracelessError } from "../lib/traceless-error.ts";
 import type { DownstreamConnection } from "../listeners/connection.ts";
 import type { Route } from "../router/types.ts";
 import type { Span } from "../tracing/types.ts";
@@ -82,23 +83,21 @@ export interface LocalReply {
 }
 
 /** Thrown by a filter that answers itself: the proxy says it in the client's protocol (gRPC trailers-only for gRPC). */
-export class LocalReplyError extends Error {
+export class LocalReplyError extends TracelessError {
   readonly reply: LocalReply;
 
   constructor(reply: LocalReply) {
-    super(reply.details);
-    this.name = "LocalReplyError";
+    super("LocalReplyError", reply.details);
     this.reply = reply;
   }
 }
 
 /** The exchange has to be reset without an answer: the client is gone, or an answer that has begun broke off. */
-export class ExchangeResetError extends Error {
+export class ExchangeResetError extends TracelessError {
   readonly flags: readonly ResponseFlag[];
 
   constructor(details: string, flags: readonly ResponseFlag[] = []) {
-    super(details);
-    this.name = "ExchangeResetError";
+    super("ExchangeResetError", details);
     this.flags = flags;
   }
 }

@@ -8,6 +8,7 @@ import type { HeaderList } from "../http/header-list.ts";
 import type { ResponseFlag } from "../http/response-flags.ts";
 import type { Stats } from "../lib/stats.ts";
 import type { StatsRegistry } from "../lib/stats-registry.ts";
+import { TracelessError } from "../lib/traceless-error.ts";
 import type { DownstreamConnection } from "../listeners/connection.ts";
 
 /** One endpoint of a cluster. The same object as long as its address is in the cluster, whatever else changes. */
@@ -65,7 +66,7 @@ export type UpstreamFailure =
   | "drop-overload";
 
 /** An attempt failed. `hasSentAnything` is false where the server cannot have seen any of the request. */
-export class UpstreamError extends Error {
+export class UpstreamError extends TracelessError {
   readonly failure: UpstreamFailure;
   readonly host: Host | undefined;
   readonly isSent: boolean;
@@ -76,8 +77,7 @@ export class UpstreamError extends Error {
     failure: UpstreamFailure,
     { host, isSent = false, transportFailure = "", cause }: UpstreamErrorOptions = {},
   ) {
-    super(transportFailure === "" ? failure : `${failure}: ${transportFailure}`, { cause });
-    this.name = "UpstreamError";
+    super("UpstreamError", transportFailure === "" ? failure : `${failure}: ${transportFailure}`, cause);
     this.failure = failure;
     this.host = host;
     this.isSent = isSent;

@@ -5,6 +5,7 @@
 import type { Duplex } from "node:stream";
 import type { Clock, Timer } from "../../lib/clock.ts";
 import type { DownstreamConnection } from "../../listeners/connection.ts";
+import { clientClosed } from "../client-gone.ts";
 import type { CodecConnection, RequestReceiver } from "../codec-stream.ts";
 import type { LocalReply } from "../exchange.ts";
 import { HeadScanner } from "./head-scanner.ts";
@@ -54,7 +55,7 @@ export class Http1Connection implements CodecConnection {
     this.#stream.on("end", () => this.#onEnd());
     this.#stream.on("drain", () => this.#onDrain());
     this.#stream.on("error", (cause: Error) => this.#onGone(cause));
-    connection.onClose(() => this.#onGone(new Error("the client closed the connection")));
+    connection.onClose(() => this.#onGone(clientClosed()));
   }
 
   startDrain(): void {
@@ -242,7 +243,7 @@ export class Http1Connection implements CodecConnection {
       return;
     }
     if (this.#current?.endRaw() === true) return;
-    this.#onGone(new Error("the client closed the connection"));
+    this.#onGone(clientClosed());
     this.connection.close("flush", "");
   }
 

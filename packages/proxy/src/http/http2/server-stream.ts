@@ -1,6 +1,7 @@
 /** One request on an HTTP/2 connection, and its answer. */
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { BodySink, BodySource } from "../body.ts";
+import { clientReset } from "../client-gone.ts";
 import type { CodecStream, RequestReceiver, StreamEvents } from "../codec-stream.ts";
 import type { LocalReply } from "../exchange.ts";
 import { HeaderList } from "../header-list.ts";
@@ -179,7 +180,7 @@ export class Http2Stream implements CodecStream, BodySink {
     if (!wasOver && isReset && !this.#stream.headersSent) this.#owner.onReset();
     else this.#owner.onOtherEnd();
     if (wasOver) return;
-    const cause = new Error("the client has reset the stream");
+    const cause = clientReset();
     if (!isReset && this.#hasEnded) {
       this.#requestBody?.abort(cause);
       this.#events?.onResponseEnd();
