@@ -1,8 +1,8 @@
 /** A process full of hostile clients. */
 import { setPriority } from "node:os";
 import { serveActor } from "./actor.ts";
-import type { Attack, AttackTarget } from "./attacks/crowd.ts";
 import { type AttackName, attacks } from "./attacks/attacks.ts";
+import type { Attack, AttackTarget } from "./attacks/crowd.ts";
 
 /** Attackers have machines of their own; here they must not take the processors from those that are measured. */
 setPriority(19);
@@ -14,8 +14,8 @@ const commands = {
     attack = await attacks[name](target);
   },
   /** Ends it, and tells what came of it. */
-  end: (): Readonly<Record<string, number>> => {
-    attack?.stop();
+  end: async (): Promise<Readonly<Record<string, number>>> => {
+    await attack?.stop();
     return Object.fromEntries(attack?.seen ?? []);
   },
 };

@@ -26,7 +26,15 @@ const kindNames = Object.keys(kinds) as Kind[];
 
 function unwise(index: number): readonly NamedResource[] {
   const bad: readonly (readonly [Kind, object])[] = [
-    ["clusters", { name: `bad-${index}`, type: "STATIC", lb_policy: "RING_HASH", ring_hash_lb_config: { minimum_ring_size: { value: "99999999999" } } }],
+    [
+      "clusters",
+      {
+        name: `bad-${index}`,
+        type: "STATIC",
+        lb_policy: "RING_HASH",
+        ring_hash_lb_config: { minimum_ring_size: { value: "99999999999" } },
+      },
+    ],
     ["clusters", { name: `bad-${index}`, type: "EDS" }],
     ["clusters", { name: `bad-${index}`, cluster_type: { name: "nobody.knows.this" } }],
   ];
@@ -48,7 +56,16 @@ const nonsensical: Readonly<Record<Kind, readonly object[]>> = {
     { name: "sink", load_balancing_policy: { policies: [{ typed_extension_config: { name: "nobody.knows.this" } }] } },
   ],
   endpoints: [
-    { cluster_name: "small", endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: "not an address", port_value: 99_999 } } } }] }] },
+    {
+      cluster_name: "small",
+      endpoints: [
+        {
+          lb_endpoints: [
+            { endpoint: { address: { socket_address: { address: "not an address", port_value: 99_999 } } } },
+          ],
+        },
+      ],
+    },
     { cluster_name: "large", endpoints: [{ priority: 9 }] },
   ],
   listeners: [
@@ -58,7 +75,16 @@ const nonsensical: Readonly<Record<Kind, readonly object[]>> = {
   ],
   routes: [
     { name: "routes", virtual_hosts: [{ name: "", domains: [] }] },
-    { name: "routes", virtual_hosts: [{ name: "a", domains: ["*"], routes: [{ match: { safe_regex: { regex: "((((" } }, route: { cluster: "small" } }] }] },
+    {
+      name: "routes",
+      virtual_hosts: [
+        {
+          name: "a",
+          domains: ["*"],
+          routes: [{ match: { safe_regex: { regex: "((((" } }, route: { cluster: "small" } }],
+        },
+      ],
+    },
   ],
 };
 
@@ -107,7 +133,13 @@ export const garbage = {
       const other = kindNames[(turn + 1) % kindNames.length] ?? "listeners";
       const kind = kindNames[turn % kindNames.length] ?? "clusters";
       if (turn % 2 === 0) stream.answer({ kind, resources: good[kind], typeUrl: urls[turn % urls.length] ?? "" });
-      else sendWhole(stream, surroundings, kind, good[other].map((each) => ({ ...each, name: `wrong ${each.name}` })));
+      else
+        sendWhole(
+          stream,
+          surroundings,
+          kind,
+          good[other].map((each) => ({ ...each, name: `wrong ${each.name}` })),
+        );
     });
   },
 

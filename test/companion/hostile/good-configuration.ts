@@ -28,6 +28,11 @@ type GoodConfiguration = Readonly<Record<Kind, readonly NamedResource[]>>;
 const certificate = createSelfSigned(["shop.test"], Date.now());
 const ads = { ads: {}, resource_api_version: "V3" } as const;
 const clusterNames = ["small", "large", "sink"] as const;
+/**
+ * Requests at once, above which Envoy answers 503. For long answers few, as each that nobody reads takes megabytes of the
+ * kernel's memory for sockets, whose end would slow all connections of this machine down.
+ */
+const mostRequests = { small: 1_024, large: 100, sink: 1_024 } as const;
 
 /** Host of a direct answer of the edition: whoever gets 200 from it knows that the edition is in use. */
 export const hostOfEdition = (edition: number): string => `edition-${edition}.test`;
@@ -39,7 +44,13 @@ export function buildGoodConfiguration({ port, tlsPort, upstreamPort }: Places, 
   });
   return {
     clusters: clusterNames.map((name) =>
-      pack("clusters", name, { name, type: "EDS", eds_cluster_config: { eds_config: ads }, connect_timeout: seconds(5) }),
+      pack("clusters", name, {
+        name,
+        type: "EDS",
+        eds_cluster_config: { eds_config: ads },
+        connect_timeout: seconds(5),
+        circuit_breakers: { thresholds: [buildThresholds(mostRequests[name])] },
+      }),
     ),
     endpoints: clusterNames.map((cluster_name) => {
       const address = { socket_address: { address: "127.0.0.1", port_value: upstreamPort } };
@@ -54,6 +65,10 @@ export function buildGoodConfiguration({ port, tlsPort, upstreamPort }: Places, 
     ],
     routes: [pack("routes", "routes", buildRoutes(edition))],
   };
+}
+
+function buildThresholds(most: number) {
+  return { max_connections: { value: most }, max_requests: { value: most }, max_pending_requests: { value: most } };
 }
 
 const seconds = (count: number) => ({ seconds: String(count) });

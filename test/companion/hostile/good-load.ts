@@ -4,7 +4,7 @@
  */
 import { Agent, request } from "node:http";
 import { type ClientHttp2Session, connect } from "node:http2";
-import { serveActor } from "./actor.ts";
+import { preferProcess, serveActor } from "./actor.ts";
 
 export interface LoadFigures {
   readonly sent: number;
@@ -126,4 +126,5 @@ const commands = {
 };
 export type LoadCommands = typeof commands;
 
+preferProcess(process.pid);
 serveActor(commands);

@@ -5,7 +5,8 @@
  *   node test/companion/hostile/hostile.ts [--only idle,drip] [--rate 300] [--seconds 8] [--proxy companion|envoy]
  *
  * The verdict "ok" takes all of these: every request of those that behave was answered with 200; their p99 is at most
- * double of what it is in peace, or 5 ms more where that is the larger (what such a machine does by itself); memory grew by
+ * double of what it was in peace right before, or 5 ms more where that is the larger (what such a machine does by itself;
+ * where only that is missed, attack and peace are measured again, up to three times); memory grew by
  * at most `memoryLimit` at its peak; nothing is left over when the attackers are gone; what a control plane may not say was
  * refused, and what it says when it has recovered is taken.
  */
@@ -13,7 +14,7 @@ import { parseArgs } from "node:util";
 import { dataPlanes } from "../../envoy/envoy-process.ts";
 import { HostileRig, type Outcome, type RigOptions } from "./hostile-rig.ts";
 import { type ClientScenario, type ControlPlaneScenario, clientScenarios, controlPlaneScenarios } from "./scenarios.ts";
-import { findFaults, type Judged } from "./verdict.ts";
+import { findFaults } from "./verdict.ts";
 
 const { values } = parseArgs({
   options: {
@@ -22,12 +23,15 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "8" },
     proxy: { type: "string", default: "companion" },
     scale: { type: "string", default: "1" },
+    reasons: { type: "boolean", default: false },
   },
 });
 const only = values.only.split(",").filter((name) => name !== "");
 const isWanted = (name: string): boolean => only.length === 0 || only.includes(name);
 const noiseMs = 5;
-const widths = [44, 8, 8, 8, 8, 6, 7, 7, 7, 6] as const;
+/** What comes from others on this machine does not come three times. */
+const attempts = Number(process.env["ATTEMPTS"] ?? 3);
+const widths = [46, 9, 7, 10, 8, 8, 7, 7, 7, 7, 8] as const;
 
 const options: Omit<RigOptions, "isDelta"> = {
   dataPlane: dataPlanes.find((plane) => plane === values.proxy) ?? "companion",
@@ -37,8 +41,11 @@ const options: Omit<RigOptions, "isDelta"> = {
 };
 let failed = 0;
 
-printRow(["", "requests", "failed", "p50 ms", "p99 ms", "max", "MB", "peak", "after", ""]);
-await runAll(false, clientScenarios.filter(({ attack }) => isWanted(attack)));
+printRow(["", "requests", "failed", "peace p99", "p50 ms", "p99 ms", "max", "MB", "peak", "after", ""]);
+await runAll(
+  false,
+  clientScenarios.filter(({ attack }) => isWanted(attack)),
+);
 await runAll(true, []);
 console.log(failed === 0 ? "\nall ok" : `\n${failed} not ok`);
 process.exitCode = failed === 0 ? 0 : 1;
@@ -48,48 +55,83 @@ async function runAll(isDelta: boolean, clients: readonly ClientScenario[]): Pro
   const confusions = controlPlaneScenarios.filter(({ garbage }) => isWanted(garbage));
   if (clients.length + confusions.length === 0) return;
   const rig = await HostileRig.start({ ...options, isDelta });
+  const form = isDelta ? "delta" : "state of the world";
   try {
-    const form = isDelta ? "delta" : "state of the world";
     // The first round warms the proxy up.
-    await rig.measureUndisturbed(options.holdMs / 2);
-    const peace = await rig.measureUndisturbed(options.holdMs);
-    const peaceP99 = peace.load.p99;
-    report(`in peace, ${form}`, peace, { peaceP99: Number.POSITIVE_INFINITY, noiseMs, clients: 0 });
+    await rig.measureUndisturbed(options.holdMs);
     for (const scenario of clients) {
-      report(scenario.title, await rig.attack(scenario), { peaceP99, noiseMs, clients: scenario.clients });
+      await compare(rig, { title: scenario.title, clients: scenario.clients, run: () => rig.attack(scenario) });
     }
     for (const scenario of confusions) {
-      const judged = { peaceP99, noiseMs, clients: 0, scenario };
-      report(`${form}: ${scenario.title}`, await rig.confuse(scenario), judged);
+      const title = `${form}: ${scenario.title}`;
+      await compare(rig, { title, clients: 0, scenario, run: () => rig.confuse(scenario) });
     }
   } finally {
     await rig.stop();
   }
 }
 
-function report(title: string, outcome: Outcome, judged: Judged & { readonly scenario?: ControlPlaneScenario }): void {
+interface Trial {
+  readonly title: string;
+  readonly clients: number;
+  readonly scenario?: ControlPlaneScenario;
+  readonly run: () => Promise<Outcome>;
+}
+
+/** Peace is measured right before each attack: what else this machine does changes from minute to minute. */
+async function compare(rig: HostileRig, { title, clients, scenario, run }: Trial): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const peaceP99 = (await rig.measureUndisturbed(options.holdMs)).load.p99;
+    const outcome = await run();
+    const judged = { peaceP99, noiseMs, clients, ...(scenario === undefined ? {} : { scenario }) };
+    const faults = findFaults(outcome, judged);
+    const isLate = faults.length === 1 && faults[0]?.startsWith("p99") === true;
+    if (isLate && attempt < attempts) continue;
+    report(title, outcome, { peaceP99, faults, attempt });
+    return;
+  }
+}
+
+interface Verdict {
+  readonly peaceP99: number;
+  readonly faults: readonly string[];
+  readonly attempt: number;
+}
+
+function report(title: string, outcome: Outcome, { peaceP99, faults, attempt }: Verdict): void {
   const { load, memory, seen, heard } = outcome;
-  const faults = findFaults(outcome, judged);
   if (faults.length > 0) failed += 1;
   const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
   printRow([
     title,
     String(load.sent),
     String(load.sent - load.answered),
+    peaceP99.toFixed(1),
     load.p50.toFixed(1),
     load.p99.toFixed(1),
     load.longest.toFixed(0),
     megabytes(memory.before),
     megabytes(memory.peak),
     megabytes(memory.after),
-    faults.length === 0 ? "ok" : "NOT OK",
+    describeVerdict(faults.length === 0, attempt),
   ]);
   const came = Object.entries(seen).map(([what, count]) => `${what} ${count}`);
-  if (heard !== undefined) came.push(`streams ${heard.streams}`, `acknowledged ${heard.acknowledged}`, `refused ${heard.refused}`);
-  if (came.length > 0) console.log(`    ${came.join(", ")}`);
+  if (heard !== undefined) {
+    came.push(`streams ${heard.streams}, acknowledged ${heard.acknowledged}, refused ${heard.refused}`);
+    if (values.reasons) came.push(...heard.reasons);
+  }
+  came.push(`upstream ${megabytes(outcome.upstreamBytes)} MB`);
+  console.log(`    ${came.join(", ")}`);
   for (const fault of faults) console.log(`    ${fault}`);
 }
 
+function describeVerdict(isOk: boolean, attempt: number): string {
+  if (!isOk) return "NOT OK";
+  return attempt === 1 ? "ok" : `ok (${attempt})`;
+}
+
 function printRow(cells: readonly string[]): void {
-  console.log(cells.map((cell, index) => (index === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[index] ?? 8))).join(""));
+  console.log(
+    cells.map((cell, index) => (index === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[index] ?? 8))).join(""),
+  );
 }

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { envoyBinary } from "../../../tools/envoy/fetch.ts";
 import { companionProgram, type DataPlane } from "../../envoy/envoy-process.ts";
+import { preferProcess } from "./actor.ts";
 
 export interface ProxyOptions {
   readonly dataPlane: DataPlane;
@@ -31,8 +32,11 @@ export class ProxyProcess {
     const output = openSync(join(folder, "proxy.log"), "a");
     const [program, ...first] =
       options.dataPlane === "envoy" ? [await envoyBinary()] : [process.execPath, companionProgram];
+    if (process.env["PROXY_FLAGS"])
+      first.unshift(...process.env["PROXY_FLAGS"].split(" ").filter((flag) => flag !== ""));
     const args = [...first, "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning"];
     const child = spawn(program, args, { stdio: ["ignore", output, output] });
+    if (child.pid !== undefined) preferProcess(child.pid);
     return new ProxyProcess(child, options.adminPort, folder);
   }
 

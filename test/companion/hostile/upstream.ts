@@ -1,11 +1,11 @@
-/** The server behind the proxy: 1 kB at once, 1 MB in pieces as fast as they are taken, or an answer when a body is whole. */
+/** The server behind the proxy: 1 kB at once, 4 MB in pieces as fast as they are taken, or an answer when a body is whole. */
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { serveActor } from "./actor.ts";
+import { preferProcess, serveActor } from "./actor.ts";
 
 const small = Buffer.alloc(1024, "a");
 const piece = Buffer.alloc(64 * 1024, "b");
-export const largeBytes = 1024 * 1024;
+const largeBytes = 4 * 1024 * 1024;
 
 let sentBytes = 0;
 const server = createServer({ keepAliveTimeout: 600_000 }, (request, response) => {
@@ -34,7 +34,9 @@ function sendLarge(response: ServerResponse, left: number): void {
 const commands = {
   listen: () =>
     new Promise<number>((resolve) => {
-      server.listen({ port: 0, host: "127.0.0.1", backlog: 4096 }, () => resolve((server.address() as AddressInfo).port));
+      server.listen({ port: 0, host: "127.0.0.1", backlog: 4096 }, () =>
+        resolve((server.address() as AddressInfo).port),
+      );
     }),
   /** Bytes of large answers that were given to the system since the last question. */
   takeSentBytes: () => {
@@ -45,4 +47,5 @@ const commands = {
 };
 export type UpstreamCommands = typeof commands;
 
+preferProcess(process.pid);
 serveActor(commands);

@@ -11,7 +11,7 @@ export interface AttackTarget {
 export interface Attack {
   /** How often what came back: "status 431", "reset", "closed", "connected" ... */
   readonly seen: ReadonlyMap<string, number>;
-  stop(): void;
+  stop(): Promise<void>;
 }
 
 export type BeginAttack = (target: AttackTarget) => Promise<Attack>;
@@ -30,6 +30,8 @@ export interface CrowdOptions {
 /** Fewer than the ephemeral ports of one address. */
 const addresses = 8;
 const turnMs = 10;
+/** Of each process. */
+const defaultPerSecond = 750;
 const statusLine = /^HTTP\/1\.1 (\d{3})/;
 
 export class Crowd implements Attack {
@@ -47,13 +49,8 @@ export class Crowd implements Attack {
   /** Resolves when all have tried to connect once. */
   static async gather(options: CrowdOptions): Promise<Crowd> {
     const crowd = new Crowd(options);
-    const { clients, perSecond = 1_500 } = options;
-    const startedAt = performance.now();
-    for (let count = 0; count < clients; ) {
-      const due = Math.min(clients, Math.ceil(((performance.now() - startedAt) / 1000) * perSecond));
-      for (; count < due; count++) crowd.#open();
-      await new Promise((resolve) => setTimeout(resolve, turnMs));
-    }
+    const { clients, perSecond = defaultPerSecond } = options;
+    await pace(Array.from({ length: clients }), perSecond, () => crowd.#open());
     return crowd;
   }
 
@@ -70,10 +67,11 @@ export class Crowd implements Attack {
     return this.#sockets;
   }
 
-  stop(): void {
+  /** All leave, at the pace at which they came. */
+  async stop(): Promise<void> {
     this.#isStopped = true;
     for (const timer of this.#timers) clearTimeout(timer);
-    for (const socket of this.#sockets) socket.destroy();
+    await pace([...this.#sockets], this.#options.perSecond ?? defaultPerSecond, (socket) => socket.destroy());
   }
 
   #open(): void {
@@ -105,6 +103,15 @@ export class Crowd implements Attack {
       this.#open();
     }, returnsAfterMs);
     this.#timers.add(timer);
+  }
+}
+
+/** Does it for all. A turn that comes late is not made up for: many at once would be another attack. */
+async function pace<Item>(items: readonly Item[], perSecond: number, act: (item: Item) => void): Promise<void> {
+  const ofTurn = Math.ceil((perSecond * turnMs) / 1_000);
+  for (let from = 0; from < items.length; from += ofTurn) {
+    for (const item of items.slice(from, from + ofTurn)) act(item);
+    await new Promise((resolve) => setTimeout(resolve, turnMs));
   }
 }
 

@@ -1,11 +1,18 @@
 /** Attacks over HTTP/2 by clients that come back as often as they are thrown out. */
 import type { Socket } from "node:net";
+import {
+  buildFrame,
+  buildPreface,
+  encodeGet,
+  encodeString,
+  endHeaders,
+  endStream,
+} from "../../../../packages/proxy/test/support/http2-frames.ts";
 import { type AttackTarget, type BeginAttack, Crowd, flood } from "./crowd.ts";
-import { buildFrame, buildPreface, encodeGet, encodeString, endHeaders, endStream } from "./http2-frames.ts";
 
 /** Connections of one process: what they do on each is without end. */
 const connections = 10;
-const returnsAfterMs = 200;
+const returnsAfterMs = 1_000;
 const batch = 100;
 const lastStream = 2 ** 31 - 1;
 
@@ -17,6 +24,7 @@ const attack =
     Crowd.gather({
       port,
       clients: connections,
+      perSecond: connections,
       returnsAfterMs,
       act: (socket) => {
         socket.resume();
@@ -76,7 +84,10 @@ const repeatFrame = (frame: Buffer, reads = true): BeginAttack => {
 
 /** Each wants an answer, which nobody reads (CVE-2019-9512, CVE-2019-9515). */
 export const pings = repeatFrame(buildFrame({ type: "ping", payload: Buffer.alloc(8) }), false);
-export const settings = repeatFrame(buildFrame({ type: "settings", payload: Buffer.from([0, 3, 0, 0, 0, 100]) }), false);
+export const settings = repeatFrame(
+  buildFrame({ type: "settings", payload: Buffer.from([0, 3, 0, 0, 0, 100]) }),
+  false,
+);
 /** The same, with the answers read: nothing piles up, and the server has only the work. */
 export const readPings = repeatFrame(buildFrame({ type: "ping", payload: Buffer.alloc(8) }));
 

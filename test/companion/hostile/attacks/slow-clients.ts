@@ -66,6 +66,7 @@ export const vanish: BeginAttack = ({ port, clients }: AttackTarget) =>
     returnsAfterMs: 1_000,
     act: (socket, crowd) => {
       socket.write(ask("/large"));
+      socket.once("data", () => socket.pause());
       const timer = setTimeout(() => {
         crowd.note("vanished");
         socket.resetAndDestroy();
