@@ -3,17 +3,37 @@ import { once } from "node:events";
 import WebSocket from "ws";
 import { eventually } from "../envoy/envoy-process.ts";
 
-export interface HeapProbe {
+interface HeapProbe {
   /** Bytes of objects and of buffers that are in use. */
   measure(): Promise<number>;
   close(): void;
 }
 
+const rounds = 2;
+
+/**
+ * Bytes that stay for good with each input when `askAll` asks all `count` of them again and again. A first round is not
+ * counted: it fills what is filled once. `readLog`: where Node has said on which port its inspector listens.
+ */
+export async function measureGrowth(
+  readLog: () => string,
+  { count, askAll }: { readonly count: number; readonly askAll: () => Promise<unknown> },
+): Promise<number> {
+  const probe = await openHeapProbe(readLog);
+  try {
+    await askAll();
+    const before = await probe.measure();
+    for (let round = 0; round < rounds; round++) await askAll();
+    return ((await probe.measure()) - before) / (count * rounds);
+  } finally {
+    probe.close();
+  }
+}
+
 /** The flag that opens the inspector, on any free port. */
 export const inspectFlag = "--inspect=127.0.0.1:0";
 
-/** `readLog`: where Node has said on which port its inspector listens. */
-export async function openHeapProbe(readLog: () => string): Promise<HeapProbe> {
+async function openHeapProbe(readLog: () => string): Promise<HeapProbe> {
   const address = (): string => /ws:\/\/\S+/.exec(readLog())?.[0] ?? "";
   await eventually("the inspector listens", async () => address() !== "");
   const socket = new WebSocket(address());

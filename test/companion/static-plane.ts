@@ -73,3 +73,19 @@ export async function startStaticPlane({
     throw new Error(`${String(cause)}\n${log}`);
   }
 }
+
+/** Starts the same with both; where one of them does not start nothing stays of the other. */
+export async function startBoth<Each extends { stop(): Promise<void> }>(
+  start: (plane: DataPlane) => Promise<Each>,
+): Promise<Record<DataPlane, Each>> {
+  const [envoy, companion] = await Promise.allSettled([start("envoy"), start("companion")]);
+  if (envoy.status === "fulfilled" && companion.status === "fulfilled") {
+    return { envoy: envoy.value, companion: companion.value };
+  }
+  const problems: unknown[] = [];
+  for (const started of [envoy, companion]) {
+    if (started.status === "fulfilled") await started.value.stop();
+    else problems.push(started.reason);
+  }
+  throw new AggregateError(problems, problems.map(String).join("\n"));
+}

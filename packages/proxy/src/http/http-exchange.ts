@@ -137,8 +137,8 @@ export class HttpExchange implements ChainExchange, StreamEvents {
 
   inform(status: number, headers: HeaderList): void {
     if (this.#isAnswered || this.isAborted) return;
-    // Without proxy_100_continue the client was told to continue here.
-    if (status === 100 && !this.#manager.settings.proxies100) return;
+    // Without proxy_100_continue the client was told to continue here, and Envoy passes no other 1xx on either.
+    if (!this.#manager.settings.proxies100) return;
     this.stream.inform(status, headers);
   }
 

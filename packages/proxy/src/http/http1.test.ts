@@ -65,6 +65,21 @@ describe("answers", () => {
     expect(server.seen).toHaveLength(2);
   });
 
+  it("says of HEAD how the answer to GET would end, and passes no 1xx on unless it is told to", async () => {
+    for (const proxies100 of [false, true]) {
+      const server = await start({
+        wire: { proxy_100_continue: proxies100 },
+        handle: async (exchange) => {
+          exchange.inform(103, new HeaderList(["link", "x"]));
+          return { status: 200, headers: new HeaderList(), body: undefined };
+        },
+      });
+      const { text } = await server.ask("HEAD / HTTP/1.1\r\nhost: a\r\n\r\n", /200[\s\S]*\r\n\r\n$/);
+      expect(text).toMatch(/\r\ntransfer-encoding: chunked\r\n\r\n$/);
+      expect(text.startsWith("HTTP/1.1 103 ")).toBe(proxies100);
+    }
+  });
+
   it.each([
     ["HEAD has no body", "HEAD / HTTP/1.1\r\nhost: a\r\n\r\n", /content-length: 2[\s\S]*\r\n\r\n$/],
     ["an absolute target wins over Host", "GET http://b:81/x HTTP/1.1\r\nhost: a\r\n\r\n", /200 OK/],

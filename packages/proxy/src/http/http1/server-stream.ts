@@ -156,7 +156,7 @@ export class Http1Stream implements CodecStream, BodySink, BodyTarget {
   }
 
   /** How the end of the body is found by the client, as lines of the head. */
-  #frame({ headers, body }: HttpResponse, hasNoBody: boolean): string {
+  #frame({ status, headers, body }: HttpResponse, hasNoBody: boolean): string {
     let own = "";
     const declared = headers.get("content-length");
     if (declared !== undefined) {
@@ -171,9 +171,14 @@ export class Http1Stream implements CodecStream, BodySink, BodyTarget {
         this.#isChunked = true;
         own = "transfer-encoding: chunked\r\n";
       }
-    }
+    } else if (this.#isChunkedForHead(status)) own = "transfer-encoding: chunked\r\n";
     if (this.#isLast) return `${own}connection: close\r\n`;
     return this.#head?.minorVersion === 0 ? `${own}connection: keep-alive\r\n` : own;
+  }
+
+  /** The framing that the answer to a GET would have had (RFC 9112, section 6.1), as Envoy tells it. */
+  #isChunkedForHead(status: number): boolean {
+    return this.#head?.method === "HEAD" && this.#head.minorVersion === 1 && status !== 204 && status !== 304;
   }
 
   /** BodySink: bytes of the answer. */

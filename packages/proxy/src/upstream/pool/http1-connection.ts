@@ -192,7 +192,11 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
       this.#isReusable = false;
       this.#finish();
     }
-    this.#fail("connection-termination", "remote");
+    // What breaks off is a bad answer, for Envoy too; one of which nothing came is none.
+    if (!this.#isClosed && (this.#parser.isInHead || this.#body !== undefined))
+      this.#owner.stats.upstream_cx_protocol_error.inc();
+    // As for Envoy, a head that breaks off is a bad answer, and none at all is a connection that was lost.
+    this.#fail(this.#parser.isInHead ? "protocol-error" : "connection-termination", "remote");
   }
 
   /** The answer is whole. */
@@ -265,7 +269,6 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
     this.#body = undefined;
     this.#destroy(by, exchange !== undefined);
     if (exchange === undefined) return;
-    if (by === "remote") this.#owner.stats.upstream_rq_rx_reset.inc();
     const error = new UpstreamError(failure, { host: this.#owner.host, isSent: true, cause });
     exchange.fail(error);
     body?.fail(error);

@@ -38,7 +38,8 @@ const colon = 58;
 /** What the framing headers of a head say, while it is read. */
 class Framing {
   contentLength: number | undefined = undefined;
-  transferEncoding = "";
+  /** Undefined where there is none: an empty one is wrong, and not nothing. */
+  transferEncoding: string | undefined = undefined;
   connection = "";
   proxyConnection = "";
   upgrade = "";
@@ -65,7 +66,7 @@ class Framing {
         return true;
       case 17:
         if (name !== "transfer-encoding") return false;
-        this.transferEncoding = this.transferEncoding === "" ? value : `${this.transferEncoding},${value}`;
+        this.transferEncoding = this.transferEncoding === undefined ? value : `${this.transferEncoding},${value}`;
         return true;
       default:
         return false;
@@ -126,11 +127,10 @@ interface HeadParts {
 
 function finishHead({ status, headers, framing, isOld, limits }: HeadParts): ResponseHead {
   const { transferEncoding, connection, upgrade } = framing;
-  const isChunked = transferEncoding !== "";
-  if (isChunked && !hasToken(transferEncoding, "chunked")) {
+  const isChunked = transferEncoding !== undefined;
+  if (isChunked && (!hasToken(transferEncoding, "chunked") || transferEncoding.includes(","))) {
     throw new Http1ProtocolError("http1.invalid_transfer_encoding");
   }
-  if (isChunked && transferEncoding.includes(",")) throw new Http1ProtocolError("http1.invalid_transfer_encoding");
   let { contentLength } = framing;
   if (isChunked && contentLength !== undefined) {
     if (!limits.allowsChunkedLength) throw new Http1ProtocolError("http1.content_length_and_chunked_not_allowed");

@@ -53,6 +53,11 @@ export class Http1ResponseParser {
     return this.#state === "idle";
   }
 
+  /** True where an answer's head has come in part. */
+  get isInHead(): boolean {
+    return this.#state === "head" && this.#partial !== undefined;
+  }
+
   /** Takes bytes; throws Http1ProtocolError, also for bytes that nobody asked for. */
   execute(buffer: Buffer, start: number, end: number): void {
     let data = buffer;

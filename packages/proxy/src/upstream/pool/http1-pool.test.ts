@@ -153,6 +153,7 @@ it.each([
   ["two lengths", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\na"],
   ["a length twice", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\na"],
   ["a length that is none", "HTTP/1.1 200 OK\r\ncontent-length: +1\r\n\r\na"],
+  ["an encoding of nothing", "HTTP/1.1 200 OK\r\ntransfer-encoding: \r\n\r\na"],
   ["length and chunks", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"],
   ["an unknown encoding", "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n"],
   ["chunks twice", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, chunked\r\n\r\n0\r\n\r\n"],
@@ -433,6 +434,9 @@ it("tells a host that does not answer from one that breaks off", async () => {
   const server = track(await answerWith("", true));
   const broken = await fail(pools.send(createHost(server.port), createRequest(), "DEFAULT").response);
   expect([broken.failure, broken.isSent]).toEqual(["connection-termination", true]);
+  const partly = track(await answerWith("HTTP/1.1 200 O", true));
+  const unread = await fail(pools.send(createHost(partly.port), createRequest(), "DEFAULT").response);
+  expect(unread.failure).toBe("protocol-error");
   const half = track(await answerWith("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab", true));
   const { body } = await pools.send(createHost(half.port), createRequest(), "DEFAULT").response;
   expect((await fail(readText(body))).failure).toBe("connection-termination");
