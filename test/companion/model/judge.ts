@@ -32,7 +32,10 @@ export function judge(expectations: readonly Expectation[], evidence: Evidence):
 
 function findFaults(expectation: Expectation, evidence: Evidence): readonly string[] {
   const { exchange } = evidence;
-  if (expectation.kind === "refused") return exchange.outcome === "refused" ? [] : ["not refused"];
+  if (expectation.kind === "refused") {
+    // Whoever has gone before is not told.
+    return ["refused", "cancelled"].includes(exchange.outcome) ? [] : ["not refused"];
+  }
   if (expectation.kind === "cut") {
     const isCut = exchange.outcome === "broken" && exchange.status !== 0 && exchange.elapsedMs >= expectation.leastMs;
     return isCut ? [] : ["not cut off by its timeout"];
