@@ -23,10 +23,16 @@ const limitMs = 60_000;
 export async function deploy(after: World, deployment: Deployment): Promise<void> {
   const { history } = deployment;
   const before = history.newest;
-  const clusters = new Map([...before.clusters, ...after.clusters]);
+  const clusters = joinClusters(before.clusters, after.clusters);
   await advance({ ...before, clusters, upstreams: after.upstreams }, deployment, sendClusters);
   await advance({ ...after, clusters }, deployment, sendListeners);
-  await advance(after, deployment, sendClusters);
+  if (clusters.size > after.clusters.size) await advance(after, deployment, sendClusters);
+}
+
+/** The clusters of both; the same map where the later one has nothing else, as worlds share what they have in common. */
+function joinClusters(before: World["clusters"], after: World["clusters"]): World["clusters"] {
+  const isKnown = [...after].every(([name, cluster]) => before.get(name) === cluster);
+  return isKnown ? before : new Map([...before, ...after]);
 }
 
 type Send = (before: World, after: World, deployment: Deployment) => Promise<void>;

@@ -15,6 +15,7 @@ const expected: ForwardedAnswer = {
   ...{ headers: {}, requestHeaders: {}, tried: new Set(["http1-1"]), hosts: new Set(["http1-0"]) },
   attempts: { least: 1, most: 2 },
   shadows: { least: 1, most: 1 },
+  isUnordered: false,
   choice: { sticky: undefined, share: undefined },
 };
 const seen = { upstream: "http1-0", method: "GET", path: "/a", host: "one.test", headers: {} };

@@ -81,7 +81,8 @@ function predictCluster(plan: Plan, cluster: ClusterSpec): readonly Expectation[
 
 function afterTimeout(answer: ForwardedAnswer, tryMs: number, hosts: readonly string[]): ForwardedAnswer {
   const leastMs = Math.max(answer.leastMs, tryMs - timerSlackMs);
-  return { ...answer, leastMs, tried: new Set(hosts), attempts: { ...answer.attempts, least: 1 } };
+  const attempts = { ...answer.attempts, least: 1 };
+  return { ...answer, leastMs, attempts, tried: new Set(hosts), isUnordered: true };
 }
 
 function connectFailure({ situation }: Plan, { attempts, tried }: Counted): LocalAnswer {
@@ -120,6 +121,7 @@ function forwarded(
     kind: "forwarded",
     serverName: chain.serverName,
     leastMs: 0,
+    isUnordered: false,
     path: rewritePath(route, action, request.path),
     host: action.host ?? request.host,
     requestHeaders: changeHeaders(
