@@ -31,7 +31,7 @@ say(
   `${result.changes} changes (${result.refusals} refused, as they had to be) in ${Math.round((performance.now() - startedAt) / 1000)} s`,
 );
 say(
-  `${result.requests} requests: ${result.cancelled} cancelled, ${result.raced} sent once more; ${result.longStreams} long streams`,
+  `${result.requests} requests: ${result.cancelled} cancelled, ${result.raced} sent once more, ${result.cut} cut off by the end of a drain; ${result.longStreams} long streams`,
 );
 say(result.patterns);
 const growth = describeGrowth(memory);
