@@ -1,0 +1,91 @@
+import { median } from "../statistics.ts";
+import type { ChildLink } from "./child-link.ts";
+import {
+  type Contestant,
+  type ContestantName,
+  type ContestantOptions,
+  contestantNames,
+  startContestant,
+} from "./contestants.ts";
+import type { LoadAnswer, LoadCommand, LoadResult } from "./load-process.ts";
+import type { Scenario } from "./scenarios.ts";
+
+export type LoadLink = ChildLink<LoadCommand, LoadAnswer>;
+
+export interface Rounds {
+  readonly rounds: number;
+  /** Before the first round of each proxy: its code is not compiled yet. */
+  readonly warmUpMs: number;
+  /** Of each round. */
+  readonly measureMs: number;
+}
+
+/** Medians over the rounds. */
+export interface Figures {
+  /** Units of the scenario for each CPU second of the proxy. */
+  readonly perCpuSecond: number;
+  /** The same for each second of the clock. */
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** undefined for a proxy that cannot do it. */
+export type ScenarioFigures = Readonly<Record<ContestantName, Figures | undefined>>;
+
+/** Connections have to be there before a round counts. */
+const settleMs = 200;
+
+/**
+ * Starts each proxy anew and measures them in turn, round after round, so that what else the machine does hits all of
+ * them. Rejects with the first answer that is wrong.
+ */
+export async function runScenario(
+  scenario: Scenario,
+  { load, options, rounds }: { readonly load: LoadLink; readonly options: ContestantOptions; readonly rounds: Rounds },
+): Promise<ScenarioFigures> {
+  const contestants: Contestant[] = [];
+  try {
+    for (const name of contestantNames) contestants.push(await startContestant(name, options));
+    const able = contestants.filter(({ ports }) => ports[scenario.listener] !== undefined);
+    const results = new Map<ContestantName, LoadResult[]>(able.map(({ name }) => [name, []]));
+    const measure = async (contestant: Contestant, warmUpMs: number): Promise<LoadResult> =>
+      ask(load, { contestant, scenario, warmUpMs, measureMs: rounds.measureMs });
+    for (let round = 0; round < rounds.rounds; round++) {
+      for (const contestant of able) {
+        const result = await measure(contestant, round === 0 ? rounds.warmUpMs : Math.min(settleMs, rounds.warmUpMs));
+        results.get(contestant.name)?.push(result);
+      }
+    }
+    const entries = contestantNames.map((name) => [name, summarize(scenario, results.get(name))]);
+    return Object.fromEntries(entries) as ScenarioFigures;
+  } finally {
+    await Promise.all(contestants.map((contestant) => contestant.stop()));
+  }
+}
+
+interface Asking {
+  readonly contestant: Contestant;
+  readonly scenario: Scenario;
+  readonly warmUpMs: number;
+  readonly measureMs: number;
+}
+
+async function ask(load: LoadLink, { contestant, scenario, warmUpMs, measureMs }: Asking): Promise<LoadResult> {
+  const { work, lanes, listener } = scenario;
+  const port = contestant.ports[listener] ?? 0;
+  const answer = await load.ask({ work, lanes, port, pid: contestant.pid, warmUpMs, measureMs });
+  if ("exchanges" in answer) return answer;
+  const reason = "failure" in answer ? answer.failure : "no answer";
+  throw new Error(`${scenario.title}, ${contestant.name}: ${reason}`);
+}
+
+function summarize({ perExchange }: Scenario, results: readonly LoadResult[] | undefined): Figures | undefined {
+  if (results === undefined) return undefined;
+  return {
+    perCpuSecond: median(results.map(({ exchanges, cpuSeconds }) => (exchanges * perExchange) / cpuSeconds)),
+    perSecond: median(results.map(({ exchanges, wallSeconds }) => (exchanges * perExchange) / wallSeconds)),
+    p50Ms: median(results.map(({ p50Ms }) => p50Ms)),
+    p99Ms: median(results.map(({ p99Ms }) => p99Ms)),
+  };
+}
