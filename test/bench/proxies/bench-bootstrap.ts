@@ -1,7 +1,7 @@
 /** The configuration of the bench, which Envoy and the companion proxy take as it is. */
 import type { UpstreamName, UpstreamPorts } from "./upstream-process.ts";
 
-export const listenerNames = ["http", "tls", "tcp"] as const;
+export const listenerNames = ["http", "tls", "http2", "tcp"] as const;
 export type ListenerName = (typeof listenerNames)[number];
 
 /** A certificate for localhost with its key, and what it leads to, in PEM. */
@@ -13,24 +13,33 @@ export interface ServingCertificate {
 
 const extensions = "type.googleapis.com/envoy.extensions";
 
+const http2Options = {
+  "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+    "@type": `${extensions}.upstreams.http.v3.HttpProtocolOptions`,
+    explicit_http_config: { http2_protocol_options: {} },
+  },
+};
+
 /**
  * Listeners on ports that the system chooses, with an HTTP connection manager and a router and nothing else: no access
  * log, no limits and no sizes of buffers that are not a proxy's own.
  */
 export function buildBenchBootstrap(ports: UpstreamPorts, certificate: ServingCertificate): object {
-  const http = buildManager();
+  const http = buildManager("AUTO");
   return {
     admin: { address: buildAddress(0) },
     static_resources: {
       listeners: [
         buildListener("http", { filters: [http] }),
         buildListener("tls", { filters: [http], transport_socket: buildTlsSocket(certificate) }),
+        buildListener("http2", { filters: [buildManager("HTTP2")] }),
         buildListener("tcp", { filters: [buildTcpProxy()] }),
       ],
       clusters: [
         buildCluster("small", ports),
         buildCluster("large", ports),
         buildCluster("upload", ports),
+        { ...buildCluster("http2", ports), typed_extension_protocol_options: http2Options },
         buildCluster("tcp", ports),
       ],
     },
@@ -41,8 +50,8 @@ function buildListener(name: ListenerName, chain: object): object {
   return { name, address: buildAddress(0), filter_chains: [chain] };
 }
 
-function buildManager(): object {
-  const routes = (["small", "large", "upload"] as const).map((cluster) => ({
+function buildManager(codec: "AUTO" | "HTTP2"): object {
+  const routes = (["small", "large", "upload", "http2"] as const).map((cluster) => ({
     match: { prefix: `/${cluster}` },
     route: { cluster },
   }));
@@ -51,6 +60,7 @@ function buildManager(): object {
     typed_config: {
       "@type": `${extensions}.filters.network.http_connection_manager.v3.HttpConnectionManager`,
       stat_prefix: "bench",
+      codec_type: codec,
       route_config: { name: "bench", virtual_hosts: [{ name: "bench", domains: ["*"], routes }] },
       http_filters: [
         {

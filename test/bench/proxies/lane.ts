@@ -1,6 +1,6 @@
 /** Who is asked, and for what. */
 export interface Work {
-  readonly protocol: "http1" | "tcp";
+  readonly protocol: "http1" | "http2" | "tcp";
   /** Of HTTP. */
   readonly path: string;
   /** Bytes of a body (or piece) that is sent, and of the one that has to come back. */

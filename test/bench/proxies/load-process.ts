@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { percentile } from "../statistics.ts";
 import { answerParent } from "./child-link.ts";
 import { openHttp1Lane } from "./http1-lane.ts";
+import { openHttp2Lane } from "./http2-lane.ts";
 import type { Lane, LaneOptions, Work } from "./lane.ts";
 import { readCpuSeconds } from "./process-usage.ts";
 import { openTcpLane } from "./tcp-lane.ts";
@@ -31,6 +32,7 @@ export type LoadAnswer = LoadResult | { readonly failure: string } | { readonly 
 
 const openers: Readonly<Record<Work["protocol"], (options: LaneOptions) => Lane>> = {
   http1: openHttp1Lane,
+  http2: openHttp2Lane,
   tcp: openTcpLane,
 };
 

@@ -1,9 +1,10 @@
 import type { ListenerName } from "./bench-bootstrap.ts";
 import { large, small } from "./bodies.ts";
 import type { ContestantName } from "./contestants.ts";
+import { streamsPerLane } from "./http2-lane.ts";
 import type { Work } from "./lane.ts";
 
-export const scenarioNames = ["http1", "stream", "upload", "tcp", "tls", "handshake"] as const;
+export const scenarioNames = ["http1", "http2", "stream", "upload", "tcp", "tls", "handshake"] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
 export interface Scenario {
@@ -11,7 +12,7 @@ export interface Scenario {
   readonly title: string;
   readonly listener: ListenerName;
   readonly work: Work;
-  /** Exchanges under way at once. */
+  /** Connections. */
   readonly lanes: number;
   /** What is counted, and how much of it an exchange is. */
   readonly unit: string;
@@ -29,6 +30,16 @@ export function listScenarios(roots: string): readonly Scenario[] {
     {
       ...{ name: "http1", title: "HTTP/1.1, 1 kB, 50 connections", listener: "http", work: get, lanes: 50 },
       ...{ unit: "requests", perExchange: 1, required: { Envoy: 0.6, "http-proxy": 1.3 } },
+    },
+    {
+      ...{
+        name: "http2",
+        title: `HTTP/2 on both sides, 1 kB, 5 x ${streamsPerLane} streams`,
+        listener: "http2",
+        lanes: 5,
+      },
+      work: { ...get, protocol: "http2", path: "/http2" },
+      ...{ unit: "requests", perExchange: 1, required: { Envoy: 0.4 } },
     },
     {
       ...{ name: "stream", title: "HTTP/1.1, answers of 1 MB, 8 connections", listener: "http", lanes: 8 },

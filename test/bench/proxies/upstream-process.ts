@@ -3,9 +3,10 @@ import type { AddressInfo, Server } from "node:net";
 import { large, small } from "./bodies.ts";
 import { answerParent } from "./child-link.ts";
 import { createHttp1Upstream, createUploadUpstream } from "./http1-upstream.ts";
+import { createHttp2Upstream } from "./http2-upstream.ts";
 import { createTcpUpstream } from "./tcp-upstream.ts";
 
-export const upstreamNames = ["small", "large", "upload", "tcp"] as const;
+export const upstreamNames = ["small", "large", "upload", "http2", "tcp"] as const;
 export type UpstreamName = (typeof upstreamNames)[number];
 /** On the loopback address. */
 export type UpstreamPorts = Readonly<Record<UpstreamName, number>>;
@@ -14,6 +15,7 @@ const servers: Readonly<Record<UpstreamName, Server>> = {
   small: createHttp1Upstream(small),
   large: createHttp1Upstream(large),
   upload: createUploadUpstream(),
+  http2: createHttp2Upstream(small),
   tcp: createTcpUpstream(large),
 };
 
