@@ -29,10 +29,15 @@ proxy.on("error", (_cause, _request, response) => {
   if ("headersSent" in response && !response.headersSent) response.writeHead(502).end();
 });
 
+/** Node's own 5 seconds would end idle connections while they are measured; Envoy keeps them for an hour. */
+const keepAliveTimeout = 3_600_000;
+
 answerParent<object, Partial<Record<ListenerName, number>>>(
   {
-    http: await listen(createServer(handle)),
-    tls: await listen(createTlsServer({ cert: certificate.chain, key: certificate.privateKey }, handle)),
+    http: await listen(createServer({ keepAliveTimeout }, handle)),
+    tls: await listen(
+      createTlsServer({ cert: certificate.chain, key: certificate.privateKey, keepAliveTimeout }, handle),
+    ),
   },
   async () => {
     throw new Error("nothing can be asked");

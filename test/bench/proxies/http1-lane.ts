@@ -59,7 +59,8 @@ export function openHttp1Lane({ work, port, onExchange, onFailure }: LaneOptions
   };
 }
 
-function buildRequest({ path, sentBytes }: Work): Buffer {
+/** A whole request, its body included. */
+export function buildRequest({ path, sentBytes }: Work): Buffer {
   const head = [
     `${sentBytes > 0 ? "POST" : "GET"} ${path} HTTP/1.1`,
     "host: bench.test",

@@ -1,66 +1,45 @@
-/** The process that asks: as many lanes as it is told, each with one exchange after the other. */
+/** The process that asks. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { percentile } from "../statistics.ts";
 import { answerParent } from "./child-link.ts";
-import { openHttp1Lane } from "./http1-lane.ts";
-import { openHttp2Lane } from "./http2-lane.ts";
-import type { Lane, LaneOptions, Work } from "./lane.ts";
-import { readCpuSeconds } from "./process-usage.ts";
-import { openTcpLane } from "./tcp-lane.ts";
+import { openIdleConnections } from "./idle-connections.ts";
+import type { Work } from "./lane.ts";
+import { readResidentBytes } from "./process-usage.ts";
+import { type LoadResult, type RunOptions, runLanes } from "./run-lanes.ts";
 
-export interface LoadCommand {
-  readonly work: Work;
-  /** On the loopback address. */
-  readonly port: number;
-  /** Of the proxy, whose CPU time is read. */
-  readonly pid: number;
-  readonly lanes: number;
-  readonly warmUpMs: number;
-  readonly measureMs: number;
-}
+export type LoadCommand =
+  | ({ readonly do: "run" } & RunOptions)
+  /** Connections that have asked once, kept for a time. */
+  | {
+      readonly do: "hold";
+      readonly work: Work;
+      /** On the loopback address. */
+      readonly port: number;
+      /** Of the proxy, whose memory is read when the time is over. */
+      readonly pid: number;
+      readonly count: number;
+      readonly holdMs: number;
+    };
+export type LoadAnswer =
+  | { readonly is: "ready" }
+  | { readonly is: "result"; readonly result: LoadResult }
+  | { readonly is: "held"; readonly residentBytes: number }
+  | { readonly is: "failure"; readonly reason: string };
 
-/** What happened in the measured time. */
-export interface LoadResult {
-  readonly exchanges: number;
-  readonly wallSeconds: number;
-  /** Of the proxy. */
-  readonly cpuSeconds: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-}
-export type LoadAnswer = LoadResult | { readonly failure: string } | { readonly isReady: true };
-
-const openers: Readonly<Record<Work["protocol"], (options: LaneOptions) => Lane>> = {
-  http1: openHttp1Lane,
-  http2: openHttp2Lane,
-  tcp: openTcpLane,
-};
-
-answerParent<LoadCommand, LoadAnswer>({ isReady: true }, (command) =>
-  run(command).catch((cause: unknown) => ({ failure: cause instanceof Error ? cause.message : String(cause) })),
+answerParent<LoadCommand, LoadAnswer>({ is: "ready" }, (command) =>
+  handle(command).catch((cause: unknown) => ({
+    is: "failure",
+    reason: cause instanceof Error ? cause.message : String(cause),
+  })),
 );
 
-async function run({ work, port, pid, lanes, warmUpMs, measureMs }: LoadCommand): Promise<LoadResult> {
-  const failed = Promise.withResolvers<never>();
-  failed.promise.catch(() => undefined);
-  let times: number[] = [];
-  const options: LaneOptions = {
-    work,
-    port,
-    onExchange: (startedAt) => void times.push(performance.now() - startedAt),
-    onFailure: failed.reject,
-  };
-  const opened = Array.from({ length: lanes }, () => openers[work.protocol](options));
+async function handle(command: LoadCommand): Promise<LoadAnswer> {
+  if (command.do === "run") return { is: "result", result: await runLanes(command) };
+  const { work, port, pid, count, holdMs } = command;
+  const connections = await openIdleConnections({ work, port, count });
   try {
-    await Promise.race([sleep(warmUpMs), failed.promise]);
-    times = [];
-    const [cpu, startedAt] = [readCpuSeconds(pid), performance.now()];
-    await Promise.race([sleep(measureMs), failed.promise]);
-    const measured = times;
-    const [cpuSeconds, wallSeconds] = [readCpuSeconds(pid) - cpu, (performance.now() - startedAt) / 1000];
-    const [p50Ms, p99Ms] = [percentile(measured, 0.5), percentile(measured, 0.99)];
-    return { exchanges: measured.length, wallSeconds, cpuSeconds, p50Ms, p99Ms };
+    await Promise.race([sleep(holdMs), connections.lost]);
+    return { is: "held", residentBytes: readResidentBytes(pid) };
   } finally {
-    for (const lane of opened) lane.close();
+    connections.close();
   }
 }

@@ -13,9 +13,10 @@ import { createTestRoot } from "../../support/test-ca.ts";
 import type { ServingCertificate } from "./bench-bootstrap.ts";
 import { ChildLink } from "./child-link.ts";
 import { formatFigures } from "./format-figures.ts";
-import type { LoadAnswer, LoadCommand } from "./load-process.ts";
+import { startLoad } from "./load-link.ts";
+import { formatMemory, type MemoryFigures, measureMemory } from "./measure-memory.ts";
 import { runScenario, type ScenarioFigures } from "./run-scenario.ts";
-import { listScenarios, scenarioNames } from "./scenarios.ts";
+import { get, listScenarios, scenarioNames } from "./scenarios.ts";
 import type { UpstreamPorts } from "./upstream-process.ts";
 
 const { values } = parseArgs({
@@ -26,28 +27,40 @@ const { values } = parseArgs({
     json: { type: "string" },
   },
 });
-const picked = values.only === "" ? scenarioNames : values.only.split(",");
+const names: readonly string[] = [...scenarioNames, "memory"];
+const picked = values.only === "" ? names : values.only.split(",");
 for (const name of picked) {
-  if (!(scenarioNames as readonly string[]).includes(name)) {
-    throw new Error(`there is no ${name}; there are ${scenarioNames.join(", ")}`);
-  }
+  if (!names.includes(name)) throw new Error(`there is no ${name}; there are ${names.join(", ")}`);
 }
 const rounds = { rounds: Number(values.rounds), warmUpMs: 2000, measureMs: Number(values.seconds) * 1000 };
 const certificate = await createCertificate();
 const upstream = await ChildLink.start<object, UpstreamPorts>("upstream-process.ts");
-const load = await ChildLink.start<LoadCommand, LoadAnswer>("load-process.ts");
-const all: Record<string, ScenarioFigures> = {};
+const load = await startLoad();
+const all: Record<string, ScenarioFigures | MemoryFigures> = {};
+const options = { ports: upstream.ready, certificate };
 try {
   for (const scenario of listScenarios(certificate.roots)) {
     if (!picked.includes(scenario.name)) continue;
-    const options = { ports: upstream.ready, certificate };
-    const figures = await runScenario(scenario, { load: load.link, options, rounds });
+    const figures = await runScenario(scenario, { load, options, rounds });
     all[scenario.name] = figures;
     process.stdout.write(`\n${formatFigures(scenario, figures)}\n`);
   }
+  if (picked.includes("memory")) {
+    const connections = 1000;
+    const memory = {
+      load,
+      options,
+      work: get,
+      rounds: Math.min(rounds.rounds, 3),
+      warmUpMs: rounds.warmUpMs,
+      connections,
+    };
+    all["memory"] = await measureMemory(memory);
+    process.stdout.write(`\n${formatMemory(all["memory"], connections)}\n`);
+  }
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(all, undefined, 2)}\n`);
 } finally {
-  await Promise.all([upstream.link.stop(), load.link.stop()]);
+  await Promise.all([upstream.link.stop(), load.stop()]);
 }
 
 async function createCertificate(): Promise<ServingCertificate> {

@@ -1,5 +1,4 @@
 import { median } from "../statistics.ts";
-import type { ChildLink } from "./child-link.ts";
 import {
   type Contestant,
   type ContestantName,
@@ -7,10 +6,9 @@ import {
   contestantNames,
   startContestant,
 } from "./contestants.ts";
-import type { LoadAnswer, LoadCommand, LoadResult } from "./load-process.ts";
+import { askLoad, type LoadLink } from "./load-link.ts";
+import type { LoadResult } from "./run-lanes.ts";
 import type { Scenario } from "./scenarios.ts";
-
-export type LoadLink = ChildLink<LoadCommand, LoadAnswer>;
 
 export interface Rounds {
   readonly rounds: number;
@@ -74,10 +72,12 @@ interface Asking {
 async function ask(load: LoadLink, { contestant, scenario, warmUpMs, measureMs }: Asking): Promise<LoadResult> {
   const { work, lanes, listener } = scenario;
   const port = contestant.ports[listener] ?? 0;
-  const answer = await load.ask({ work, lanes, port, pid: contestant.pid, warmUpMs, measureMs });
-  if ("exchanges" in answer) return answer;
-  const reason = "failure" in answer ? answer.failure : "no answer";
-  throw new Error(`${scenario.title}, ${contestant.name}: ${reason}`);
+  const command = { do: "run" as const, work, lanes, port, pid: contestant.pid, warmUpMs, measureMs };
+  try {
+    return (await askLoad(load, command, "result")).result;
+  } catch (cause) {
+    throw new Error(`${scenario.title}, ${contestant.name}: ${String(cause)}`);
+  }
 }
 
 function summarize({ perExchange }: Scenario, results: readonly LoadResult[] | undefined): Figures | undefined {

@@ -21,11 +21,13 @@ export interface Scenario {
   readonly required: Readonly<Partial<Record<ContestantName, number>>>;
 }
 
+/** A small request of HTTP/1.1. */
+export const get: Work = { protocol: "http1", path: "/small", sentBytes: 0, answerBytes: small };
+
 const megabyte = large / 1e6;
 
 /** `roots` are those of the certificate that the proxies have. */
 export function listScenarios(roots: string): readonly Scenario[] {
-  const get: Work = { protocol: "http1", path: "/small", sentBytes: 0, answerBytes: small };
   return [
     {
       ...{ name: "http1", title: "HTTP/1.1, 1 kB, 50 connections", listener: "http", work: get, lanes: 50 },

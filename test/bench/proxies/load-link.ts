@@ -1,0 +1,21 @@
+import { ChildLink } from "./child-link.ts";
+import type { LoadAnswer, LoadCommand } from "./load-process.ts";
+
+/** The process that asks. */
+export type LoadLink = ChildLink<LoadCommand, LoadAnswer>;
+
+export async function startLoad(): Promise<LoadLink> {
+  const { link } = await ChildLink.start<LoadCommand, LoadAnswer>("load-process.ts");
+  return link;
+}
+
+/** Rejects with what went wrong where the answer is of another kind. */
+export async function askLoad<Is extends LoadAnswer["is"]>(
+  load: LoadLink,
+  command: LoadCommand,
+  is: Is,
+): Promise<Extract<LoadAnswer, { readonly is: Is }>> {
+  const answer = await load.ask(command);
+  if (answer.is === is) return answer as Extract<LoadAnswer, { readonly is: Is }>;
+  throw new Error(answer.is === "failure" ? answer.reason : `the load generator says ${answer.is}`);
+}
