@@ -52,11 +52,8 @@ export function buildWindowUpdate(bytes: number): Buffer {
   return buildFrame({ type: frameTypes.windowUpdate, flags: 0, stream: 0, payload });
 }
 
-/** What has to be answered at once whoever gets it; undefined for all other frames. Throws at the end of a connection. */
+/** What has to be answered at once whoever gets it; undefined for all other frames. Throws for settings that do not fit. */
 export function answerControlFrame({ type, flags: set, payload }: Frame): Buffer | undefined {
-  if (type === frameTypes.goAway || type === frameTypes.resetStream) {
-    throw new Error(`a frame of type ${type}: ${payload.toString("hex")}`);
-  }
   if ((type !== frameTypes.settings && type !== frameTypes.ping) || (set & flags.ack) !== 0) return undefined;
   if (type === frameTypes.settings) checkSettings(payload);
   const answer = type === frameTypes.ping ? payload : Buffer.alloc(0);

@@ -110,6 +110,8 @@ class Http2Lane {
     const answer = answerControlFrame(frame);
     if (answer !== undefined) this.#out.push(answer);
     const { type, stream, payload } = frame;
+    if (type === frameTypes.resetStream || type === frameTypes.goAway)
+      throw new Error(`the proxy ends stream ${stream}`);
     if (type !== frameTypes.headers && type !== frameTypes.data) return;
     const exchange = this.#exchanges.get(stream);
     if (exchange === undefined) throw new Error(`an answer to stream ${stream}, which asks for nothing`);

@@ -36,7 +36,8 @@ class Http2Answers {
   readonly #socket: Socket;
   readonly #body: Buffer;
   readonly #reader = createFrameReader((frame) => this.#handle(frame));
-  readonly #waiting: number[] = [];
+  /** Streams that have asked, while the connection's window is full. */
+  readonly #waiting = new Set<number>();
   #out: Buffer[] = [];
   #isFirst = true;
   #prefaceLeft = preface.length;
@@ -63,16 +64,18 @@ class Http2Answers {
     const { type, stream, payload } = frame;
     if (type === frameTypes.windowUpdate && stream === 0) this.#window += payload.readUInt32BE(0);
     if ((type === frameTypes.headers || type === frameTypes.data) && (frame.flags & flags.endStream) !== 0) {
-      this.#waiting.push(stream);
+      this.#waiting.add(stream);
     }
+    // Clients go whenever they like, and proxies take their requests back.
+    if (type === frameTypes.resetStream) this.#waiting.delete(stream);
     const answer = answerControlFrame(frame);
     if (answer !== undefined) this.#out.push(answer);
   }
 
   #answerWaiting(): void {
-    while (this.#window >= this.#body.length) {
-      const stream = this.#waiting.shift();
-      if (stream === undefined) return;
+    for (const stream of this.#waiting) {
+      if (this.#window < this.#body.length) return;
+      this.#waiting.delete(stream);
       this.#window -= this.#body.length;
       this.#out.push(
         buildFrame({ type: frameTypes.headers, flags: flags.endHeaders, stream, payload: this.#takeBlock() }),

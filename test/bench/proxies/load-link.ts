@@ -1,13 +1,8 @@
-import { ChildLink } from "./child-link.ts";
+import type { ChildLink } from "./child-link.ts";
 import type { LoadAnswer, LoadCommand } from "./load-process.ts";
 
 /** The process that asks. */
 export type LoadLink = ChildLink<LoadCommand, LoadAnswer>;
-
-export async function startLoad(): Promise<LoadLink> {
-  const { link } = await ChildLink.start<LoadCommand, LoadAnswer>("load-process.ts");
-  return link;
-}
 
 /** Rejects with what went wrong where the answer is of another kind. */
 export async function askLoad<Is extends LoadAnswer["is"]>(

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { formatBytes, median } from "../statistics.ts";
-import { type ContestantName, type ContestantOptions, contestantNames, startContestant } from "./contestants.ts";
-import type { Work } from "./lane.ts";
+import { median } from "../statistics.ts";
+import { type Contestant, type ContestantName, contestantNames } from "./contestants.ts";
 import { askLoad, type LoadLink } from "./load-link.ts";
 import { readResidentBytes } from "./process-usage.ts";
+import { get } from "./scenarios.ts";
 
 /** Resident bytes of one process. */
 export interface MemoryReading {
@@ -19,11 +19,6 @@ export type MemoryFigures = Readonly<Record<ContestantName, MemoryReading>>;
 
 export interface MemoryOptions {
   readonly load: LoadLink;
-  readonly options: ContestantOptions;
-  /** Of HTTP/1.1. */
-  readonly work: Work;
-  /** How many processes of each are measured. */
-  readonly rounds: number;
   readonly warmUpMs: number;
   readonly connections: number;
 }
@@ -31,28 +26,14 @@ export interface MemoryOptions {
 /** How long a process may settle before it is read. */
 const settleMs = 1000;
 
-/** Medians over processes, each started for one reading. Rejects where an answer is wrong or a connection gets lost. */
-export async function measureMemory(options: MemoryOptions): Promise<MemoryFigures> {
-  const readings = new Map<ContestantName, MemoryReading[]>(contestantNames.map((name) => [name, []]));
-  for (let round = 0; round < options.rounds; round++) {
-    for (const name of contestantNames) readings.get(name)?.push(await readOne(name, options));
-  }
-  const entries = contestantNames.map((name) => {
-    const of = (pick: (reading: MemoryReading) => number): number => median((readings.get(name) ?? []).map(pick));
-    return [name, { start: of(({ start }) => start), warm: of(({ warm }) => warm), idle: of(({ idle }) => idle) }];
-  });
-  return Object.fromEntries(entries) as MemoryFigures;
-}
-
-async function readOne(
-  name: ContestantName,
-  { load, options, work, warmUpMs, connections }: MemoryOptions,
+/** Takes a process that nobody has asked yet. Rejects where an answer is wrong or a connection gets lost. */
+export async function measureMemory(
+  { name, pid, ports }: Contestant,
+  { load, warmUpMs, connections }: MemoryOptions,
 ): Promise<MemoryReading> {
-  const contestant = await startContestant(name, options);
+  const asked = { work: get, port: ports.http ?? 0, pid };
+  const settle = Math.min(settleMs, warmUpMs);
   try {
-    const { pid, ports } = contestant;
-    const asked = { work, port: ports.http ?? 0, pid };
-    const settle = Math.min(settleMs, warmUpMs);
     await sleep(settle);
     const start = readResidentBytes(pid);
     await askLoad(load, { do: "run", ...asked, lanes: 50, warmUpMs: 0, measureMs: warmUpMs }, "result");
@@ -62,29 +43,14 @@ async function readOne(
     return { start, warm, idle: held.residentBytes };
   } catch (cause) {
     throw new Error(`memory of ${name}: ${String(cause)}`);
-  } finally {
-    await contestant.stop();
   }
 }
 
-/** Of the companion, for the idle connections of the bench. */
-const mostGrownBytes = 60e6;
-
-export function formatMemory(figures: MemoryFigures, connections: number): string {
-  const row = (name: string, cells: readonly string[]): string =>
-    `  ${name.padEnd(52)}${cells.map((cell) => cell.padStart(18)).join("")}`;
-  const title = `Resident memory, ${connections} idle connections`;
-  const rows = contestantNames.map((name) => {
-    const { start, warm, idle } = figures[name];
-    return row(name, [...[start, warm, idle].map(formatBytes), ...[idle - start, idle - warm].map(formatGrowth)]);
+/** Medians over processes. */
+export function summarizeMemory(readings: Readonly<Record<ContestantName, readonly MemoryReading[]>>): MemoryFigures {
+  const entries = contestantNames.map((name) => {
+    const of = (pick: (reading: MemoryReading) => number): number => median(readings[name].map(pick));
+    return [name, { start: of(({ start }) => start), warm: of(({ warm }) => warm), idle: of(({ idle }) => idle) }];
   });
-  const { start, warm, idle } = figures.companion;
-  const judge = (bytes: number): string => (bytes <= mostGrownBytes ? "met" : "NOT MET");
-  return [
-    row(title, ["start", "after traffic", "with connections", "over start", "over after traffic"]),
-    ...rows,
-    `    companion, required at most ${formatBytes(mostGrownBytes)}: over what it had after traffic ${judge(idle - warm)}, over the start ${judge(idle - start)}`,
-  ].join("\n");
+  return Object.fromEntries(entries) as MemoryFigures;
 }
-
-const formatGrowth = (bytes: number): string => `${bytes < 0 ? "-" : "+"}${formatBytes(Math.abs(bytes))}`;

@@ -6,18 +6,15 @@
  *   node test/bench/proxies/proxy-bench.ts [--rounds 5] [--seconds 2] [--only http1,tcp] [--json file]
  */
 import { writeFileSync } from "node:fs";
+import { loadavg } from "node:os";
 import { parseArgs } from "node:util";
-import { issueServingCertificate } from "../../../src/ca/authority.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
-import { createTestRoot } from "../../support/test-ca.ts";
-import type { ServingCertificate } from "./bench-bootstrap.ts";
-import { ChildLink } from "./child-link.ts";
-import { formatFigures } from "./format-figures.ts";
-import { startLoad } from "./load-link.ts";
-import { formatMemory, type MemoryFigures, measureMemory } from "./measure-memory.ts";
-import { runScenario, type ScenarioFigures } from "./run-scenario.ts";
-import { get, listScenarios, scenarioNames } from "./scenarios.ts";
-import type { UpstreamPorts } from "./upstream-process.ts";
+import { envoyVersion } from "../../../tools/envoy/fetch.ts";
+import { type BenchRig, startBenchRig, withContestants } from "./bench-rig.ts";
+import type { ContestantName } from "./contestants.ts";
+import { formatFigures, formatMemory } from "./format-figures.ts";
+import { type MemoryFigures, type MemoryReading, measureMemory, summarizeMemory } from "./measure-memory.ts";
+import { type Rounds, runScenario, type ScenarioFigures } from "./run-scenario.ts";
+import { listScenarios, scenarioNames } from "./scenarios.ts";
 
 const { values } = parseArgs({
   options: {
@@ -32,40 +29,52 @@ const picked = values.only === "" ? names : values.only.split(",");
 for (const name of picked) {
   if (!names.includes(name)) throw new Error(`there is no ${name}; there are ${names.join(", ")}`);
 }
-const rounds = { rounds: Number(values.rounds), warmUpMs: 2000, measureMs: Number(values.seconds) * 1000 };
-const certificate = await createCertificate();
-const upstream = await ChildLink.start<object, UpstreamPorts>("upstream-process.ts");
-const load = await startLoad();
+const rounds: Rounds = { rounds: Number(values.rounds), warmUpMs: 2000, measureMs: Number(values.seconds) * 1000 };
+const idleConnections = 1000;
+/** Processes of each proxy whose memory is read. */
+const memoryRounds = Math.min(rounds.rounds, 3);
 const all: Record<string, ScenarioFigures | MemoryFigures> = {};
-const options = { ports: upstream.ready, certificate };
+
+const rig = await startBenchRig();
 try {
-  for (const scenario of listScenarios(certificate.roots)) {
-    if (!picked.includes(scenario.name)) continue;
-    const figures = await runScenario(scenario, { load, options, rounds });
-    all[scenario.name] = figures;
-    process.stdout.write(`\n${formatFigures(scenario, figures)}\n`);
-  }
-  if (picked.includes("memory")) {
-    const connections = 1000;
-    const memory = {
-      load,
-      options,
-      work: get,
-      rounds: Math.min(rounds.rounds, 3),
-      warmUpMs: rounds.warmUpMs,
-      connections,
-    };
-    all["memory"] = await measureMemory(memory);
-    process.stdout.write(`\n${formatMemory(all["memory"], connections)}\n`);
-  }
+  await measureAll(rig);
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(all, undefined, 2)}\n`);
 } finally {
-  await Promise.all([upstream.link.stop(), load.stop()]);
+  await rig.stop();
 }
 
-async function createCertificate(): Promise<ServingCertificate> {
-  const root = await createTestRoot();
-  const options = { names: ["localhost"], lifetimeMs: 86_400_000, nowMs: systemClock.now() };
-  const { chain, privateKey } = await issueServingCertificate(root, options);
-  return { chain, privateKey: privateKey.reveal(), roots: root.roots };
+async function measureAll({ load, options }: BenchRig): Promise<void> {
+  const [load1 = 0] = loadavg();
+  say(
+    `The companion proxy beside Envoy ${envoyVersion} and http-proxy on Node ${process.versions.node}: medians of ` +
+      `${values.rounds} rounds of ${values.seconds} s.\n  The machine's load at the beginning: ${load1.toFixed(1)}; ` +
+      "above 0.5 it is busy with something else, and figures are those of a busy machine.",
+  );
+  for (const scenario of listScenarios(options.certificate.roots)) {
+    if (!picked.includes(scenario.name)) continue;
+    const figures = await withContestants(rig, (contestants) => runScenario(scenario, { load, contestants, rounds }));
+    all[scenario.name] = figures;
+    say(formatFigures(scenario, figures));
+  }
+  if (!picked.includes("memory")) return;
+  const figures = await measureProcesses(rig);
+  all["memory"] = figures;
+  say(formatMemory(figures, idleConnections));
+}
+
+async function measureProcesses({ load }: BenchRig): Promise<MemoryFigures> {
+  const readings: Record<ContestantName, MemoryReading[]> = { companion: [], Envoy: [], "http-proxy": [] };
+  const memory = { load, warmUpMs: rounds.warmUpMs, connections: idleConnections };
+  for (let round = 0; round < memoryRounds; round++) {
+    await withContestants(rig, async (contestants) => {
+      for (const contestant of contestants) {
+        readings[contestant.name].push(await measureMemory(contestant, memory));
+      }
+    });
+  }
+  return summarizeMemory(readings);
+}
+
+function say(text: string): void {
+  process.stdout.write(`\n${text}\n`);
 }

@@ -1,11 +1,5 @@
 import { median } from "../statistics.ts";
-import {
-  type Contestant,
-  type ContestantName,
-  type ContestantOptions,
-  contestantNames,
-  startContestant,
-} from "./contestants.ts";
+import { type Contestant, type ContestantName, contestantNames } from "./contestants.ts";
 import { askLoad, type LoadLink } from "./load-link.ts";
 import type { LoadResult } from "./run-lanes.ts";
 import type { Scenario } from "./scenarios.ts";
@@ -34,32 +28,32 @@ export type ScenarioFigures = Readonly<Record<ContestantName, Figures | undefine
 /** Connections have to be there before a round counts. */
 const settleMs = 200;
 
+export interface ScenarioOptions {
+  readonly load: LoadLink;
+  /** Used for nothing else: what they did before would be in what their compilers have learnt. */
+  readonly contestants: readonly Contestant[];
+  readonly rounds: Rounds;
+}
+
 /**
- * Starts each proxy anew and measures them in turn, round after round, so that what else the machine does hits all of
- * them. Rejects with the first answer that is wrong.
+ * Measures the proxies in turn, round after round, so that what else the machine does hits all of them. Rejects with the
+ * first answer that is wrong.
  */
 export async function runScenario(
   scenario: Scenario,
-  { load, options, rounds }: { readonly load: LoadLink; readonly options: ContestantOptions; readonly rounds: Rounds },
+  { load, contestants, rounds }: ScenarioOptions,
 ): Promise<ScenarioFigures> {
-  const contestants: Contestant[] = [];
-  try {
-    for (const name of contestantNames) contestants.push(await startContestant(name, options));
-    const able = contestants.filter(({ ports }) => ports[scenario.listener] !== undefined);
-    const results = new Map<ContestantName, LoadResult[]>(able.map(({ name }) => [name, []]));
-    const measure = async (contestant: Contestant, warmUpMs: number): Promise<LoadResult> =>
-      ask(load, { contestant, scenario, warmUpMs, measureMs: rounds.measureMs });
-    for (let round = 0; round < rounds.rounds; round++) {
-      for (const contestant of able) {
-        const result = await measure(contestant, round === 0 ? rounds.warmUpMs : Math.min(settleMs, rounds.warmUpMs));
-        results.get(contestant.name)?.push(result);
-      }
+  const able = contestants.filter(({ ports }) => ports[scenario.listener] !== undefined);
+  const results = new Map<ContestantName, LoadResult[]>(able.map(({ name }) => [name, []]));
+  for (let round = 0; round < rounds.rounds; round++) {
+    const warmUpMs = round === 0 ? rounds.warmUpMs : Math.min(settleMs, rounds.warmUpMs);
+    for (const contestant of able) {
+      const asking = { contestant, scenario, warmUpMs, measureMs: rounds.measureMs };
+      results.get(contestant.name)?.push(await ask(load, asking));
     }
-    const entries = contestantNames.map((name) => [name, summarize(scenario, results.get(name))]);
-    return Object.fromEntries(entries) as ScenarioFigures;
-  } finally {
-    await Promise.all(contestants.map((contestant) => contestant.stop()));
   }
+  const entries = contestantNames.map((name) => [name, summarize(scenario, results.get(name))]);
+  return Object.fromEntries(entries) as ScenarioFigures;
 }
 
 interface Asking {
