@@ -4,8 +4,9 @@ import { once } from "node:events";
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { envoyBinary } from "../../../tools/envoy/fetch.ts";
-import { companionProgram, eventually } from "../../envoy/envoy-process.ts";
+import { companionProgram } from "../../envoy/envoy-process.ts";
 import { buildBenchBootstrap, type ListenerName, listenerNames, type ServingCertificate } from "./bench-bootstrap.ts";
 import { ChildLink } from "./child-link.ts";
 import type { UpstreamPorts } from "./upstream-process.ts";
@@ -73,20 +74,28 @@ async function startDataPlane(
   }
 }
 
+/** Long enough for a machine that is busy with something else. */
+const [patienceMs, pollMs] = [120_000, 50];
+
 /** Resolves to the listeners' ports as soon as the proxy is ready. */
 async function findPorts(child: ChildProcess, addressFile: string): Promise<Contestant["ports"]> {
-  let found: Contestant["ports"] = {};
-  let hasEnded = false;
-  await eventually("the proxy listens", async () => {
-    hasEnded = child.exitCode !== null || child.signalCode !== null;
-    if (hasEnded) return true;
-    const admin = `http://${readFileSync(addressFile, "utf8")}`;
-    if ((await fetch(`${admin}/ready`)).status !== 200) return false;
-    found = readPorts(await (await fetch(`${admin}/listeners?format=json`)).json());
-    return listenerNames.every((name) => found[name] !== undefined);
-  });
-  if (hasEnded) throw new Error(`it ended with ${child.exitCode ?? child.signalCode}`);
-  return found;
+  const latest = performance.now() + patienceMs;
+  while (performance.now() < latest) {
+    if (child.exitCode !== null || child.signalCode !== null) {
+      throw new Error(`it ended with ${child.exitCode ?? child.signalCode}`);
+    }
+    const ports = await askPorts(addressFile).catch((): Contestant["ports"] => ({}));
+    if (listenerNames.every((name) => ports[name] !== undefined)) return ports;
+    await sleep(pollMs);
+  }
+  throw new Error(`it does not listen within ${patienceMs / 1000} s`);
+}
+
+/** Those that there are so far. Rejects as long as there are no administration pages. */
+async function askPorts(addressFile: string): Promise<Contestant["ports"]> {
+  const admin = `http://${readFileSync(addressFile, "utf8")}`;
+  if ((await fetch(`${admin}/ready`)).status !== 200) return {};
+  return readPorts(await (await fetch(`${admin}/listeners?format=json`)).json());
 }
 
 interface ListenersPage {
