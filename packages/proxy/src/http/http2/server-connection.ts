@@ -9,7 +9,7 @@ import type { CodecConnection, RequestReceiver } from "../codec-stream.ts";
 import { isAuthority } from "../http1/parse-target.ts";
 import type { Http2Options } from "./options.ts";
 import { readHead } from "./read-head.ts";
-import { Http2Stream } from "./server-stream.ts";
+import { Http2Stream, type StreamOwner } from "./server-stream.ts";
 
 /** Envoy's overload.premature_reset_total_stream_count and …_min_stream_lifetime_seconds. */
 const prematureTotal = 500;
@@ -25,10 +25,11 @@ export interface Http2ConnectionOptions {
   readonly onProtocolError: () => void;
 }
 
-export class Http2Connection implements CodecConnection {
+export class Http2Connection implements CodecConnection, StreamOwner {
   readonly headStartedAt = undefined;
   readonly #session: ServerHttp2Session;
   readonly #parts: Http2ConnectionOptions;
+  #held: Http2Stream[] = [];
   #streams = 0;
   #premature = 0;
   #keepalive: Timer | undefined;
@@ -88,8 +89,7 @@ export class Http2Connection implements CodecConnection {
       return;
     }
     const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0;
-    const openedAt = clock.monotonic();
-    const serverStream = new Http2Stream(stream, hasBody, () => this.#onPremature(openedAt));
+    const serverStream = new Http2Stream(stream, this, { openedAt: clock.monotonic(), hasBody });
     if (head.kind === "reply") {
       serverStream.beginMalformed(receiver, head.reply);
       return;
@@ -107,12 +107,24 @@ export class Http2Connection implements CodecConnection {
   }
 
   /** Clients that begin streams only to reset them cost more than they are worth: their connection ends. */
-  #onPremature(openedAt: number): void {
+  onReset(openedAt: number): void {
     if (this.#parts.clock.monotonic() - openedAt > prematureMs) return;
     this.#premature += 1;
     if (this.#streams < prematureTotal || this.#premature * 2 < this.#streams) return;
     this.#parts.onPrematureResets();
     this.#session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+
+  flushSoon(stream: Http2Stream): void {
+    this.#held.push(stream);
+    // After the events that wait now, an upstream's end of the answer among them.
+    if (this.#held.length === 1) setImmediate(() => this.#flushHeld());
+  }
+
+  #flushHeld(): void {
+    const held = this.#held;
+    this.#held = [];
+    for (const stream of held) stream.flush();
   }
 
   #startKeepalive(): void {

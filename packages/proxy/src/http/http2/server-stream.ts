@@ -1,5 +1,10 @@
 /** One request on an HTTP/2 connection, and its answer. */
-import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import {
+  constants,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+  type ServerStreamResponseOptions,
+} from "node:http2";
 import type { BodySink, BodySource } from "../body.ts";
 import type { CodecStream, RequestReceiver, StreamEvents } from "../codec-stream.ts";
 import type { LocalReply } from "../exchange.ts";
@@ -8,14 +13,34 @@ import type { HttpResponse } from "../message.ts";
 import { RequestBody } from "../request-body.ts";
 import type { Http2Head } from "./read-head.ts";
 
+/** The connection of a stream, as far as the stream needs it. */
+export interface StreamOwner {
+  /** The client has reset a stream that was begun at this time, on the monotonic clock. */
+  onReset(openedAt: number): void;
+  /** Has `flush` of the stream called when what is there to be read now has been taken in. */
+  flushSoon(stream: Http2Stream): void;
+}
+
+/** A first piece of a body up to this many bytes waits for the end of the body, which may be there already. */
+const heldBytes = 16_384;
+
 export class Http2Stream implements CodecStream, BodySink {
   readonly #stream: ServerHttp2Stream;
-  readonly #onPremature: () => void;
+  readonly #owner: StreamOwner;
+  readonly #openedAt: number;
   readonly namesScheme = true;
   readonly wantsClose = false;
   #events: StreamEvents | undefined;
   #requestBody: RequestBody | undefined;
   #responseBody: BodySource | undefined;
+  /**
+   * Head and first bytes of an answer, until its end is known or more comes: an answer that is there as a whole goes out
+   * as HEADERS and one DATA frame that ends the stream. To ask the platform for the end, as trailers need, costs a fifth
+   * of all that a request of 1 kB does.
+   */
+  #heldHead: OutgoingHttpHeaders | undefined;
+  #heldChunk: Uint8Array | undefined;
+  #waitsForDrain = false;
   #requestTrailers: HeaderList | undefined;
   #isOver = false;
   #hasEnded = false;
@@ -26,11 +51,12 @@ export class Http2Stream implements CodecStream, BodySink {
   bytesReceived = 0;
   bytesSent = 0;
 
-  constructor(stream: ServerHttp2Stream, hasBody: boolean, onPremature: () => void) {
+  constructor(stream: ServerHttp2Stream, owner: StreamOwner, start: { openedAt: number; hasBody: boolean }) {
     this.#stream = stream;
-    this.#onPremature = onPremature;
-    this.isRequestComplete = !hasBody;
-    stream.on("error", () => undefined);
+    this.#owner = owner;
+    this.#openedAt = start.openedAt;
+    this.isRequestComplete = !start.hasBody;
+    stream.on("error", ignore);
     stream.on("close", () => this.#onClose());
   }
 
@@ -99,7 +125,7 @@ export class Http2Stream implements CodecStream, BodySink {
 
   respond(response: HttpResponse): void {
     const { body } = response;
-    if (this.#isOver || this.#stream.destroyed || this.#stream.headersSent) {
+    if (this.#isOver || this.#stream.destroyed || this.#stream.headersSent || this.#heldHead !== undefined) {
       body?.cancel();
       return;
     }
@@ -115,15 +141,36 @@ export class Http2Stream implements CodecStream, BodySink {
       this.#stream.respond(headers, { endStream: true });
       return;
     }
-    this.#stream.respond(headers, { waitForTrailers: true });
-    this.#stream.once("wantTrailers", () => this.#sendTrailers());
-    this.#stream.on("drain", () => this.#responseBody?.resume());
-    if (this.#stream.destroyed) {
-      body.cancel();
-      return;
-    }
+    this.#heldHead = headers;
     this.#responseBody = body;
     body.pipe(this);
+    if (this.#heldHead !== undefined) this.#owner.flushSoon(this);
+  }
+
+  /** Sends what was held of an answer that goes on. */
+  flush(): void {
+    const headers = this.#heldHead;
+    const chunk = this.#heldChunk;
+    if (headers === undefined) return;
+    this.#heldHead = undefined;
+    this.#heldChunk = undefined;
+    if (this.#stream.destroyed) return;
+    if (!this.#sendHead(headers, { waitForTrailers: true })) return;
+    this.#stream.once("wantTrailers", () => this.#sendTrailers());
+    if (chunk !== undefined) this.#writeOut(chunk);
+  }
+
+  /** False where the platform takes no such head: the answer is broken then. */
+  #sendHead(headers: OutgoingHttpHeaders, options: ServerStreamResponseOptions): boolean {
+    try {
+      this.#stream.respond(headers, options);
+      return true;
+    } catch (cause: unknown) {
+      const error = new Error("an answer that HTTP/2 cannot carry", { cause });
+      this.#responseBody?.cancel(error);
+      this.abort(error);
+      return false;
+    }
   }
 
   #sendTrailers(): void {
@@ -135,19 +182,47 @@ export class Http2Stream implements CodecStream, BodySink {
   write(chunk: Uint8Array): boolean {
     if (this.#isOver || this.#stream.destroyed || chunk.length === 0) return true;
     this.bytesSent += chunk.length;
-    return this.#stream.write(chunk);
+    if (this.#heldHead !== undefined) {
+      if (this.#heldChunk === undefined && chunk.length <= heldBytes) {
+        this.#heldChunk = chunk;
+        return true;
+      }
+      this.flush();
+      if (this.#isOver) return true;
+    }
+    return this.#writeOut(chunk);
+  }
+
+  #writeOut(chunk: Uint8Array): boolean {
+    const takesMore = this.#stream.write(chunk);
+    if (!takesMore && !this.#waitsForDrain) {
+      this.#waitsForDrain = true;
+      this.#stream.on("drain", () => this.#responseBody?.resume());
+    }
+    return takesMore;
   }
 
   end(trailers?: HeaderList): void {
     if (this.#isOver || this.#stream.destroyed) return;
     this.#hasEnded = true;
     this.responseTrailers = trailers;
-    this.#stream.end();
+    if (this.#heldHead === undefined || trailers !== undefined) {
+      this.flush();
+      if (!this.#isOver) this.#stream.end();
+    } else this.#sendWhole(this.#heldHead);
+  }
+
+  #sendWhole(headers: OutgoingHttpHeaders): void {
+    const chunk = this.#heldChunk;
+    this.#heldHead = undefined;
+    this.#heldChunk = undefined;
+    if (this.#sendHead(headers, { endStream: chunk === undefined }) && chunk !== undefined) this.#stream.end(chunk);
   }
 
   abort(cause: Error): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.flush();
     this.#requestBody?.abort(cause);
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
     this.#events?.onResponseBroken(cause);
@@ -157,6 +232,7 @@ export class Http2Stream implements CodecStream, BodySink {
     if (this.#isOver) return;
     this.#isOver = true;
     const cause = new Error(details);
+    this.flush();
     this.#responseBody?.cancel(cause);
     this.#requestBody?.abort(cause);
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
@@ -165,18 +241,27 @@ export class Http2Stream implements CodecStream, BodySink {
   #onClose(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    const cause = new Error("the client has reset the stream");
     const isReset = this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR;
     if (!isReset && this.#hasEnded) {
-      this.#requestBody?.abort(cause);
+      // An error costs more than the rest of this, and hardly a request needs one.
+      if (!this.isRequestComplete) this.#requestBody?.abort(createResetError());
       this.#events?.onResponseEnd();
       return;
     }
-    if (isReset) this.#onPremature();
+    const cause = createResetError();
+    if (isReset) this.#owner.onReset(this.#openedAt);
     this.#responseBody?.cancel(cause);
     this.#requestBody?.abort(cause);
     this.#events?.onGone(cause);
   }
+}
+
+function createResetError(): Error {
+  return new Error("the client has reset the stream");
+}
+
+function ignore(): void {
+  // How a stream ended is told by its close.
 }
 
 function isPseudo(list: readonly string[], index: number): boolean {
