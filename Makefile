@@ -57,7 +57,7 @@ bench: build ## Measure speed and memory with many simulated proxies, then besid
 	@node test/bench/injection-bench.ts
 	@$(MAKE) --no-print-directory proxy-bench
 
-proxy-bench: build ## Compare the companion proxy with Envoy and http-proxy (ROUNDS=5 SECONDS=2 ONLY=http1,tcp JSON=file)
+proxy-bench: build ## Compare the companion proxy with Envoy and http-proxy (ROUNDS=5 SECONDS=1.5 ONLY=http1,tcp JSON=file)
 	@node test/bench/proxies/proxy-bench.ts $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 e2e: build ## Run a one-node Kubernetes with sidecars here (root on Linux), test it (KEEP=1 leaves it; TESTS=words picks files)

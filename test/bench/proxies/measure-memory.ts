@@ -19,27 +19,26 @@ export type MemoryFigures = Readonly<Record<ContestantName, MemoryReading>>;
 
 export interface MemoryOptions {
   readonly load: LoadLink;
-  readonly warmUpMs: number;
+  /** Of the proxy. */
+  readonly warmUpCpuSeconds: number;
+  /** How long a process may settle before it is read. */
+  readonly settleMs: number;
   readonly connections: number;
 }
-
-/** How long a process may settle before it is read. */
-const settleMs = 1000;
 
 /** Takes a process that nobody has asked yet. Rejects where an answer is wrong or a connection gets lost. */
 export async function measureMemory(
   { name, pid, ports }: Contestant,
-  { load, warmUpMs, connections }: MemoryOptions,
+  { load, warmUpCpuSeconds, settleMs, connections }: MemoryOptions,
 ): Promise<MemoryReading> {
   const asked = { work: get, port: ports.http ?? 0, pid };
-  const settle = Math.min(settleMs, warmUpMs);
   try {
-    await sleep(settle);
+    await sleep(settleMs);
     const start = readResidentBytes(pid);
-    await askLoad(load, { do: "run", ...asked, lanes: 50, warmUpMs: 0, measureMs: warmUpMs }, "result");
-    await sleep(settle);
+    await askLoad(load, { do: "run", ...asked, lanes: 50, warmUpCpuSeconds, measureMs: 0 }, "result");
+    await sleep(settleMs);
     const warm = readResidentBytes(pid);
-    const held = await askLoad(load, { do: "hold", ...asked, count: connections, holdMs: settle }, "held");
+    const held = await askLoad(load, { do: "hold", ...asked, count: connections, holdMs: settleMs }, "held");
     return { start, warm, idle: held.residentBytes };
   } catch (cause) {
     throw new Error(`memory of ${name}: ${String(cause)}`);

@@ -25,7 +25,7 @@ describe("what `make proxy-bench` measures", () => {
   it.each(scenarioNames)("%s: every proxy that can do it answers, and answers right", async (name) => {
     const scenario = listScenarios(rig.options.certificate.roots).find((one) => one.name === name);
     if (scenario === undefined) throw new Error(`there is no ${name}`);
-    const rounds = { rounds: 1, warmUpMs: 0, measureMs: 200 };
+    const rounds = { rounds: 1, warmUpCpuSeconds: 0, measureMs: 200 };
     const figures = await runScenario(scenario, { load: rig.load, contestants, rounds });
     for (const contestant of contestantNames) {
       const isAble = contestant !== "http-proxy" || !withoutHttpProxy.includes(name);
@@ -36,7 +36,12 @@ describe("what `make proxy-bench` measures", () => {
 
   it("memory: every proxy keeps idle connections", async () => {
     for (const contestant of contestants) {
-      const reading = await measureMemory(contestant, { load: rig.load, warmUpMs: 100, connections: 60 });
+      const reading = await measureMemory(contestant, {
+        load: rig.load,
+        warmUpCpuSeconds: 0.1,
+        settleMs: 50,
+        connections: 60,
+      });
       expect(Math.min(...Object.values(reading)), contestant.name).toBeGreaterThan(1e6);
     }
   });
@@ -49,7 +54,7 @@ describe("what `make proxy-bench` measures", () => {
     for (const { pid, ports } of contestants) {
       const port = ports[listener];
       if (port === undefined) continue;
-      const run = { do: "run", work, port, pid, lanes: 1, warmUpMs: 20_000, measureMs: 0 } as const;
+      const run = { do: "run", work, port, pid, lanes: 1, warmUpCpuSeconds: 20, measureMs: 0 } as const;
       await expect(askLoad(rig.load, run, "result")).rejects.toThrow(reason);
     }
   });

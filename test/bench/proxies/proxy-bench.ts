@@ -3,7 +3,7 @@
  * minutes. Work is counted by CPU second of the proxy's process, so that what asks and what answers may take as long as
  * they like. Linux only.
  *
- *   node test/bench/proxies/proxy-bench.ts [--rounds 5] [--seconds 2] [--only http1,tcp] [--json file]
+ *   node test/bench/proxies/proxy-bench.ts [--rounds 5] [--seconds 1.5] [--only http1,tcp] [--json file]
  */
 import { writeFileSync } from "node:fs";
 import { loadavg } from "node:os";
@@ -19,7 +19,7 @@ import { listScenarios, scenarioNames } from "./scenarios.ts";
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "5" },
-    seconds: { type: "string", default: "2" },
+    seconds: { type: "string", default: "1.5" },
     only: { type: "string", default: "" },
     json: { type: "string" },
   },
@@ -29,7 +29,7 @@ const picked = values.only === "" ? names : values.only.split(",");
 for (const name of picked) {
   if (!names.includes(name)) throw new Error(`there is no ${name}; there are ${names.join(", ")}`);
 }
-const rounds: Rounds = { rounds: Number(values.rounds), warmUpMs: 2000, measureMs: Number(values.seconds) * 1000 };
+const rounds: Rounds = { rounds: Number(values.rounds), warmUpCpuSeconds: 2, measureMs: Number(values.seconds) * 1000 };
 const idleConnections = 1000;
 /** Processes of each proxy whose memory is read. */
 const memoryRounds = Math.min(rounds.rounds, 3);
@@ -64,7 +64,8 @@ async function measureAll({ load, options }: BenchRig): Promise<void> {
 
 async function measureProcesses({ load }: BenchRig): Promise<MemoryFigures> {
   const readings: Record<ContestantName, MemoryReading[]> = { companion: [], Envoy: [], "http-proxy": [] };
-  const memory = { load, warmUpMs: rounds.warmUpMs, connections: idleConnections };
+  const { warmUpCpuSeconds } = rounds;
+  const memory = { load, warmUpCpuSeconds, settleMs: 1000, connections: idleConnections };
   for (let round = 0; round < memoryRounds; round++) {
     await withContestants(rig, async (contestants) => {
       for (const contestant of contestants) {

@@ -13,8 +13,8 @@ export interface RunOptions {
   /** Of the proxy, whose CPU time is read. */
   readonly pid: number;
   readonly lanes: number;
-  /** Before anything counts. */
-  readonly warmUpMs: number;
+  /** What the proxy has to have used before anything counts. */
+  readonly warmUpCpuSeconds: number;
   /** It takes longer where there are fewer answers than lanes. */
   readonly measureMs: number;
 }
@@ -29,7 +29,7 @@ export interface LoadResult {
   readonly p99Ms: number;
 }
 
-/** A machine that has no time for us gets as long as this to do something at all. */
+/** A machine that has no time for us gets as long as this to warm a proxy up, and to do something at all. */
 const [patienceMs, pollMs] = [30_000, 20];
 
 const openers: Readonly<Record<Work["protocol"], (options: LaneOptions) => Lane>> = {
@@ -39,7 +39,14 @@ const openers: Readonly<Record<Work["protocol"], (options: LaneOptions) => Lane>
 };
 
 /** Opens lanes, lets them work for the given time and closes them. Rejects with the first answer that is wrong. */
-export async function runLanes({ work, port, pid, lanes, warmUpMs, measureMs }: RunOptions): Promise<LoadResult> {
+export async function runLanes({
+  work,
+  port,
+  pid,
+  lanes,
+  warmUpCpuSeconds,
+  measureMs,
+}: RunOptions): Promise<LoadResult> {
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined);
   let times: number[] = [];
@@ -51,12 +58,12 @@ export async function runLanes({ work, port, pid, lanes, warmUpMs, measureMs }: 
   };
   const opened = Array.from({ length: lanes }, () => openers[work.protocol](options));
   try {
-    await Promise.race([sleep(warmUpMs), failed.promise]);
+    const warm = readCpuSeconds(pid) + warmUpCpuSeconds;
+    await Promise.race([until(() => readCpuSeconds(pid) >= warm), failed.promise]);
     times = [];
     const [cpu, startedAt] = [readCpuSeconds(pid), performance.now()];
     await Promise.race([sleep(measureMs), failed.promise]);
-    const latest = performance.now() + patienceMs;
-    while (times.length < lanes && performance.now() < latest) await Promise.race([sleep(pollMs), failed.promise]);
+    await Promise.race([until(() => times.length >= lanes), failed.promise]);
     const [cpuSeconds, wallSeconds] = [readCpuSeconds(pid) - cpu, (performance.now() - startedAt) / 1000];
     const measured = times;
     const [p50Ms, p99Ms] = [percentile(measured, 0.5), percentile(measured, 0.99)];
@@ -64,4 +71,10 @@ export async function runLanes({ work, port, pid, lanes, warmUpMs, measureMs }: 
   } finally {
     for (const lane of opened) lane.close();
   }
+}
+
+/** Gives up in the end, without a word: what is measured then is at least something. */
+async function until(isTrue: () => boolean): Promise<void> {
+  const latest = performance.now() + patienceMs;
+  while (!isTrue() && performance.now() < latest) await sleep(pollMs);
 }

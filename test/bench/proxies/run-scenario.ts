@@ -6,8 +6,8 @@ import type { Scenario } from "./scenarios.ts";
 
 export interface Rounds {
   readonly rounds: number;
-  /** Before the first round of each proxy: its code is not compiled yet. */
-  readonly warmUpMs: number;
+  /** Of each proxy before its first round: its code is not compiled yet. In CPU time, as others may have the machine. */
+  readonly warmUpCpuSeconds: number;
   /** Of each round. */
   readonly measureMs: number;
 }
@@ -26,7 +26,7 @@ export interface Figures {
 export type ScenarioFigures = Readonly<Record<ContestantName, Figures | undefined>>;
 
 /** Connections have to be there before a round counts. */
-const settleMs = 200;
+const settleCpuSeconds = 0.1;
 
 export interface ScenarioOptions {
   readonly load: LoadLink;
@@ -46,9 +46,9 @@ export async function runScenario(
   const able = contestants.filter(({ ports }) => ports[scenario.listener] !== undefined);
   const results = new Map<ContestantName, LoadResult[]>(able.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds.rounds; round++) {
-    const warmUpMs = round === 0 ? rounds.warmUpMs : Math.min(settleMs, rounds.warmUpMs);
+    const warmUpCpuSeconds = round === 0 ? rounds.warmUpCpuSeconds : settleCpuSeconds;
     for (const contestant of able) {
-      const asking = { contestant, scenario, warmUpMs, measureMs: rounds.measureMs };
+      const asking = { contestant, scenario, warmUpCpuSeconds, measureMs: rounds.measureMs };
       results.get(contestant.name)?.push(await ask(load, asking));
     }
   }
@@ -59,14 +59,14 @@ export async function runScenario(
 interface Asking {
   readonly contestant: Contestant;
   readonly scenario: Scenario;
-  readonly warmUpMs: number;
+  readonly warmUpCpuSeconds: number;
   readonly measureMs: number;
 }
 
-async function ask(load: LoadLink, { contestant, scenario, warmUpMs, measureMs }: Asking): Promise<LoadResult> {
+async function ask(load: LoadLink, { contestant, scenario, warmUpCpuSeconds, measureMs }: Asking): Promise<LoadResult> {
   const { work, lanes, listener } = scenario;
   const port = contestant.ports[listener] ?? 0;
-  const command = { do: "run" as const, work, lanes, port, pid: contestant.pid, warmUpMs, measureMs };
+  const command = { do: "run" as const, work, lanes, port, pid: contestant.pid, warmUpCpuSeconds, measureMs };
   try {
     return (await askLoad(load, command, "result")).result;
   } catch (cause) {
