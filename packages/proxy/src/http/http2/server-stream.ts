@@ -1,10 +1,5 @@
 /** One request on an HTTP/2 connection, and its answer. */
-import {
-  constants,
-  type OutgoingHttpHeaders,
-  type ServerHttp2Stream,
-  type ServerStreamResponseOptions,
-} from "node:http2";
+import { constants, type ServerHttp2Stream, type ServerStreamResponseOptions } from "node:http2";
 import type { BodySink, BodySource } from "../body.ts";
 import type { CodecStream, RequestReceiver, StreamEvents } from "../codec-stream.ts";
 import type { LocalReply } from "../exchange.ts";
@@ -12,6 +7,7 @@ import { HeaderList } from "../header-list.ts";
 import type { HttpResponse } from "../message.ts";
 import { RequestBody } from "../request-body.ts";
 import type { Http2Head } from "./read-head.ts";
+import { formatHead, type ResponseHead, toObject } from "./write-head.ts";
 
 /** The connection of a stream, as far as the stream needs it. */
 export interface StreamOwner {
@@ -38,7 +34,7 @@ export class Http2Stream implements CodecStream, BodySink {
    * as HEADERS and one DATA frame that ends the stream. To ask the platform for the end, as trailers need, costs a fifth
    * of all that a request of 1 kB does.
    */
-  #heldHead: OutgoingHttpHeaders | undefined;
+  #heldHead: ResponseHead | undefined;
   #heldChunk: Uint8Array | undefined;
   #waitsForDrain = false;
   #requestTrailers: HeaderList | undefined;
@@ -130,18 +126,17 @@ export class Http2Stream implements CodecStream, BodySink {
       return;
     }
     const status = response.status === 101 && this.#isExtended ? 200 : response.status;
-    const headers = toObject(response.headers);
-    headers[":status"] = status;
     // RFC 9110, section 8.6: such an answer has no length.
-    if (status === 204) delete headers["content-length"];
+    if (status === 204) response.headers.remove("content-length");
+    const head = formatHead(status, response.headers);
     const hasNoBody = this.#isHead || status === 204 || status === 304 || body === undefined;
     if (hasNoBody) body?.cancel();
     if (hasNoBody || body === undefined) {
       this.#hasEnded = true;
-      this.#stream.respond(headers, { endStream: true });
+      this.#stream.respond(head, { endStream: true });
       return;
     }
-    this.#heldHead = headers;
+    this.#heldHead = head;
     this.#responseBody = body;
     body.pipe(this);
     if (this.#heldHead !== undefined) this.#owner.flushSoon(this);
@@ -149,21 +144,21 @@ export class Http2Stream implements CodecStream, BodySink {
 
   /** Sends what was held of an answer that goes on. */
   flush(): void {
-    const headers = this.#heldHead;
+    const head = this.#heldHead;
     const chunk = this.#heldChunk;
-    if (headers === undefined) return;
+    if (head === undefined) return;
     this.#heldHead = undefined;
     this.#heldChunk = undefined;
     if (this.#stream.destroyed) return;
-    if (!this.#sendHead(headers, { waitForTrailers: true })) return;
+    if (!this.#sendHead(head, { waitForTrailers: true })) return;
     this.#stream.once("wantTrailers", () => this.#sendTrailers());
     if (chunk !== undefined) this.#writeOut(chunk);
   }
 
   /** False where the platform takes no such head: the answer is broken then. */
-  #sendHead(headers: OutgoingHttpHeaders, options: ServerStreamResponseOptions): boolean {
+  #sendHead(head: ResponseHead, options: ServerStreamResponseOptions): boolean {
     try {
-      this.#stream.respond(headers, options);
+      this.#stream.respond(head, options);
       return true;
     } catch (cause: unknown) {
       const error = new Error("an answer that HTTP/2 cannot carry", { cause });
@@ -212,11 +207,11 @@ export class Http2Stream implements CodecStream, BodySink {
     } else this.#sendWhole(this.#heldHead);
   }
 
-  #sendWhole(headers: OutgoingHttpHeaders): void {
+  #sendWhole(head: ResponseHead): void {
     const chunk = this.#heldChunk;
     this.#heldHead = undefined;
     this.#heldChunk = undefined;
-    if (this.#sendHead(headers, { endStream: chunk === undefined }) && chunk !== undefined) this.#stream.end(chunk);
+    if (this.#sendHead(head, { endStream: chunk === undefined }) && chunk !== undefined) this.#stream.end(chunk);
   }
 
   abort(cause: Error): void {
@@ -266,46 +261,4 @@ function ignore(): void {
 
 function isPseudo(list: readonly string[], index: number): boolean {
   return (list[index - (index % 2)] ?? "").startsWith(":");
-}
-
-/** Headers of which node:http2 takes one value only: several go out as a list. */
-const singleValues = new Set(
-  (
-    "access-control-allow-credentials access-control-max-age access-control-request-method age authorization " +
-    "content-encoding content-language content-length content-location content-md5 content-range content-type date dnt " +
-    "etag expires from host if-match if-modified-since if-none-match if-range if-unmodified-since last-modified location " +
-    "max-forwards proxy-authorization range referer retry-after server tk upgrade-insecure-requests user-agent " +
-    "x-content-type-options"
-  ).split(" "),
-);
-
-/** Headers as node:http2 takes them; several of one name as an array. */
-function toObject(headers: HeaderList): OutgoingHttpHeaders {
-  const { raw } = headers;
-  const object: OutgoingHttpHeaders = Object.create(null) as OutgoingHttpHeaders;
-  for (let index = 0; index < raw.length; index += 2) {
-    const name = raw[index] ?? "";
-    if (isConnectionHeader(name)) continue;
-    const value = raw[index + 1] ?? "";
-    const before = object[name];
-    if (before === undefined) object[name] = value;
-    else if (singleValues.has(name)) object[name] = `${String(before)}, ${value}`;
-    else if (Array.isArray(before)) before.push(value);
-    else object[name] = [String(before), value];
-  }
-  return object;
-}
-
-function isConnectionHeader(name: string): boolean {
-  switch (name) {
-    case "connection":
-    case "keep-alive":
-    case "proxy-connection":
-    case "transfer-encoding":
-    case "upgrade":
-    case "http2-settings":
-      return true;
-    default:
-      return false;
-  }
 }
