@@ -94,7 +94,7 @@ export class ClientConnection implements RequestReceiver {
   onExchangeEnd(exchange: HttpExchange): void {
     if (!this.#exchanges.delete(exchange)) return;
     this.manager.stats.gauges.rq_active.dec();
-    if (this.#exchanges.size === 0) this.#idleSince = this.manager.env.clock.monotonic();
+    if (this.#exchanges.size === 0) this.#idleSince = exchange.info.endedAt ?? this.manager.env.clock.monotonic();
   }
 
   /** Whether the connection ends with this answer. In HTTP/2 streams end by themselves. */

@@ -301,7 +301,9 @@ export class HttpExchange implements ChainExchange, StreamEvents {
   }
 
   onRequestEnd(): void {
-    this.info.requestReceivedAt = this.#manager.env.clock.monotonic();
+    // A request without a body was all there when it began.
+    const hasBody = this.request.body !== undefined;
+    this.info.requestReceivedAt = hasBody ? this.#manager.env.clock.monotonic() : this.info.startedAt;
   }
 
   onMalformed(reply: LocalReply): void {

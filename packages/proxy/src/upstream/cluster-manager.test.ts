@@ -217,25 +217,22 @@ test("ORIGINAL_DST goes where a header says, and forgets hosts that nobody wants
   expect(addresses()).toEqual([]);
 });
 
+const aggregateOf = (...names: readonly string[]): Cluster => ({
+  name: "a",
+  lb_policy: "CLUSTER_PROVIDED",
+  cluster_type: {
+    name: "envoy.clusters.aggregate",
+    typed_config: packAny("envoy.extensions.clusters.aggregate.v3.ClusterConfig", { clusters: names }),
+  },
+});
+
 test("an aggregate fills its clusters in their order, and sends over theirs", async () => {
   const { clusters, choose, stats } = rig();
   const port = await startServer("one");
   const first = { ...staticCluster([port]), name: "first" };
   await clusters.update(first, origin);
   await clusters.update({ ...staticCluster([2]), name: "second" }, origin);
-  await clusters.update(
-    {
-      name: "a",
-      lb_policy: "CLUSTER_PROVIDED",
-      cluster_type: {
-        name: "envoy.clusters.aggregate",
-        typed_config: packAny("envoy.extensions.clusters.aggregate.v3.ClusterConfig", {
-          clusters: ["first", "gone", "second"],
-        }),
-      },
-    },
-    origin,
-  );
+  await clusters.update(aggregateOf("first", "gone", "second"), origin);
   const host = await choose("a");
   expect(host.port).toBe(port);
   const response = await clusters.find("a")?.send(host, getRequest(), "DEFAULT").response;
@@ -244,6 +241,20 @@ test("an aggregate fills its clusters in their order, and sends over theirs", as
   expect(stats.counters().get("cluster.first.upstream_rq_total")).toBe(1);
   await clusters.update({ ...first, load_assignment: assignment() }, origin);
   expect((await choose("a")).port).toBe(2);
+});
+
+test("an aggregate passes a hash on that is worked out when it is asked for", async () => {
+  const { clusters, choose } = rig();
+  const ports = Array.from({ length: 8 }, (_, index) => index + 1);
+  await clusters.update({ ...staticCluster(ports, { lb_policy: "RING_HASH" }), name: "first" }, origin);
+  await clusters.update(aggregateOf("first"), origin);
+  const context = new (class {
+    get hash(): bigint {
+      return 77n;
+    }
+  })();
+  const { port } = await choose("first", { hash: 77n });
+  for (let turn = 0; turn < 5; turn += 1) expect((await choose("a", context)).port).toBe(port);
 });
 
 test("circuit breakers count by priority, and say when they are open", async () => {

@@ -1,5 +1,6 @@
 /** One request on an HTTP/2 connection. */
 import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
+import { Readable } from "node:stream";
 import type { BodySink } from "../../http/body.ts";
 import type { HeaderList } from "../../http/header-list.ts";
 import { UpstreamError, type UpstreamFailure } from "../types.ts";
@@ -28,17 +29,28 @@ export function isProtocolError(cause: unknown): boolean {
   return cause instanceof Error && "code" in cause && protocolErrors.has(cause.code);
 }
 
+/** A stream of which is known whether the server has ended it properly. */
+interface MarkedStream extends ClientHttp2Stream {
+  isWhole?: boolean;
+}
+
+const push = Readable.prototype.push;
+
+/** In place of a stream's `push`; one function for all of them. */
+function pushAndMark(this: MarkedStream, chunk: unknown, encoding?: BufferEncoding): boolean {
+  if (chunk === null && !this.closed) this.isWhole = true;
+  return push.call(this, chunk, encoding);
+}
+
 export class Http2RequestStream implements BodySink, BodyOwner {
   readonly exchange: UpstreamExchange;
   readonly #owner: StreamOwner;
-  readonly #stream: ClientHttp2Stream;
+  readonly #stream: MarkedStream;
   #body: ResponseBody | undefined;
   #trailers: HeaderList | undefined;
   #sentTrailers: HeaderList | undefined;
   #isRequestDone: boolean;
   #isOver = false;
-  /** The server has said that this was all. */
-  #isWhole = false;
   #hasBrokenProtocol = false;
 
   /** Sends the head. Throws where a header cannot be written. */
@@ -72,24 +84,20 @@ export class Http2RequestStream implements BodySink, BodyOwner {
     const stream = this.#stream;
     const { request } = this.exchange;
     // A reset without an error (NO_ERROR) ends the bytes like their proper end. Only the latter comes before the stream closes.
-    const push = stream.push.bind(stream);
-    stream.push = (chunk: unknown, encoding?: BufferEncoding) => {
-      if (chunk === null && !stream.closed) this.#isWhole = true;
-      return push(chunk, encoding);
-    };
+    stream.push = pushAndMark;
     stream.on("headers", (headers, _flags, raw) => {
       const status = Number(headers[":status"]);
       if (status !== 101) request.onInformation?.(status, decodeHeaders(raw ?? []));
     });
-    stream.once("response", (headers, flags, raw) => this.#onResponse(Number(headers[":status"]), flags, raw));
-    stream.once("trailers", (_headers, _flags, raw?: string[]) => {
+    stream.on("response", (headers, flags, raw) => this.#onResponse(Number(headers[":status"]), flags, raw));
+    stream.on("trailers", (_headers, _flags, raw?: string[]) => {
       this.#trailers = decodeHeaders(raw ?? []);
     });
-    stream.once("end", () => this.#onEnd());
-    stream.once("error", (cause) => {
+    stream.on("end", () => this.#onEnd());
+    stream.on("error", (cause) => {
       this.#hasBrokenProtocol = isProtocolError(cause);
     });
-    stream.once("close", () => this.#onClose());
+    stream.on("close", () => this.#onClose());
     if (this.#isRequestDone) return;
     stream.on("drain", () => request.body?.resume());
     stream.once("wantTrailers", () => {
@@ -113,8 +121,8 @@ export class Http2RequestStream implements BodySink, BodyOwner {
     const length = headers.get("content-length");
     if (hasBody) {
       this.#body = new ResponseBody(this, length === undefined || isAgreed ? undefined : Number(length));
+      // Not paused until somebody reads: whoever wants the body is there before its first bytes, most of the time.
       this.#stream.on("data", (chunk: Buffer) => this.#onData(chunk));
-      this.#stream.pause();
     } else this.#stream.resume();
     // To the rest of the proxy an upgrade is what HTTP/1.1 makes of it (RFC 8441 section 4).
     const isWebSocket = isAgreed && upgrade !== "connect";
@@ -132,13 +140,13 @@ export class Http2RequestStream implements BodySink, BodyOwner {
 
   #onEnd(): void {
     // What else it was is told when the stream closes.
-    if (this.#isWhole && this.exchange.isAnswered) this.#finish(undefined);
+    if (this.#stream.isWhole && this.exchange.isAnswered) this.#finish(undefined);
   }
 
   #onClose(): void {
     if (this.#isOver) return;
     const { rstCode } = this.#stream;
-    if (this.exchange.isAnswered && this.#isWhole) {
+    if (this.exchange.isAnswered && this.#stream.isWhole) {
       this.#finish(undefined);
       return;
     }
