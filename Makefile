@@ -8,7 +8,7 @@ machine_path := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-kubernetes test cluster-programs conformance-programs check golden features parity behaviours envoy-parity security-mutations fuzz bench proxy-bench soak build pack-proxy chart image kind-up e2e e2e-down
+.PHONY: help run run-kubernetes test cluster-programs conformance-programs check golden features parity behaviours envoy-parity security-mutations fuzz bench proxy-bench soak soak-proxy build pack-proxy chart image kind-up e2e e2e-down
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ e2e-down: ## End a node that `make e2e KEEP=1` left running
 
 soak: build ## Renew certificates under traffic, then replace the root (MINUTES=10 SIDECARS=20 LIFETIME=60)
 	@node tools/soak/soak.ts
+
+soak-proxy: build ## An hour's worth of random changes and requests through the companion proxy, against a model (CHANGES=3600 SEED=n XDS=delta PROXY=envoy)
+	@node tools/soak/soak-proxy.ts
 
 version := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 # $(call need,program,where to get it): ends with a sentence where the program is missing.

@@ -6,6 +6,7 @@
 import { formatInstant, systemClock } from "../../src/lib/clock.ts";
 import { type Log, silentLog } from "../../src/lib/log.ts";
 import { pause } from "../../src/lib/pause.ts";
+import { readNumber } from "./read-number.ts";
 import { type SidecarMesh, startSidecarMesh } from "./sidecar-mesh.ts";
 import { startTraffic, type Traffic } from "./traffic.ts";
 
@@ -14,13 +15,6 @@ const sidecars = readNumber("SIDECARS", 20);
 /** At most two hundred requests a second with 20 sidecars: the machine is not what is tested. */
 const requestPauseMs = 100;
 const lifetimeMs = readNumber("LIFETIME", 60) * 1000;
-
-function readNumber(name: string, fallback: number): number {
-  const text = process.env[name] ?? "";
-  const number = Number(text);
-  if (text !== "" && !(number > 0)) throw new Error(`${name} must be a number over 0, not ${text}`);
-  return text === "" ? fallback : number;
-}
 
 function say(line: string): void {
   console.log(`${formatInstant(systemClock.now()).slice(11, 19)} ${line}`);

@@ -3,7 +3,7 @@
 import { holdPorts } from "../../../tools/free-ports.ts";
 import { type DataPlane, eventually } from "../../envoy/envoy-process.ts";
 import type { IssuedCertificate } from "../../support/test-authority.ts";
-import { inspectFlag, openHeapProbe } from "../heap-probe.ts";
+import { inspectFlag, measureGrowth } from "../heap-probe.ts";
 import { type StaticPlane, startStaticPlane } from "../static-plane.ts";
 
 export interface Lane {
@@ -28,17 +28,15 @@ export interface LanePlane {
   isRunning(): boolean;
   /** Resolves when no connection and no request is left on either side; rejects after 20 s with what is. */
   expectIdle(): Promise<void>;
-  /** Counters and gauges whose names match, by name. */
-  stats(filter: string): Promise<ReadonlyMap<string, number>>;
-  /** How much more memory is held when `run` is done and nothing is left under way. */
-  measureGrowth(run: () => Promise<void>): Promise<Memory>;
+  /** What of its memory the companion does not give back when `run` is done three times more. */
+  measureGrowth(run: () => Promise<void>): Promise<Growth>;
   stop(): Promise<void>;
 }
 
 /** Bytes. */
-export interface Memory {
+export interface Growth {
   readonly resident: number;
-  /** Of the companion, once its garbage is collected; 0 for Envoy. */
+  /** For each of the last two times, once garbage is collected. */
   readonly heap: number;
 }
 
@@ -62,28 +60,26 @@ export async function startLanes({ plane, lanes, certificate }: LaneOptions): Pr
     await held.release();
     throw cause;
   });
-  const probe = plane === "companion" ? await openHeapProbe(started.log) : undefined;
   const expectIdle = (): Promise<void> => eventually(`${plane} is idle`, () => isIdle(started));
-  const measure = async (): Promise<Memory> => {
-    const heap = (await probe?.measure()) ?? 0;
+  const measureResident = async (): Promise<number> => {
     const { total_physical_bytes } = JSON.parse(await started.admin("memory")) as Readonly<Record<string, string>>;
-    return { heap, resident: Number(total_physical_bytes) };
+    return Number(total_physical_bytes);
   };
   return {
     plane,
     isRunning: started.isRunning,
-    stats: started.stats,
     port: (name) => ports[lanes.findIndex((lane) => lane.name === name)] ?? 0,
     expectIdle,
     async measureGrowth(run) {
-      const before = await measure();
-      await run();
-      await expectIdle();
-      const after = await measure();
-      return { heap: after.heap - before.heap, resident: after.resident - before.resident };
+      const before = await measureResident();
+      const askAll = async (): Promise<void> => {
+        await run();
+        await expectIdle();
+      };
+      const heap = await measureGrowth(started.log, { count: 1, askAll });
+      return { heap, resident: (await measureResident()) - before };
     },
     async stop() {
-      probe?.close();
       await started.stop();
       await held.release();
     },

@@ -21,7 +21,7 @@ export type Garbage = (stream: AdsStream, surroundings: Surroundings) => void;
 
 const mebibyte = 1024 * 1024;
 /** Bytes that may wait on this side: the proxy decides how fast it reads. */
-const waitingLimit = 4 * mebibyte;
+const waitingLimit = mebibyte / 4;
 const kindNames = Object.keys(kinds) as Kind[];
 
 function unwise(index: number): readonly NamedResource[] {
@@ -96,8 +96,8 @@ function sendWhole(stream: AdsStream, { good }: Surroundings, kind: Kind, resour
 
 /** 50 MB of clusters: `count` with so much metadata that they come to that. */
 function manyClusters(scale: number, extra: object): readonly NamedResource[] {
-  const count = Math.round(10_000 * scale);
-  const filler = { filter_metadata: { filler: { fields: { text: { string_value: "x".repeat(5_000) } } } } };
+  const count = Math.round(5_000 * scale);
+  const filler = { filter_metadata: { filler: { fields: { text: { string_value: "x".repeat(10_000) } } } } };
   return Array.from({ length: count }, (_, index) =>
     pack("clusters", `huge-${index}`, { name: `huge-${index}`, type: "STATIC", metadata: filler, ...extra }),
   );

@@ -46,7 +46,7 @@ await runAll(
   false,
   clientScenarios.filter(({ attack }) => isWanted(attack)),
 );
-await runAll(true, []);
+if (process.env["SOTW"] === undefined) await runAll(true, []);
 console.log(failed === 0 ? "\nall ok" : `\n${failed} not ok`);
 process.exitCode = failed === 0 ? 0 : 1;
 

@@ -11,9 +11,10 @@ let sentBytes = 0;
 const server = createServer({ keepAliveTimeout: 600_000 }, (request, response) => {
   request.on("error", () => undefined);
   response.on("error", () => undefined);
-  if (request.url === "/large") {
+  if (request.url?.startsWith("/large") === true) {
     response.writeHead(200, { "content-length": largeBytes });
-    sendLarge(response, largeBytes);
+    if (request.url === "/large") sendLarge(response, largeBytes);
+    else sendSlowly(response, largeBytes);
     return;
   }
   request.resume();
@@ -29,6 +30,14 @@ function sendLarge(response: ServerResponse, left: number): void {
   sentBytes += piece.length;
   if (response.write(piece)) setImmediate(() => sendLarge(response, left - piece.length));
   else response.once("drain", () => sendLarge(response, left - piece.length));
+}
+
+function sendSlowly(response: ServerResponse, left: number): void {
+  if (response.destroyed) return;
+  sentBytes += piece.length;
+  response.write(piece);
+  if (left <= piece.length) response.end();
+  else setTimeout(() => sendSlowly(response, left - piece.length), 100);
 }
 
 const commands = {

@@ -15,13 +15,23 @@ export interface Circumstances {
 }
 
 export function listAlternatives({ history, request, chains, span }: Circumstances): readonly Expectation[] {
-  const worlds = history.worlds(span);
+  const worlds = distinguish(history.worlds(span));
   const found = [...chains].flatMap((chain) => {
     if (chain === undefined) return [{ kind: "refused" } as const];
     if (chain.kind === "tcp") throw new Error(`${request.slot} has no HTTP`);
     return worlds.flatMap((_world, index) => predictFrom(request, chain, worlds.slice(index)));
   });
   return worlds.length === 1 ? found : joinTries(found);
+}
+
+/** Without those that say the same of requests as the one before. */
+function distinguish(worlds: readonly World[]): readonly World[] {
+  return worlds.filter((world, index) => {
+    const before = worlds[index - 1];
+    if (before === undefined) return true;
+    const { clusters, upstreams, tables } = before;
+    return world.clusters !== clusters || world.upstreams !== upstreams || world.tables !== tables;
+  });
 }
 
 function predictFrom(request: ModelRequest, chain: HttpChain, worlds: readonly World[]): readonly Expectation[] {

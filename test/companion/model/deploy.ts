@@ -1,78 +1,72 @@
 /** Brings a world to the proxy in the order in which nothing is missing: what is new first, what is gone last. */
-import type { IssuedCertificate } from "../../support/test-authority.ts";
 import type { ResourceKind } from "./changes.ts";
 import type { ModelControlPlane } from "./control-plane.ts";
-import { buildAssignment, buildCluster, type Ports } from "./wire-clusters.ts";
-import { buildListener, buildSecret } from "./wire-listeners.ts";
-import { buildTable } from "./wire-routes.ts";
-import type { ClusterSpec, HttpChain, World } from "./world.ts";
+import type { History } from "./history.ts";
+import type { ResourceBuilder } from "./resource-builder.ts";
+import type { World } from "./world.ts";
 
-export interface DeployOptions {
+export interface Deployment {
+  readonly history: History;
   readonly controlPlane: ModelControlPlane;
-  readonly ports: Ports;
-  /** By common name. */
-  readonly certificates: ReadonlyMap<string, IssuedCertificate>;
+  readonly builder: ResourceBuilder;
+  /** What a proxy may take, after its acknowledgement, until it does as it said. */
+  readonly grace: () => Promise<void>;
 }
 
 /** For an acknowledgement; a proxy that has not come by then never will. */
 const limitMs = 60_000;
 
-export type Resources = Readonly<Record<ResourceKind, ReadonlyMap<string, Uint8Array>>>;
-
-export function buildResources(world: World, { ports, certificates }: DeployOptions): Resources {
-  const clusters = [...world.clusters.values()];
-  return {
-    cds: new Map(clusters.map((cluster) => [cluster.name, buildCluster(cluster, ports)])),
-    eds: new Map(
-      clusters.filter(({ isByEds }) => isByEds).map((cluster) => [cluster.name, buildAssignment(cluster, ports)]),
-    ),
-    lds: new Map([...world.listeners.values()].map((listener) => [listener.slot, buildListener(listener, ports)])),
-    rds: new Map([...world.tables.values()].map((table) => [table.name, buildTable(table)])),
-    sds: new Map(
-      [...world.certificates].map(([secret, name]) => {
-        const certificate = certificates.get(name);
-        if (certificate === undefined) throw new Error(`there is no certificate ${name}`);
-        return [secret, buildSecret(secret, certificate)];
-      }),
-    ),
-  };
+/**
+ * Three worlds: with what is new of clusters, then with all else that is new, then without the clusters that are gone.
+ * Resolves when the proxy has acknowledged the last. Rejects where an acknowledgement does not come.
+ */
+export async function deploy(after: World, deployment: Deployment): Promise<void> {
+  const { history } = deployment;
+  const before = history.newest;
+  const clusters = joinClusters(before.clusters, after.clusters);
+  await advance({ ...before, clusters, upstreams: after.upstreams }, deployment, sendClusters);
+  await advance({ ...after, clusters }, deployment, sendListeners);
+  if (clusters.size > after.clusters.size) await advance(after, deployment, sendClusters);
 }
 
-/** Resolves when the proxy has acknowledged all of it. Rejects where that does not come. */
-export async function deploy(before: World | undefined, after: World, options: DeployOptions): Promise<void> {
-  const { controlPlane } = options;
-  const kept = before?.clusters ?? new Map<string, ClusterSpec>();
-  const both = { ...after, clusters: new Map([...kept, ...after.clusters]) };
-  const resources = buildResources(both, options);
-  const old = before === undefined ? undefined : buildResources(before, options);
-  const isChanged = (name: string): boolean => !isSame(old?.cds.get(name), resources.cds.get(name));
+/** The clusters of both; the same map where the later one has nothing else, as worlds share what they have in common. */
+function joinClusters(before: World["clusters"], after: World["clusters"]): World["clusters"] {
+  const isKnown = [...after].every(([name, cluster]) => before.get(name) === cluster);
+  return isKnown ? before : new Map([...before, ...after]);
+}
+
+type Send = (before: World, after: World, deployment: Deployment) => Promise<void>;
+
+async function advance(after: World, deployment: Deployment, send: Send): Promise<void> {
+  const { history, grace } = deployment;
+  const before = history.newest;
+  history.push(after);
+  await send(before, after, deployment);
+  await grace();
+  history.settle();
+}
+
+async function sendClusters(before: World, after: World, { controlPlane, builder }: Deployment): Promise<void> {
+  const [old, resources] = [builder.build(before), builder.build(after)];
   controlPlane.set("cds", resources.cds);
   controlPlane.set("eds", resources.eds);
   controlPlane.push("cds");
   await settle(controlPlane, "cds", [...resources.cds.keys()]);
   // A cluster that was changed waits for its endpoints anew, and whoever has them already does not ask for them.
+  const isChanged = (name: string): boolean => !isSame(old.cds.get(name), resources.cds.get(name));
   controlPlane.push("eds", [...resources.eds.keys()].filter(isChanged));
   await settle(controlPlane, "eds", [...resources.eds.keys()]);
+}
+
+async function sendListeners(_before: World, after: World, { controlPlane, builder }: Deployment): Promise<void> {
+  const resources = builder.build(after);
   for (const kind of ["sds", "rds", "lds"] as const) {
     controlPlane.set(kind, resources[kind]);
     controlPlane.push(kind);
   }
   await settle(controlPlane, "lds", [...after.listeners.keys()]);
-  await settle(
-    controlPlane,
-    "rds",
-    usedBy(after, ({ routes }) => (routes.kind === "rds" ? routes.table : undefined)),
-  );
-  await settle(
-    controlPlane,
-    "sds",
-    usedBy(after, ({ secret }) => secret),
-  );
-  const final = buildResources(after, options);
-  controlPlane.set("cds", final.cds);
-  controlPlane.push("cds");
-  await settle(controlPlane, "cds", [...final.cds.keys()]);
-  controlPlane.set("eds", final.eds);
+  await settle(controlPlane, "rds", listUsed(after, "rds"));
+  await settle(controlPlane, "sds", listUsed(after, "sds"));
 }
 
 async function settle(controlPlane: ModelControlPlane, kind: ResourceKind, names: readonly string[]): Promise<void> {
@@ -82,9 +76,14 @@ async function settle(controlPlane: ModelControlPlane, kind: ResourceKind, names
   if (!isSettled) throw new Error(`${kind} was not acknowledged within ${limitMs} ms: ${names.join(", ")}`);
 }
 
-function usedBy(world: World, nameOf: (chain: HttpChain) => string | undefined): readonly string[] {
-  const chains = [...world.listeners.values()].flatMap((listener) => listener.chains);
-  const names = chains.map((chain) => (chain.kind === "http" ? nameOf(chain) : undefined));
+/** Names of route tables or of secrets that listeners ask for. */
+export function listUsed({ listeners }: World, kind: "rds" | "sds"): readonly string[] {
+  const chains = [...listeners.values()].flatMap((listener) => listener.chains);
+  const names = chains.map((chain) => {
+    if (chain.kind === "tcp") return undefined;
+    if (kind === "sds") return chain.secret;
+    return chain.routes.kind === "rds" ? chain.routes.table : undefined;
+  });
   return [...new Set(names.filter((name) => name !== undefined))];
 }
 

@@ -37,7 +37,10 @@ function drawTcp(draw: Draw, clusters: readonly string[]): TcpChain {
   const label = draw.fresh("tcp-chain");
   if (random.chance(50)) return { kind: "tcp", label, target: { kind: "cluster", cluster: random.pick(clusters) } };
   // Unlike those of routes, weights of connections are at least 1.
-  const parts = drawWeights(draw, clusters).parts.map(({ cluster, weight }) => ({ cluster, weight: Math.max(1, weight) }));
+  const parts = drawWeights(draw, clusters).parts.map(({ cluster, weight }) => ({
+    cluster,
+    weight: Math.max(1, weight),
+  }));
   return { kind: "tcp", label, target: { kind: "weighted", parts } };
 }
 

@@ -43,6 +43,8 @@ export interface ForwardedAnswer extends Answer {
   readonly path: string;
   readonly host: string;
   readonly requestHeaders: Readonly<Record<string, string>>;
+  /** Tries may have come in another order than they were sent: one of them was given up, and came late. */
+  readonly isUnordered: boolean;
   readonly choice: Choice;
 }
 

@@ -8,7 +8,7 @@ export interface Span {
 }
 
 /** More than any request may live through. */
-const kept = 400;
+const kept = 1000;
 
 export class History {
   readonly #worlds = new Map<number, World>();

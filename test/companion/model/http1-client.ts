@@ -39,8 +39,9 @@ export class Http1Client {
           slot: request.slot,
           sni: request.sni,
           first: started.first,
-          last: undefined,
+          taken: undefined,
           mayEnd: true,
+          isBusy: true,
         };
         const last = held.last ?? this.#history.pushed;
         resolve({

@@ -26,13 +26,16 @@ export function judge(expectations: readonly Expectation[], evidence: Evidence):
   const fitting = judged.filter(({ faults }) => faults.length === 0).map(({ expectation }) => expectation);
   return {
     fitting,
-    faults: fitting.length > 0 ? [] : judged.map(({ faults }, index) => `not ${index}: ${faults.join("; ")}`),
+    faults: fitting.length > 0 ? [] : [...new Set(judged.map(({ faults }) => faults.join("; ")))],
   };
 }
 
 function findFaults(expectation: Expectation, evidence: Evidence): readonly string[] {
   const { exchange } = evidence;
-  if (expectation.kind === "refused") return exchange.outcome === "refused" ? [] : ["not refused"];
+  if (expectation.kind === "refused") {
+    // Whoever has gone before is not told.
+    return ["refused", "cancelled"].includes(exchange.outcome) ? [] : ["not refused"];
+  }
   if (expectation.kind === "cut") {
     const isCut = exchange.outcome === "broken" && exchange.status !== 0 && exchange.elapsedMs >= expectation.leastMs;
     return isCut ? [] : ["not cut off by its timeout"];
@@ -83,8 +86,19 @@ function forwardedFaults(expected: ForwardedAnswer, { request, exchange, attempt
     ...compare("host", seen.host, expected.host),
     ...requestHeaders.flatMap((name) => compare(`sent ${name}`, seen.headers[name], expected.requestHeaders[name])),
     ...(isStreamed || exchange.body.equals(sent) ? [] : [`body of ${exchange.body.length} bytes, not ${sent.length}`]),
-    ...compare("the last attempt", attempts.findLast(({ isShadow }) => !isShadow)?.upstream, seen.upstream),
+    ...orderFaults(expected, attempts, seen.upstream),
   ];
+}
+
+/** Who answered must have been asked, and last. */
+function orderFaults(
+  { isUnordered }: ForwardedAnswer,
+  attempts: readonly Attempt[],
+  upstream: string,
+): readonly string[] {
+  const asked = attempts.filter(({ isShadow }) => !isShadow).map((attempt) => attempt.upstream);
+  if (isUnordered) return asked.includes(upstream) ? [] : [`${upstream} was not asked`];
+  return compare("the last attempt", asked.at(-1), upstream);
 }
 
 function countFaults(
@@ -95,7 +109,7 @@ function countFaults(
   const shadows = attempts.length - main.length;
   const isCut = exchange.outcome === "cancelled";
   const { least, most } = expected.attempts;
-  const before = expected.kind === "forwarded" && !isCut ? main.slice(0, -1) : [];
+  const before = expected.kind === "forwarded" && !isCut && !expected.isUnordered ? main.slice(0, -1) : [];
   const strange = before.filter(({ upstream }) => !expected.tried.has(upstream));
   const isFew = !isCut && main.length < least;
   // Nobody says when a copy is sent of what was given up.

@@ -9,8 +9,8 @@ export interface Line {
   readonly sni: string | undefined;
   /** Number of the world that held when it was opened. */
   readonly first: number;
-  /** Number of the last world that the proxy may have taken it under; undefined before its first answer. */
-  last: number | undefined;
+  /** Chains that may have taken it, undefined among them where nothing may have listened; not known before its first answer. */
+  taken: ReadonlySet<ChainSpec | undefined> | undefined;
   /** It is ours to end now, or what came over it gives the proxy reason to. */
   mayEnd: boolean;
   /** An answer is on its way over it: an end shows there. */
@@ -36,7 +36,7 @@ export class Lines {
   /** A connection on its way; with TLS where the slot has it. */
   open(slot: string, sni: string | undefined, protocol: "http1" | "http2" | "tcp"): Socket {
     const { history, ports } = this.#options;
-    const line: Line = { slot, sni, first: history.settled, last: undefined, mayEnd: false, isBusy: false };
+    const line: Line = { slot, sni, first: history.settled, taken: undefined, mayEnd: false, isBusy: false };
     const target = { host: "127.0.0.1", port: ports.get(slot) ?? 0 };
     const socket = slot.startsWith("tls")
       ? this.#openTls(line, target, protocol)
@@ -57,13 +57,13 @@ export class Lines {
 
   /** An answer came: whatever took the connection has taken it by now. */
   answered(line: Line): void {
-    line.last ??= this.#options.history.pushed;
+    line.taken ??= this.chains(line);
   }
 
   /** Chains that may have taken it; undefined among them where nothing may have listened. */
-  chains({ slot, sni, first, last }: Line): ReadonlySet<ChainSpec | undefined> {
+  chains({ slot, sni, first, taken }: Line): ReadonlySet<ChainSpec | undefined> {
     const { history } = this.#options;
-    return history.chains({ first, last: last ?? history.pushed }, slot, sni);
+    return taken ?? history.chains({ first, last: history.pushed }, slot, sni);
   }
 
   /** True where the proxy may want it to end: what took it is no longer what is configured. */
@@ -72,12 +72,11 @@ export class Lines {
     return [...this.chains(line)].some((chain) => chain === undefined || history.endedForMs(chain) !== undefined);
   }
 
-  /** The least time since whatever took it is gone; 0 where something is not. */
-  drainingForMs(line: Line): number {
+  /** Milliseconds since what may have taken it is gone: all of that, and any of that. 0 where something is not, or nothing. */
+  drainingForMs(line: Line): { readonly all: number; readonly any: number } {
     const { history } = this.#options;
-    return Math.min(
-      ...[...this.chains(line)].map((chain) => (chain === undefined ? 0 : (history.endedForMs(chain) ?? 0))),
-    );
+    const times = [...this.chains(line)].map((chain) => (chain === undefined ? 0 : (history.endedForMs(chain) ?? 0)));
+    return { all: Math.min(...times), any: Math.max(...times) };
   }
 
   close(): void {
@@ -117,7 +116,7 @@ export class Lines {
 
   /** A proxy has no reason to end connections that it has not answered badly and whose chain is still there. */
   #judgeEnd(line: Line): void {
-    if (line.mayEnd || line.isBusy || line.last === undefined || this.isDraining(line)) return;
+    if (line.mayEnd || line.isBusy || line.taken === undefined || this.isDraining(line)) return;
     this.#options.fail(
       `the proxy ended a connection to ${line.slot} (${line.sni ?? "no name"}) though its chain is unchanged`,
     );

@@ -40,12 +40,17 @@ interface Pending {
   readonly request: ModelRequest;
   readonly exchange: Exchange;
   readonly expectations: readonly Expectation[];
-  readonly round: number;
+  /** Number of the step after which it is looked at once more. */
+  readonly lastRound: number;
 }
 
 /** Steps after which nothing of a request is under way any more. */
 const restRounds = 6;
+/** Of a stream, which lives long and may be copied when it is over. */
+const streamRounds = 20;
 const mostTries = 4;
+/** What a crowded machine may take to end connections after the time they have. */
+const drainSlackMs = 5000;
 
 export class Load {
   readonly counts: LoadCounts = { requests: 0, raced: 0, tcp: 0, cancelled: 0 };
@@ -96,8 +101,8 @@ export class Load {
   /** Looks once more at requests that are long over. */
   nextRound(): void {
     this.#round += 1;
-    this.#review(this.#pending.filter(({ round }) => round + restRounds < this.#round));
-    this.#pending = this.#pending.filter(({ round }) => round + restRounds >= this.#round);
+    this.#review(this.#pending.filter(({ lastRound }) => lastRound < this.#round));
+    this.#pending = this.#pending.filter(({ lastRound }) => lastRound >= this.#round);
   }
 
   /** The same for all, with nothing under way. */
@@ -113,11 +118,17 @@ export class Load {
     const chains = this.lines.chains(exchange.line);
     const expectations = listAlternatives({ history, request, chains, span });
     const attempts = records.attempts(request.id);
+    const goneForMs = this.lines.drainingForMs(exchange.line).all - exchange.elapsedMs;
+    if (goneForMs > this.#options.drainMs + drainSlackMs) {
+      report.fail(`a connection was served ${goneForMs} ms after its chain was gone`, { request, exchange });
+    }
     const { fitting, faults } = judge(expectations, { request, exchange, attempts, isOver: false });
     if (fitting.length > 0) {
       const wrong = span.first === span.last ? this.patterns.note(fitting, attempts) : undefined;
       if (wrong !== undefined) report.fail(wrong, { request, attempts });
-      this.#pending.push({ request, exchange, expectations: fitting, round: this.#round });
+      const isStream = request.ask === "echo" || request.ask === "upgrade";
+      const lastRound = this.#round + (isStream ? streamRounds : restRounds);
+      this.#pending.push({ request, exchange, expectations: fitting, lastRound });
       return;
     }
     const worlds = history.worlds(span);
@@ -180,7 +191,7 @@ export class Load {
   /** A connection that was in the queue of a listener that went away ends without a word. */
   #asRefused(exchange: Exchange): Exchange {
     const { outcome, line } = exchange;
-    const isRefused = outcome === "broken" && line.last === undefined && this.lines.chains(line).has(undefined);
+    const isRefused = outcome === "broken" && line.taken === undefined && this.lines.chains(line).has(undefined);
     return isRefused ? { ...exchange, outcome: "refused" } : exchange;
   }
 
@@ -189,7 +200,7 @@ export class Load {
     const { records, drainMs } = this.#options;
     if (outcome !== "broken" || !this.lines.isDraining(line)) return false;
     const isUnseen = records.attempts(id).length === 0;
-    return (isUnseen && line.last !== undefined) || this.lines.drainingForMs(line) > drainMs - 500;
+    return (isUnseen && line.taken !== undefined) || this.lines.drainingForMs(line).any > drainMs - 500;
   }
 
   async #askTcp(slot: string): Promise<void> {

@@ -74,7 +74,7 @@ export class LongPipes {
 
   #judgeEnd({ pipe, name, upstream }: Open, cause: string): void {
     const { history, load, report, drainMs } = this.#options;
-    if (load.lines.drainingForMs(pipe.line) > drainMs - 500) return;
+    if (load.lines.drainingForMs(pipe.line).any > drainMs - 500) return;
     const worlds = history.worlds({ first: pipe.first, last: history.pushed });
     if (upstream !== undefined && worlds.some(({ upstreams }) => upstreams.get(upstream) === "down")) return;
     report.fail(`a long stream (${name}) broke: ${cause}`, { first: pipe.first, line: pipe.line });

@@ -71,7 +71,9 @@ function openHttp1(options: PipeOptions, request: ModelRequest): Pipe {
     : { ...request.headers, "transfer-encoding": "chunked" };
   const call = http1.start({ ...request, headers }, http1.agentFor(request));
   const first = options.history.settled;
-  const held: { line: Line } = { line: { slot: request.slot, sni: request.sni, first, last: undefined, mayEnd: true, isBusy: true } };
+  const held: { line: Line } = {
+    line: { slot: request.slot, sni: request.sni, first, taken: undefined, mayEnd: true, isBusy: true },
+  };
   call.once("socket", (socket: Socket) => {
     held.line = lines.of(socket);
     held.line.mayEnd = true;

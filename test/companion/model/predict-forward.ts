@@ -61,7 +61,7 @@ function predictCluster(plan: Plan, cluster: ClusterSpec): readonly Expectation[
   const most = 1 + (action.retry?.times ?? 0);
   const answer = { ...forwarded(plan, cluster), attempts: { least: 1, most }, tried: new Set(failing), shadows };
   const stallMs = request.ask === "stall" ? longestStallMs - timerSlackMs : 0;
-  const results: Expectation[] = [];
+  const results: ForwardedAnswer[] = [];
   if (good.length > 0)
     results.push({ ...answer, status: request.ask === "upgrade" ? 101 : 200, hosts: new Set(good), leastMs: stallMs });
   if (failing.length > 0) {
@@ -71,9 +71,18 @@ function predictCluster(plan: Plan, cluster: ClusterSpec): readonly Expectation[
     const seen = isRetried(action.retry, "connect") && down.length > 0 ? 1 : least;
     results.push({ ...answer, status: 503, hosts: new Set(failing), attempts: { least: seen, most } });
   }
+  // A crowded machine may have let the time of a try pass, whoever it was sent to.
+  const tryMs = action.retry?.perTryTimeoutMs;
+  if (tryMs !== undefined) results.push(...results.map((each) => afterTimeout(each, tryMs, hosts)));
   const unanswered = { ...answer, attempts: { least: 0, most } };
-  if (down.length > 0) results.push(connectFailure(plan, unanswered));
-  return [...results, ...timeouts(plan, { ...unanswered, tried: new Set(hosts) })];
+  const failures = down.length > 0 ? [connectFailure(plan, unanswered)] : [];
+  return [...results, ...failures, ...timeouts(plan, { ...unanswered, tried: new Set(hosts) })];
+}
+
+function afterTimeout(answer: ForwardedAnswer, tryMs: number, hosts: readonly string[]): ForwardedAnswer {
+  const leastMs = Math.max(answer.leastMs, tryMs - timerSlackMs);
+  const attempts = { ...answer.attempts, least: 1 };
+  return { ...answer, leastMs, attempts, tried: new Set(hosts), isUnordered: true };
 }
 
 function connectFailure({ situation }: Plan, { attempts, tried }: Counted): LocalAnswer {
@@ -112,6 +121,7 @@ function forwarded(
     kind: "forwarded",
     serverName: chain.serverName,
     leastMs: 0,
+    isUnordered: false,
     path: rewritePath(route, action, request.path),
     host: action.host ?? request.host,
     requestHeaders: changeHeaders(

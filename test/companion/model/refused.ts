@@ -2,8 +2,8 @@
 import { encode, fromJson } from "@meltemi/protos";
 import type { ResourceKind } from "./changes.ts";
 import type { ModelControlPlane } from "./control-plane.ts";
-import type { Resources } from "./deploy.ts";
 import type { Random } from "./random.ts";
+import type { Resources } from "./resource-builder.ts";
 
 const limitMs = 60_000;
 const struct = "type.googleapis.com/google.protobuf.Struct";
@@ -30,7 +30,9 @@ export async function pushRefused({
   isNamed,
 }: Refusal): Promise<string | undefined> {
   const good = resources[kind];
-  const name = random.pick(used);
+  // Of kinds that a proxy takes as they come there may also be a new one.
+  const isNew = (kind === "cds" || kind === "lds") && random.chance(40);
+  const name = isNew ? `refused-${random.below(1_000_000)}` : random.pick(used);
   controlPlane.set(kind, new Map(good).set(name, build(kind, name)));
   controlPlane.push(kind);
   const rejection = await controlPlane.rejected(kind, limitMs);

@@ -7,7 +7,7 @@ import type { DataPlane } from "../../envoy/envoy-process.ts";
 import { createTestAuthority, type IssuedCertificate } from "../../support/test-authority.ts";
 import { drawStep, drawWorld, type Step } from "./changes.ts";
 import { ModelControlPlane } from "./control-plane.ts";
-import { buildResources, type DeployOptions, deploy } from "./deploy.ts";
+import { type Deployment, deploy, listUsed } from "./deploy.ts";
 import { createDraw, type Draw } from "./draw.ts";
 import { allSlots } from "./draw-listeners.ts";
 import { History } from "./history.ts";
@@ -18,6 +18,7 @@ import { createRandom } from "./random.ts";
 import { Records } from "./records.ts";
 import { pushRefused } from "./refused.ts";
 import { type Fault, Report } from "./report.ts";
+import { ResourceBuilder } from "./resource-builder.ts";
 import { startUpstream, type Upstream, type UpstreamOptions } from "./upstreams.ts";
 import type { World } from "./world.ts";
 
@@ -49,7 +50,7 @@ const upstreamNames = ["http1", "http2", "tcp"].flatMap((protocol) =>
   Array.from({ length: protocol === "http1" ? 7 : 4 }, (_none, index) => `${protocol}-${index}`),
 );
 const certificateNames = ["cert-a", "cert-b", "cert-c", "cert-d"] as const;
-const [drainSeconds, workers] = [5, 12];
+const [drainSeconds, workers] = [10, 12];
 
 /** Rejects where it cannot begin; what goes wrong on the way is in the result. */
 export async function runModel(options: ModelOptions): Promise<ModelResult> {
@@ -82,13 +83,13 @@ class ModelRun {
     const ports = await this.#startUpstreams();
     const certificates = await issueCertificates();
     const world = drawWorld(this.#draw, upstreamNames, certificateNames);
-    const history = new History(world);
-    const deployment: DeployOptions = { controlPlane: this.#controlPlane, ports, certificates };
+    const history = new History({ ...world, clusters: new Map(), tables: new Map(), listeners: new Map() });
+    const builder = new ResourceBuilder(ports, certificates);
+    const deployment: Deployment = { history, controlPlane: this.#controlPlane, builder, grace: () => this.#grace() };
     await this.#controlPlane.start();
     this.#closers.push(() => this.#controlPlane.stop());
     const proxy = await this.#startProxy();
-    await deploy(undefined, world, deployment);
-    await this.#grace();
+    await deploy(world, deployment);
     const parts = { history, records: this.#records, report: this.#report, drainMs: drainSeconds * 1000 };
     const draw = createDraw(createRandom(seed + 1));
     const load = new Load({ ...parts, ports, draw });
@@ -186,20 +187,19 @@ class ModelRun {
     if (step.way === "refused" && step.kind !== undefined) return this.#refuse(step.kind, before, deployment);
     const { world: after, way } = step;
     if (way === "restart") this.#controlPlane.stop();
-    history.push(after);
-    for (const [name, state] of after.upstreams) {
+    const { upstreams } = after;
+    history.push({ ...before, upstreams });
+    for (const [name, state] of upstreams) {
       if (before.upstreams.get(name) !== state) await this.#upstreams.get(name)?.turn(state);
     }
     if (way === "disconnect") this.#controlPlane.disconnect();
     if (way === "restart") await this.#controlPlane.start();
-    await deploy(before, after, deployment);
-    await this.#grace();
-    history.settle();
+    await deploy(after, deployment);
   }
 
-  async #refuse(kind: NonNullable<Step["kind"]>, world: World, deployment: DeployOptions): Promise<void> {
-    const resources = buildResources(world, deployment);
-    const used = kind === "rds" || kind === "sds" ? usedNames(world, kind) : [...resources[kind].keys()];
+  async #refuse(kind: NonNullable<Step["kind"]>, world: World, deployment: Deployment): Promise<void> {
+    const resources = deployment.builder.build(world);
+    const used = kind === "rds" || kind === "sds" ? listUsed(world, kind) : [...resources[kind].keys()];
     if (used.length === 0) return;
     this.#refusals += 1;
     const { dataPlane } = this.#options;
@@ -250,18 +250,7 @@ interface Running {
   readonly load: Load;
   readonly pipes: LongPipes;
   readonly proxy: ProxyProcess;
-  readonly deployment: DeployOptions;
-}
-
-function usedNames({ listeners }: World, kind: "rds" | "sds"): readonly string[] {
-  const names = [...listeners.values()].flatMap(({ chains }) =>
-    chains.map((chain) => {
-      if (chain.kind !== "http") return undefined;
-      if (kind === "sds") return chain.secret;
-      return chain.routes.kind === "rds" ? chain.routes.table : undefined;
-    }),
-  );
-  return [...new Set(names.filter((name) => name !== undefined))];
+  readonly deployment: Deployment;
 }
 
 async function issueCertificates(): Promise<ReadonlyMap<string, IssuedCertificate>> {

@@ -225,6 +225,8 @@ class HistogramValue implements Histogram {
   }
 
   flush(): void {
+    // Most of all histograms have nothing to tell, and there are several for each cluster.
+    if (this.#current.count === 0 && this.#interval.count === 0) return;
     addValues(this.#total, this.#current);
     this.#interval = this.#current;
     this.#current = createBinnedValues();

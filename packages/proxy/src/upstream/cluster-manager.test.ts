@@ -316,6 +316,24 @@ test("requests are counted as long as their answers go on, and a former cluster 
   expect(host.activeRequests).toBe(0);
 });
 
+test("a former cluster ends after connections that are only being opened, too", async () => {
+  const { clusters, choose } = rig();
+  const port = await startServer("");
+  await clusters.update(staticCluster([port]), origin);
+  const former = need(clusters.find("a"));
+  const host = await choose("a");
+  const opened = former.connect(host, {});
+  await clusters.update(staticCluster([port], { connect_timeout: duration(3000) }), origin);
+  const { stream, close } = await opened;
+  expect([stream.destroyed, host.activeRequests]).toEqual([false, 1]);
+  const closed = new Promise((resolve) => stream.once("close", resolve));
+  close();
+  await closed;
+  expect(host.activeRequests).toBe(0);
+  await expect(former.connect(host, { signal: AbortSignal.abort() })).rejects.toThrow(UpstreamError);
+  expect(host.activeRequests).toBe(0);
+});
+
 test("a host that fails is ejected, and comes back", async () => {
   const { clusters, clock, stat } = rig();
   const outlier_detection = {

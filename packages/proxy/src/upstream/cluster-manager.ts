@@ -69,7 +69,8 @@ class Clusters implements ClusterUpdates {
   /** Removed, with statistics that are still shown. */
   readonly #removed = new Set<CompiledCluster>();
   readonly #listeners: (() => void)[] = [];
-  #wanted: readonly string[] = [];
+  /** Clusters in use or on their way there by the service whose endpoints they want: looked up with each change of one. */
+  readonly #users = new Map<string, Set<CompiledCluster>>();
   #list: readonly UpstreamCluster[] | undefined;
 
   constructor(env: ClusterManagerEnv) {
@@ -110,6 +111,7 @@ class Clusters implements ClusterUpdates {
     const active = this.#active.get(name);
     if (active !== undefined) {
       this.#active.delete(name);
+      this.#wantNoLonger(active.cluster);
       active.cluster.retire();
       this.#removed.add(active.cluster);
       this.#counter("cluster_removed").inc();
@@ -118,15 +120,14 @@ class Clusters implements ClusterUpdates {
   }
 
   setEndpoints(serviceName: string, assignment: ClusterLoadAssignment | undefined): void {
-    for (const { cluster } of [...this.#active.values(), ...this.#warming.values()]) {
-      if (cluster.serviceName === serviceName) within("", () => cluster.setEndpoints(assignment));
-    }
+    const users = this.#users.get(serviceName);
+    for (const cluster of users ?? []) within("", () => cluster.setEndpoints(assignment));
     if (assignment === undefined) this.#assignments.delete(serviceName);
-    else if (this.#wanted.includes(serviceName)) this.#assignments.set(serviceName, assignment);
+    else if (users !== undefined) this.#assignments.set(serviceName, assignment);
   }
 
   wantedEndpoints(): readonly string[] {
-    return this.#wanted;
+    return [...this.#users.keys()];
   }
 
   onWantedEndpoints(run: () => void): void {
@@ -157,6 +158,7 @@ class Clusters implements ClusterUpdates {
     const limit = Promise.withResolvers<void>();
     const warming: WarmingEntry = { ...entry, done: promise, giveUp: limit.resolve, isObsolete: false };
     this.#warming.set(name, warming);
+    this.#want(entry.cluster);
     const { serviceName } = entry.cluster;
     const known = serviceName === undefined ? undefined : this.#assignments.get(serviceName);
     if (known !== undefined) {
@@ -185,6 +187,7 @@ class Clusters implements ClusterUpdates {
     this.#warming.delete(name);
     const former = this.#active.get(name);
     this.#active.set(name, warming);
+    if (former !== undefined) this.#wantNoLonger(former.cluster);
     former?.cluster.retire();
     // Both counted their hosts under one name.
     warming.cluster.showCounts();
@@ -196,6 +199,7 @@ class Clusters implements ClusterUpdates {
     warming.isObsolete = true;
     warming.giveUp();
     this.#warming.delete(name);
+    this.#wantNoLonger(warming.cluster);
     warming.cluster.retire();
     this.#active.get(name)?.cluster.showCounts();
     this.#onChange();
@@ -204,13 +208,24 @@ class Clusters implements ClusterUpdates {
   #onChange(): void {
     this.#list = undefined;
     this.#count();
-    const wanted = new Set<string>();
-    for (const { cluster } of [...this.#active.values(), ...this.#warming.values()]) {
-      if (cluster.serviceName !== undefined) wanted.add(cluster.serviceName);
-    }
-    if (wanted.size === this.#wanted.length && this.#wanted.every((name) => wanted.has(name))) return;
-    this.#wanted = [...wanted];
-    for (const name of this.#assignments.keys()) if (!wanted.has(name)) this.#assignments.delete(name);
+  }
+
+  #want(cluster: CompiledCluster): void {
+    const { serviceName } = cluster;
+    if (serviceName === undefined) return;
+    const users = this.#users.get(serviceName);
+    users?.add(cluster);
+    if (users !== undefined) return;
+    this.#users.set(serviceName, new Set([cluster]));
+    for (const run of this.#listeners) run();
+  }
+
+  #wantNoLonger(cluster: CompiledCluster): void {
+    const { serviceName } = cluster;
+    const users = serviceName === undefined ? undefined : this.#users.get(serviceName);
+    if (serviceName === undefined || users?.delete(cluster) !== true || users.size > 0) return;
+    this.#users.delete(serviceName);
+    this.#assignments.delete(serviceName);
     for (const run of this.#listeners) run();
   }
 

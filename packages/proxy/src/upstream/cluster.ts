@@ -238,13 +238,15 @@ export class CompiledCluster implements UpstreamCluster {
     const target = ownHost(host);
     const owner = this.#ownerOf(target);
     if (owner !== this) return await owner.connect(host, options);
+    // From now on: a cluster that is replaced must not end what is still being connected.
+    const release = this.#hold(target);
     try {
       const connection = await this.#pools.connect(host, options);
       this.#outlier?.reportConnected(target, true);
-      const release = this.#hold(target);
       connection.stream.once("close", release);
       return connection;
     } catch (cause: unknown) {
+      release();
       this.#onFailure(target, cause);
       throw cause;
     }

@@ -58,6 +58,10 @@ class GrpcStream implements MessageStream {
     if (!this.#isOver) this.#requests.push(frameGrpc(message));
   }
 
+  get whenSent(): Promise<void> | undefined {
+    return this.#requests.whenEmpty;
+  }
+
   resume(): void {
     this.#responses?.resume();
   }
@@ -146,8 +150,16 @@ function decodeMessage(message: string): string {
 class OutgoingMessages implements BodySource {
   #waiting: Uint8Array[] = [];
   #sink: BodySink | undefined;
+  #empty: PromiseWithResolvers<void> | undefined;
   #isPaused = false;
   #isOver = false;
+
+  /** Undefined where nothing waits. */
+  get whenEmpty(): Promise<void> | undefined {
+    if (this.#waiting.length === 0) return undefined;
+    this.#empty ??= Promise.withResolvers<void>();
+    return this.#empty.promise;
+  }
 
   push(chunk: Uint8Array): void {
     if (this.#isOver) return;
@@ -173,6 +185,7 @@ class OutgoingMessages implements BodySource {
     this.#isOver = true;
     this.#waiting = [];
     this.#sink = undefined;
+    this.#empty?.resolve();
   }
 
   close(): void {
@@ -184,9 +197,12 @@ class OutgoingMessages implements BodySource {
   #flush(): void {
     while (!this.#isPaused && this.#sink !== undefined) {
       const chunk = this.#waiting.shift();
-      if (chunk === undefined) return;
+      if (chunk === undefined) break;
       if (!this.#sink.write(chunk)) this.#isPaused = true;
     }
+    if (this.#waiting.length > 0) return;
+    this.#empty?.resolve();
+    this.#empty = undefined;
   }
 }
 

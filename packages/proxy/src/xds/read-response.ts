@@ -2,6 +2,7 @@
 import { decode, decodeDynamic, typeNameOf } from "@meltemi/protos";
 import type { Resource } from "@meltemi/protos/envoy/service/discovery/v3";
 import type { Any } from "@meltemi/protos/google/protobuf";
+import type { Turns } from "../lib/turns.ts";
 import type { ResourceType } from "./resource-types.ts";
 import type { ReceivedResource, ResourceUpdate, UnreadableResource } from "./resource-update.ts";
 
@@ -57,29 +58,68 @@ export const nothingEarlier: Earlier = { known: [], resources: [] };
 
 /** Reads the resources of a response. */
 export function readUpdate(type: ResourceType, response: Response, earlier: Earlier): ResourceUpdate {
-  const find = createFinder(earlier.resources);
-  const resources = new Map<string, ReceivedResource>();
-  const unreadable: UnreadableResource[] = [];
-  for (const [index, wire] of response.resources.entries()) {
+  const reader = new UpdateReader(type, response, earlier);
+  for (const [index, wire] of response.resources.entries()) reader.take(index, wire);
+  return reader.finish();
+}
+
+/** The same in slices: responses may have tens of megabytes. */
+export async function readUpdateInTurns(
+  reader: UpdateReader,
+  resources: readonly Resource[],
+  turns: Turns,
+): Promise<ResourceUpdate> {
+  for (const [index, wire] of resources.entries()) {
+    reader.take(index, wire);
+    if (turns.isOver) await turns.next();
+  }
+  return reader.finish();
+}
+
+/** Reads a response, one resource after the other. */
+export class UpdateReader {
+  readonly #type: ResourceType;
+  readonly #response: Response;
+  readonly #known: Iterable<string>;
+  readonly #find: FindEarlier;
+  readonly #resources = new Map<string, ReceivedResource>();
+  readonly #unreadable: UnreadableResource[] = [];
+
+  constructor(type: ResourceType, response: Response, earlier: Earlier) {
+    this.#type = type;
+    this.#response = response;
+    this.#known = earlier.known;
+    this.#find = createFinder(earlier.resources);
+  }
+
+  take(index: number, wire: Resource): void {
     // Without a resource it only says that the one that is there is still good.
-    if (wire.resource === undefined) continue;
+    if (wire.resource === undefined) return;
+    const type = this.#type;
     const place = `resource ${index} (${type.shortName})`;
     try {
-      const resource = readResource(type, wire, find);
-      if (resource.name === "") unreadable.push({ name: undefined, place, reason: `${type.nameField}: is required` });
-      else if (resources.has(resource.name)) {
-        unreadable.push({ name: resource.name, place, reason: `duplicate ${type.shortName} ${resource.name}` });
-      } else resources.set(resource.name, resource);
+      const resource = readResource(type, wire, this.#find);
+      const { name } = resource;
+      if (name === "") this.#unreadable.push({ name: undefined, place, reason: `${type.nameField}: is required` });
+      else if (this.#resources.has(name)) {
+        this.#unreadable.push({ name, place, reason: `duplicate ${type.shortName} ${name}` });
+      } else this.#resources.set(name, resource);
     } catch (cause: unknown) {
-      unreadable.push({ name: wire.name, place, reason: cause instanceof Error ? cause.message : String(cause) });
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      this.#unreadable.push({ name: wire.name, place, reason });
     }
   }
-  const isNamed = unreadable.every(({ name }) => name !== undefined);
-  const there = new Set([...resources.keys(), ...unreadable.map(({ name }) => name)]);
-  // Where a name cannot be read, none can be said to be missing.
-  const gone = isNamed ? [...response.removed, ...earlier.known] : response.removed;
-  const removed = [...new Set(gone)].filter((name) => !there.has(name));
-  return { version: response.version, resources: [...resources.values()], removed, unreadable };
+
+  finish(): ResourceUpdate {
+    const [resources, unreadable] = [this.#resources, this.#unreadable];
+    const isNamed = unreadable.every(({ name }) => name !== undefined);
+    const there = new Set([...resources.keys(), ...unreadable.map(({ name }) => name)]);
+    const { version, removed: stated } = this.#response;
+    // Where a name cannot be read, none can be said to be missing.
+    const gone = isNamed ? [...stated, ...this.#known] : stated;
+    const removed = [...new Set(gone)].filter((name) => !there.has(name));
+    return { version, resources: [...resources.values()], removed, unreadable };
+  }
 }
 
 type FindEarlier = (bytes: Uint8Array) => ReceivedResource | undefined;

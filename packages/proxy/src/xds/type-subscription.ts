@@ -1,7 +1,9 @@
 /** The subscription of one type on a client's streams: performs what the reducers say. */
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "@meltemi/protos/envoy/service/discovery/v3";
+import type { Clock } from "../lib/clock.ts";
+import { Turns } from "../lib/turns.ts";
 import { initialDelta, reduceDelta } from "./delta-subscription.ts";
-import { nothingEarlier, type Response, readUpdate } from "./read-response.ts";
+import { nothingEarlier, type Response, readUpdateInTurns, UpdateReader } from "./read-response.ts";
 import type { ResourceType } from "./resource-types.ts";
 import type { ReceivedResource, ResourceHandler, ResourceUpdate } from "./resource-update.ts";
 import { initialSotw, reduceSotw } from "./sotw-subscription.ts";
@@ -15,15 +17,21 @@ export class TypeSubscription {
   readonly type: ResourceType;
   readonly #handler: ResourceHandler;
   readonly #isDelta: boolean;
+  readonly #clock: Clock;
   readonly #reduce: Reduce;
   /** Names of a whole set that were taken, to see what a state of the world leaves out. */
   readonly #known = new Set<string>();
 
   #last: readonly ReceivedResource[] = [];
 
-  constructor(type: ResourceType, handler: ResourceHandler, isDelta: boolean) {
+  constructor(
+    type: ResourceType,
+    handler: ResourceHandler,
+    { isDelta, clock }: { readonly isDelta: boolean; readonly clock: Clock },
+  ) {
     this.type = type;
     this.#handler = handler;
+    this.#clock = clock;
     this.#isDelta = isDelta;
     this.#reduce = isDelta ? keepDelta() : keepSotw();
   }
@@ -51,7 +59,8 @@ export class TypeSubscription {
     this.#reduce({ kind: "response", nonce: response.nonce });
     const isWholeState = this.type.isWholeSet && !this.#isDelta;
     const earlier = isWholeState ? { known: this.#known, resources: this.#last } : nothingEarlier;
-    const update = readUpdate(this.type, response, earlier);
+    const reader = new UpdateReader(this.type, response, earlier);
+    const update = await readUpdateInTurns(reader, response.resources, new Turns(this.#clock));
     if (isWholeState) this.#last = update.resources;
     const unread = update.unreadable.map(({ name, place, reason }) => ({
       name,

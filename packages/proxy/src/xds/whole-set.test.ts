@@ -73,6 +73,22 @@ describe("WholeSet", () => {
     expect(calls).toEqual(["update arejects", "update arejects"]);
   });
 
+  it("does not remember what never could be used", async () => {
+    const { set } = createSet();
+    await set.apply(update([{ name: "fits" }, { name: "bad", alt_stat_name: "throws" }]));
+    expect(set.errors().size).toBe(1);
+    await set.apply(
+      update([
+        { name: "fits", alt_stat_name: "throws" },
+        { name: "worse", alt_stat_name: "throws" },
+      ]),
+    );
+    // What is in use keeps its error with it; the others are those of this update.
+    expect([...set.errors().keys()]).toEqual(["fits", "worse"]);
+    expect(set.has("bad")).toBe(false);
+    expect(set.dump().map(({ name }) => name)).toEqual(["fits"]);
+  });
+
   it("answers before what warms is ready, and is ready when it is", async () => {
     const { set, warm } = createSet();
     let isReady = false;

@@ -5,6 +5,7 @@
 import type { DumpedResource } from "../admin/types.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
+import { Turns } from "../lib/turns.ts";
 import type { ResourceType } from "./resource-types.ts";
 import type { ReceivedResource, ResourceHandler, ResourceUpdate } from "./resource-update.ts";
 import type { Rejection } from "./subscription-state.ts";
@@ -79,10 +80,16 @@ export class WholeSet<Message> implements ResourceHandler {
   }
 
   async apply(update: ResourceUpdate): Promise<readonly Rejection[]> {
-    for (const name of update.removed) this.#remove(name);
+    const turns = new Turns(this.#options.clock);
+    for (const name of update.removed) {
+      this.#remove(name);
+      if (turns.isOver) await turns.next();
+    }
+    this.#forgetErrors();
     const rejections: Rejection[] = [];
     const pending: Promise<void>[] = [];
     for (const resource of update.resources) {
+      if (turns.isOver) await turns.next();
       const done = this.#take(resource);
       if (done === undefined) continue;
       pending.push(
@@ -120,6 +127,13 @@ export class WholeSet<Message> implements ResourceHandler {
 
   errors(): ReadonlyMap<string, { readonly at: number; readonly details: string; readonly version: string }> {
     return new Map([...this.#entries].flatMap(([name, { error }]) => (error === undefined ? [] : [[name, error]])));
+  }
+
+  /** As with Envoy an update shows its own errors; a server may think of ever new names that cannot be used. */
+  #forgetErrors(): void {
+    for (const [name, { active, warming }] of this.#entries) {
+      if (active === undefined && warming === undefined) this.#entries.delete(name);
+    }
   }
 
   #remove(name: string): void {

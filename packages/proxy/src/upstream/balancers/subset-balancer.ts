@@ -74,11 +74,9 @@ class SubsetBalancer implements Balancer {
     if (selector !== undefined && match !== undefined) {
       const subset = this.#subsets.get(keyOf(selector, match));
       if (subset !== undefined && !subset.isEmpty) {
-        const host = subset.single ?? subset.balancer.choose(context);
-        if (host !== undefined) {
-          this.#parts.env.lbStats.lb_subsets_selected.inc();
-          return host;
-        }
+        this.#parts.env.lbStats.lb_subsets_selected.inc();
+        // Its own word, also where none of its hosts is well: the fallback is for subsets that are not there.
+        return subset.single ?? subset.balancer.choose(context);
       }
       if (selector.fallback !== "NOT_DEFINED") return this.#fallBackOf(selector, context, match);
     }

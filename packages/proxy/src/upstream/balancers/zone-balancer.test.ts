@@ -190,6 +190,18 @@ test.each<[string, Readonly<Record<string, unknown>> | undefined, readonly numbe
   expect([...counts.keys()].filter((port) => port > 0).sort()).toEqual(expected);
 });
 
+test("a subset of which no host is well has none to give, whatever the fallback", () => {
+  const cluster: Cluster = {
+    common_lb_config: { healthy_panic_threshold: {} },
+    lb_subset_config: { fallback_policy: "ANY_ENDPOINT", subset_selectors: [{ keys: ["version"] }] },
+  };
+  const host = (port: number, version: string, status: "HEALTHY" | "UNHEALTHY") =>
+    hostOf({ port, status, metadata: { "envoy.lb": { version } } });
+  const balancer = create(cluster, [setOf([host(1, "1", "HEALTHY"), host(2, "2", "UNHEALTHY")])]);
+  const choose = (version: string) => balancer.choose({ metadataMatch: { version } })?.port;
+  expect([choose("1"), choose("2"), choose("3")]).toEqual([1, undefined, 1]);
+});
+
 test("subsets by a list as any of its members, and by a fallback list of metadata", () => {
   const cluster: Cluster = {
     lb_subset_config: {

@@ -440,6 +440,8 @@ it("tells a host that does not answer from one that breaks off", async () => {
   const half = track(await answerWith("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab", true));
   const { body } = await pools.send(createHost(half.port), createRequest(), "DEFAULT").response;
   expect((await fail(readText(body))).failure).toBe("connection-termination");
+  // What Envoy counts: the two answers that broke off, and no reset, which HTTP/1 has none of.
+  expect(["upstream_cx_protocol_error", "upstream_rq_rx_reset"].map(stats.read)).toEqual([2, 0]);
 });
 
 it("ends connections that have nothing to do, and those that have served enough", async () => {
