@@ -32,7 +32,7 @@ const clusterNames = ["small", "large", "sink"] as const;
  * Requests at once, above which Envoy answers 503. For long answers few, as each that nobody reads takes megabytes of the
  * kernel's memory for sockets, whose end would slow all connections of this machine down.
  */
-const mostRequests = { small: 1_024, large: 100, sink: 1_024 } as const;
+const mostRequests = { small: 1_024, large: 50, sink: 1_024 } as const;
 
 /** Host of a direct answer of the edition: whoever gets 200 from it knows that the edition is in use. */
 export const hostOfEdition = (edition: number): string => `edition-${edition}.test`;

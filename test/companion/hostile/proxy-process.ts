@@ -30,10 +30,9 @@ export class ProxyProcess {
     const file = join(folder, "bootstrap.json");
     writeFileSync(file, JSON.stringify(buildBootstrap(options)));
     const output = openSync(join(folder, "proxy.log"), "a");
-    const [program, ...first] =
-      options.dataPlane === "envoy" ? [await envoyBinary()] : [process.execPath, companionProgram];
-    if (process.env["PROXY_FLAGS"])
-      first.unshift(...process.env["PROXY_FLAGS"].split(" ").filter((flag) => flag !== ""));
+    const isEnvoy = options.dataPlane === "envoy";
+    const program = isEnvoy ? await envoyBinary() : process.execPath;
+    const first = isEnvoy ? [] : [companionProgram];
     const args = [...first, "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning"];
     const child = spawn(program, args, { stdio: ["ignore", output, output] });
     if (child.pid !== undefined) preferProcess(child.pid);

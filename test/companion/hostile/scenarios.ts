@@ -8,6 +8,8 @@ export interface ClientScenario {
   readonly attack: AttackName;
   /** Clients at once, at full size. */
   readonly clients: number;
+  /** What attackers have to see for it: their answer, or that they are thrown out. */
+  readonly sees?: string;
 }
 
 /** What the control plane does. */
@@ -23,26 +25,26 @@ export interface ControlPlaneScenario {
 export const clientScenarios: readonly ClientScenario[] = [
   { title: "connected, silent", attack: "idle", clients: 10_000 },
   { title: "a byte of a head now and then", attack: "drip", clients: 10_000 },
-  { title: "asked for 4 MB, never read", attack: "unread", clients: 10_000 },
+  { title: "asked for 4 MB, never read", attack: "unread", clients: 10_000, sees: "status 200" },
   { title: "a body announced, none sent", attack: "bodyless", clients: 10_000 },
-  { title: "asked, and gone with a reset", attack: "vanish", clients: 1_000 },
-  { title: "heads of 70 kB", attack: "longHeads", clients: 10_000 },
-  { title: "heads of 150 headers", attack: "manyHeaders", clients: 10_000 },
-  { title: "heads without an end", attack: "endlessHeads", clients: 10_000 },
-  { title: "HTTP/2: rapid resets", attack: "rapidResets", clients: 20 },
-  { title: "HTTP/2: resets forced from the server", attack: "forcedResets", clients: 20 },
-  { title: "HTTP/2: CONTINUATION", attack: "continuations", clients: 20 },
-  { title: "HTTP/2: PING, answers not read", attack: "pings", clients: 20 },
-  { title: "HTTP/2: PING, answers read", attack: "readPings", clients: 20 },
-  { title: "HTTP/2: SETTINGS", attack: "settings", clients: 20 },
-  { title: "HTTP/2: empty DATA", attack: "emptyData", clients: 20 },
-  { title: "HTTP/2: PRIORITY", attack: "priorities", clients: 20 },
-  { title: "HTTP/2: WINDOW_UPDATE", attack: "windowUpdates", clients: 20 },
+  { title: "asked, and gone with a reset", attack: "vanish", clients: 1_000, sees: "vanished" },
+  { title: "heads of 70 kB", attack: "longHeads", clients: 10_000, sees: "status 431" },
+  { title: "heads of 150 headers", attack: "manyHeaders", clients: 10_000, sees: "status 431" },
+  { title: "heads without an end", attack: "endlessHeads", clients: 10_000, sees: "status 431" },
+  { title: "HTTP/2: rapid resets", attack: "rapidResets", clients: 20, sees: "closed" },
+  { title: "HTTP/2: resets forced from the server", attack: "forcedResets", clients: 20, sees: "closed" },
+  { title: "HTTP/2: CONTINUATION", attack: "continuations", clients: 20, sees: "closed" },
+  { title: "HTTP/2: PING, answers not read", attack: "pings", clients: 20, sees: "closed" },
+  { title: "HTTP/2: PING, answers read", attack: "readPings", clients: 20, sees: "closed" },
+  { title: "HTTP/2: SETTINGS", attack: "settings", clients: 20, sees: "closed" },
+  { title: "HTTP/2: empty DATA", attack: "emptyData", clients: 20, sees: "closed" },
+  { title: "HTTP/2: PRIORITY", attack: "priorities", clients: 20, sees: "closed" },
+  { title: "HTTP/2: WINDOW_UPDATE", attack: "windowUpdates", clients: 20, sees: "closed" },
   { title: "HTTP/2: no window for 100 answers each", attack: "zeroWindows", clients: 20 },
-  { title: "HTTP/2: header bombs", attack: "headerBombs", clients: 20 },
+  { title: "HTTP/2: header bombs", attack: "headerBombs", clients: 20, sees: "closed" },
   { title: "TLS: half a ClientHello", attack: "halfHandshakes", clients: 2_000 },
   { title: "TLS: handshakes left in the middle", attack: "unansweredHandshakes", clients: 2_000 },
-  { title: "TLS: renegotiation", attack: "renegotiations", clients: 20 },
+  { title: "TLS: renegotiation", attack: "renegotiations", clients: 20, sees: "closed" },
 ];
 
 export const controlPlaneScenarios: readonly ControlPlaneScenario[] = [

@@ -9,6 +9,8 @@ export interface Judged {
   readonly noiseMs: number;
   /** Attackers at once. */
   readonly clients: number;
+  /** What attackers have to see. */
+  readonly sees?: string | undefined;
   readonly scenario?: ControlPlaneScenario;
 }
 
@@ -20,7 +22,10 @@ const configurationLimit = 900 * megabyte;
 /** Reconnections in some seconds: waits are random, begin at up to 500 ms, and double where nothing was learnt. */
 const mostStreams = 60;
 
-export function findFaults(outcome: Outcome, { peaceP99, noiseMs, clients, scenario }: Judged): readonly string[] {
+export function findFaults(
+  outcome: Outcome,
+  { peaceP99, noiseMs, clients, sees, scenario }: Judged,
+): readonly string[] {
   const { load, memory, leftOver, heard } = outcome;
   const faults: string[] = [];
   if (load.answered !== load.sent) faults.push(`requests failed: ${JSON.stringify(load.failures)}`);
@@ -30,6 +35,7 @@ export function findFaults(outcome: Outcome, { peaceP99, noiseMs, clients, scena
   const grown = memory.peak - memory.before;
   if (grown > allowed) faults.push(`memory grew by ${(grown / megabyte).toFixed(0)} MB`);
   for (const [name, value] of Object.entries(leftOver)) faults.push(`${name} is still ${value}`);
+  if (sees !== undefined && outcome.seen[sees] === undefined) faults.push(`no attacker has seen "${sees}"`);
   if (scenario === undefined || heard === undefined) return faults;
   if (scenario.outcome === "refused" && (heard.refused === 0 || heard.reasons.some((reason) => reason === "")))
     faults.push("nothing was refused, or without a reason");

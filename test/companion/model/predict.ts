@@ -14,7 +14,7 @@ export function predict(situation: Situation): readonly Expectation[] {
   const host = findHost(table, request.host);
   if (host?.requiresTls === true && chain.secret === undefined) {
     return applyFilters(situation, undefined, () => [
-      { ...reply(chain, 301), location: `https://${request.host}${request.path}` },
+      { ...reply(chain, 301), headers: {}, location: `https://${request.host}${request.path}` },
     ]);
   }
   const route = host === undefined ? undefined : findRoute(host, request);

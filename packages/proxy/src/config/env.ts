@@ -5,6 +5,7 @@ import type { AccessLogFactory } from "../access-log/types.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import type { Stats } from "../lib/stats.ts";
+import type { ConnectionBudget } from "../listeners/connection-budget.ts";
 import type { RouteTable } from "../router/types.ts";
 import type { SecretProvider } from "../tls/types.ts";
 import type { ClusterManager } from "../upstream/types.ts";
@@ -29,6 +30,8 @@ export interface ProxyEnv {
   readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
   /** Filters whose configuration comes by ECDS. */
   readonly extensions: ExtensionConfigs;
+  /** Over all listeners; without one there is no limit. */
+  readonly connectionBudget?: ConnectionBudget | undefined;
   /** True while an administrator has this proxy fail its health checks (/healthcheck/fail). */
   readonly isFailingHealthChecks?: (() => boolean) | undefined;
 }

@@ -24,7 +24,7 @@ const typeName = "envoy.config.bootstrap.v3.Bootstrap";
 
 /** Members without an effect on answers, and why they are let pass. */
 const tolerated: ReadonlyMap<string, string> = new Map([
-  ["overload_manager", "the platform's own limits guard this process"],
+  ["overload_manager", "of its monitors only global_downstream_max_connections counts here"],
   ["stats_sinks", "statistics are read from the administration pages"],
   ["stats_eviction_interval", "statistics of what is gone are dropped with it"],
   ["stats_flush_on_admin", "statistics are read when they are asked for"],

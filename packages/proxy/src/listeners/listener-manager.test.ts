@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { Closers } from "../lib/closers.ts";
 import { ConfigError } from "../lib/config-error.ts";
+import { ConnectionBudget } from "./connection-budget.ts";
 import { createListenerManager } from "./listener-manager.ts";
 import { TestClock } from "./test-clock.ts";
 import { createTestEnv, filterJson, listenerFrom, openClient, sayJson, type TestEnv } from "./test-env.ts";
@@ -101,6 +102,23 @@ describe("a listener", () => {
     expect(await ask(portOf(manager, "a"))).toBe("");
     expect(env.registry.counters().get("listener.127.0.0.1_0.downstream_cx_overflow")).toBe(1);
     first.socket.destroy();
+  });
+
+  it("keeps connections beyond the limit of all listeners out, but for one that is exempt", async () => {
+    const runtime = { number: (key: string, otherwise: number) => (key.startsWith("overload.") ? 1 : otherwise) };
+    const { manager, env } = start(createTestEnv({ connectionBudget: new ConnectionBudget(undefined, runtime) }));
+    await manager.update(listener("a", [{ filters: [echo] }]), origin);
+    await manager.update(listener("b", [{ filters: [sayJson("hello")] }]), origin);
+    await manager.update(listener("c", [{ filters: [sayJson("exempt")] }], { ignore_global_conn_limit: true }), origin);
+    const first = openClient(portOf(manager, "a"));
+    first.socket.write("1");
+    await first.until("1");
+    expect(await ask(portOf(manager, "b"))).toBe("");
+    expect(await ask(portOf(manager, "c"))).toBe("exempt");
+    expect(env.registry.counters().get("listener.127.0.0.1_0.downstream_global_cx_overflow")).toBe(1);
+    first.socket.destroy();
+    await first.closed;
+    await expect.poll(() => ask(portOf(manager, "b"))).toBe("hello");
   });
 });
 

@@ -30,6 +30,8 @@ export interface ListenerPlan {
   readonly drainsOnlyWhenModified: boolean;
   /** Other processes may listen on the same address, too, as Envoys do by default. */
   readonly reusesPort: boolean;
+  /** Its connections count for no limit over all listeners. */
+  readonly ignoresGlobalLimit: boolean;
 }
 
 const defaultFiltersTimeoutMs = 15_000;
@@ -70,6 +72,7 @@ export function compileListenerPlan(wire: Listener): ListenerPlan {
     statName: wire.stat_prefix || text.replaceAll(":", "_"),
     drainsOnlyWhenModified: wire.drain_type === "MODIFY_ONLY",
     reusesPort: wrappedBool(wire.enable_reuse_port, true),
+    ignoresGlobalLimit: wire.ignore_global_conn_limit === true,
   };
 }
 

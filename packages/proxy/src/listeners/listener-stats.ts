@@ -10,6 +10,7 @@ export function createListenerStats(stats: Stats) {
     destroyed: stats.counter("downstream_cx_destroy"),
     lengthMs: stats.histogram("downstream_cx_length_ms"),
     overflow: stats.counter("downstream_cx_overflow"),
+    globalOverflow: stats.counter("downstream_global_cx_overflow"),
     preTimeout: stats.counter("downstream_pre_cx_timeout"),
     preActive: stats.gauge("downstream_pre_cx_active"),
     filterError: stats.counter("downstream_listener_filter_error"),

@@ -56,7 +56,21 @@ export class Listener {
       socket.destroy();
       return;
     }
+    if (!this.#takeFromBudget(socket)) return;
     this.#inspect(noteAcceptedSocket(socket, address), true);
+  }
+
+  #takeFromBudget(socket: Socket): boolean {
+    const { stats, plan, env } = this.parts;
+    const { connectionBudget: budget } = env;
+    if (budget === undefined || plan.ignoresGlobalLimit) return true;
+    if (!budget.tryTake()) {
+      stats.globalOverflow.inc();
+      socket.destroy();
+      return false;
+    }
+    socket.once("close", () => budget.free());
+    return true;
   }
 
   /** Tells connections to end, those that come from now on too. */

@@ -299,6 +299,21 @@ test("requests without TLS are sent there where that is required", () => {
   expect(kind(["x-envoy-internal", "true"])).toBe("c");
 });
 
+test("filters have no settings of a virtual host for requests that it sends to TLS", () => {
+  const virtual_hosts = [
+    {
+      name: "v",
+      domains: ["*"],
+      require_tls: "ALL" as const,
+      typed_per_filter_config: { f: packAny("google.protobuf.StringValue", { value: "host" }) },
+      routes: [{ match: { prefix: "/" }, route: to("c") }],
+    },
+  ];
+  const { find: choose } = compileRouteTable({ virtual_hosts }, testRouteEnv({ compileFilterConfig: (name) => name }));
+  const settings = (headers: string[]) => choose(createTestExchange({ headers }))?.filterConfig("f");
+  expect([settings([]), settings(["x-forwarded-proto", "https"])]).toEqual([undefined, "f"]);
+});
+
 test("filters find their settings at the closest level", () => {
   const any = (name: string): ReturnType<typeof packAny> => packAny("google.protobuf.StringValue", { value: name });
   const wrap = (config: object): ReturnType<typeof packAny> => packAny("envoy.config.route.v3.FilterConfig", config);

@@ -73,7 +73,7 @@ function compileVirtualHost(wire: VirtualHost, table: TableLevels, env: RouteEnv
     responseMutations: { ...table.responseMutations, host: compileMutations(wire, "response") },
   };
   const entries = compileAll("routes", wire.routes, (route) => compileRoute(route, levels, env));
-  return requireTls(wire, levels, findAmong(entries));
+  return requireTls(wire, levels.rules, findAmong(entries));
 }
 
 function findAmong(entries: readonly RouteEntry[]): FindRoute {
@@ -88,7 +88,7 @@ function findAmong(entries: readonly RouteEntry[]): FindRoute {
 }
 
 /** Requests that did not come by TLS are sent there; EXTERNAL_ONLY spares those from within the mesh. */
-function requireTls(wire: VirtualHost, levels: RouteLevels, find: FindRoute): FindRoute {
+function requireTls(wire: VirtualHost, host: RouteLevels["rules"], find: FindRoute): FindRoute {
   const requirement = wire.require_tls ?? "NONE";
   if (requirement === "NONE") return find;
   const redirect: CompiledRoute = {
@@ -98,8 +98,9 @@ function requireTls(wire: VirtualHost, levels: RouteLevels, find: FindRoute): Fi
     metadata: {},
     decorator: undefined,
     action: { kind: "redirect" },
-    ...viewFilters(levels.filterLevels),
-    rules: { requestMutations: [], responseMutations: [], host: levels.rules, answer: tlsRedirect, forward: undefined },
+    // As for Envoy it is no route of the virtual host: filters do what they do without one.
+    ...viewFilters([]),
+    rules: { requestMutations: [], responseMutations: [], host, answer: tlsRedirect, forward: undefined },
   };
   return (exchange) => {
     const { headers, scheme } = exchange.request;

@@ -15,6 +15,7 @@ import { ConfigError, within } from "../lib/config-error.ts";
 import { createStatsRegistry } from "../lib/create-stats.ts";
 import type { Log } from "../lib/log.ts";
 import type { StatsRegistry } from "../lib/stats-registry.ts";
+import { ConnectionBudget } from "../listeners/connection-budget.ts";
 import { createListenerManager } from "../listeners/listener-manager.ts";
 import type { ListenerManager } from "../listeners/types.ts";
 import { compileRouteTable } from "../router/compile-routes.ts";
@@ -231,6 +232,7 @@ function createParts(options: ProxyServerOptions, isFailing: () => boolean): Par
     extensions: listExtensions(),
   });
   const runtime = createLayeredRuntime(bootstrap.layered_runtime);
+  const connectionBudget = within("overload_manager", () => new ConnectionBudget(bootstrap.overload_manager, runtime));
   const held: { clusters?: ClusterUpdates } = {};
   const announced: Parts["announced"] = { whenUsable: () => Promise.resolve(), has: () => false };
   const sources = new ConfigSources({
@@ -266,7 +268,7 @@ function createParts(options: ProxyServerOptions, isFailing: () => boolean): Par
   const extensions = createExtensionConfigs({ sources, clock, stats, hash });
   const env: ProxyEnv = {
     ...{ clock, log, stats, random, node, runtime, clusters, secrets, accessLogs, routes, compileRoutes, extensions },
-    environment,
+    ...{ environment, connectionBudget },
     isFailingHealthChecks: isFailing,
   };
   return { env, stats, clusters, sources, secrets, routes, extensions, announced };

@@ -4,7 +4,7 @@ import type { ConfigSource } from "@meltemi/protos/envoy/config/core/v3";
 import type { ClusterLoadAssignment } from "@meltemi/protos/envoy/config/endpoint/v3";
 import type { DumpedResource } from "../admin/types.ts";
 import type { Clock } from "../lib/clock.ts";
-import { within } from "../lib/config-error.ts";
+import { ConfigError, need, within } from "../lib/config-error.ts";
 import type { Stats } from "../lib/stats.ts";
 import type { ClusterUpdates } from "../upstream/types.ts";
 import { type ConfigSources, keyOfSource } from "./config-sources.ts";
@@ -49,8 +49,11 @@ export class EndpointDiscovery {
   expect(cluster: Cluster): void {
     if (!isByDiscovery(cluster)) return;
     const { name = "", alt_stat_name: altName = "", eds_cluster_config: eds } = cluster;
-    const serviceName = eds?.service_name || name;
-    const source = eds?.eds_config;
+    if (eds === undefined) {
+      throw new ConfigError("eds_cluster_config", "cannot create an EDS cluster without an EDS config");
+    }
+    const serviceName = eds.service_name || name;
+    const source = within("eds_cluster_config", () => need("eds_config", eds.eds_config));
     const key = keyOfSource(source, serviceName);
     within("eds_cluster_config.eds_config", () => this.#openGroup(key, source));
     const stats = this.#options.stats.scope(`cluster.${altName || name}`);

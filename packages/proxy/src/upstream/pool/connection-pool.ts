@@ -152,8 +152,13 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
   }
 
   #findReady(): PooledConnection | undefined {
-    const { length } = this.#ready;
-    return length > 0 ? this.#ready[length - 1] : undefined;
+    // The last one may be full: a body that is there already is written as its request begins, and who hears of its end may
+    // send another request before that.
+    for (let index = this.#ready.length - 1; index >= 0; index--) {
+      const connection = this.#ready[index];
+      if (connection !== undefined && connection.capacity > 0) return connection;
+    }
+    return undefined;
   }
 
   /** Gives a request to a connection with room, where the cluster may have one more. */
