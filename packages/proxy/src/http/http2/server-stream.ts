@@ -234,7 +234,14 @@ export class Http2Stream implements CodecStream, BodySink {
   }
 
   #onClose(): void {
-    if (this.#isOver) return;
+    if (!this.#isOver) this.#tellEnd();
+    // The platform has its streams in a map, by which most are kept until the next full collection (lib/bag.ts).
+    this.#events = undefined;
+    this.#requestBody = undefined;
+    this.#responseBody = undefined;
+  }
+
+  #tellEnd(): void {
     this.#isOver = true;
     const isReset = this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR;
     if (!isReset && this.#hasEnded) {
