@@ -240,6 +240,14 @@ export class Http2Stream implements CodecStream, BodySink {
   }
 
   #onClose(): void {
+    this.#tellEnd();
+    // The platform has its streams in a map, by which most are kept until the next full collection (lib/bag.ts).
+    this.#events = undefined;
+    this.#requestBody = undefined;
+    this.#responseBody = undefined;
+  }
+
+  #tellEnd(): void {
     const wasOver = this.#isOver;
     this.#isOver = true;
     const isReset = this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR;
