@@ -8,7 +8,7 @@ import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeGrowth } from "../../test/companion/model/memory-growth.ts";
-import { formatDetails } from "../../test/companion/model/report.ts";
+import { formatDetails, formatFault } from "../../test/companion/model/report.ts";
 import { runModel } from "../../test/companion/model/run-model.ts";
 import { readNumber } from "./read-number.ts";
 
@@ -31,12 +31,12 @@ say(
   `${result.changes} changes (${result.refusals} refused, as they had to be) in ${Math.round((performance.now() - startedAt) / 1000)} s`,
 );
 say(
-  `${result.requests} requests: ${result.cancelled} cancelled, ${result.raced} sent once more; ${result.longStreams} long streams`,
+  `${result.requests} requests: ${result.cancelled} cancelled, ${result.raced} sent once more, ${result.cut} cut off by the end of a drain; ${result.longStreams} long streams`,
 );
 say(result.patterns);
 const growth = describeGrowth(memory);
 say(growth.text);
-for (const { step, change, what } of faults) say(`WRONG at change ${step} (${change}), seed ${seed}: ${what}`);
+for (const fault of faults) say(`WRONG, seed ${seed}, ${formatFault(fault)}`);
 if (faults.length > 0) {
   const file = join(tmpdir(), `meltemi-model-${seed}.json`);
   writeFileSync(file, formatDetails(faults));

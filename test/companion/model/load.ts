@@ -32,6 +32,8 @@ export interface LoadCounts {
   requests: number;
   /** Sent once more: their connection was ended by its drain as they came, and no upstream saw them. */
   raced: number;
+  /** Ended in the middle by the end of the time for draining. */
+  cut: number;
   tcp: number;
   cancelled: number;
 }
@@ -53,7 +55,7 @@ const mostTries = 4;
 const drainSlackMs = 5000;
 
 export class Load {
-  readonly counts: LoadCounts = { requests: 0, raced: 0, tcp: 0, cancelled: 0 };
+  readonly counts: LoadCounts = { requests: 0, raced: 0, cut: 0, tcp: 0, cancelled: 0 };
   readonly lines: Lines;
   readonly pipes: PipeOptions;
   readonly patterns = new Patterns();
@@ -160,14 +162,18 @@ export class Load {
     this.counts.requests += 1;
     records.open(request.id);
     const cancelAfterMs = draw.random.below(25);
-    for (let tries = 1; tries <= mostTries; tries++) {
+    for (let tries = 1; ; tries++) {
       const client = request.protocol === "http2" ? this.#http2 : this.#http1;
       const exchange = this.#asRefused(await client.send(request, cancelAfterMs));
       if (exchange.outcome === "cancelled") this.counts.cancelled += 1;
-      if (tries === mostTries || !this.#isRaced(request, exchange)) {
-        this.note(request, exchange);
+      const drained = this.#judgeDrain(request, exchange);
+      if (drained === "no") return this.note(request, exchange);
+      if (drained === "cut") {
+        // Its record stays: what was under way may still come to upstreams.
+        this.counts.cut += 1;
         return;
       }
+      if (tries === mostTries) return this.note(request, exchange);
       this.counts.raced += 1;
     }
   }
@@ -195,12 +201,16 @@ export class Load {
     return isRefused ? { ...exchange, outcome: "refused" } : exchange;
   }
 
-  /** What HTTP lets happen to whoever sends on a connection as the other side ends it: nothing was done, and it is sent anew. */
-  #isRaced({ id }: ModelRequest, { outcome, line }: Exchange): boolean {
+  /**
+   * "raced": what HTTP lets happen to whoever sends on a connection as the other side ends it: nothing was done, and it is
+   * sent anew. "cut": the time for draining was over before the answer was there.
+   */
+  #judgeDrain({ id }: ModelRequest, { outcome, line }: Exchange): "raced" | "cut" | "no" {
     const { records, drainMs } = this.#options;
-    if (outcome !== "broken" || !this.lines.isDraining(line)) return false;
-    const isUnseen = records.attempts(id).length === 0;
-    return (isUnseen && line.taken !== undefined) || this.lines.drainingForMs(line).any > drainMs - 500;
+    if (outcome !== "broken" || !this.lines.isDraining(line)) return "no";
+    const isOver = this.lines.drainingForMs(line).any > drainMs - 500;
+    if (records.attempts(id).length > 0) return isOver ? "cut" : "no";
+    return isOver || line.taken !== undefined ? "raced" : "no";
   }
 
   async #askTcp(slot: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { describeGrowth } from "./memory-growth.ts";
-import { formatDetails } from "./report.ts";
+import { formatFault } from "./report.ts";
 import { runModel } from "./run-model.ts";
 
 const series = { dataPlane: "companion", requestsPerChange: 35 } as const;
@@ -11,7 +11,7 @@ describe("the companion proxy under random load and random changes", () => {
     ["delta", { seed: 8, isDelta: true, changes: 60 }],
   ])("answers as the model says, loses nothing and keeps its memory, %s", async (_form, options) => {
     const result = await runModel({ ...series, ...options });
-    expect(result.faults.map(({ what, details }) => `${what}\n${formatDetails(details)}`)).toEqual([]);
+    expect(result.faults.map(formatFault)).toEqual([]);
     expect(result.changes).toBe(options.changes);
     expect(result.requests).toBeGreaterThanOrEqual(options.changes * series.requestsPerChange);
     expect(result.refusals).toBeGreaterThan(0);
@@ -32,6 +32,6 @@ describe("the model", () => {
       spoil: (seen, id) => (id % 20 === 0 ? { ...seen, ...spoilt(id) } : seen),
     });
     expect(faults[0]?.what).toContain(word);
-    expect(formatDetails(faults[0]?.details)).toContain('"request"');
+    expect(faults.map(formatFault).join()).toMatch(/^at change \d+ .*"slot":/);
   });
 });

@@ -117,6 +117,11 @@ function forwarded(
   const { request, chain, table } = situation;
   const { route, host } = found;
   const levels = [route.mutations, host.mutations, table.mutations];
+  const sent = changeHeaders(
+    request.headers,
+    levels.map((level) => ({ changes: level.request, removed: level.requestRemoved })),
+    requestHeaders,
+  );
   return {
     kind: "forwarded",
     serverName: chain.serverName,
@@ -124,17 +129,14 @@ function forwarded(
     isUnordered: false,
     path: rewritePath(route, action, request.path),
     host: action.host ?? request.host,
-    requestHeaders: changeHeaders(
-      request.headers,
-      levels.map((level) => ({ changes: level.request, removed: level.requestRemoved })),
-      requestHeaders,
-    ),
+    requestHeaders: sent,
     headers: changeHeaders(
       upstreamResponseHeaders,
       levels.map((level) => ({ changes: level.response, removed: level.responseRemoved })),
       responseHeaders,
     ),
-    choice: describeChoice(situation, action, cluster),
+    // Hashes are of headers as they are sent.
+    choice: describeChoice(situation.world, sent["x-a"], { action, cluster }),
   };
 }
 
@@ -148,8 +150,12 @@ function rewritePath({ match }: RouteSpec, { rewrite }: Forward, full: string): 
   return rewritten + full.slice(path.length);
 }
 
-function describeChoice({ world, request }: Situation, { target, version }: Forward, cluster: ClusterSpec): Choice {
-  const word = request.headers["x-a"];
+function describeChoice(
+  world: World,
+  word: string | undefined,
+  { action, cluster }: { readonly action: Forward; readonly cluster: ClusterSpec },
+): Choice {
+  const { target, version } = action;
   const isHashed = cluster.policy === "RING_HASH" || cluster.policy === "MAGLEV";
   const isOne = target.kind === "cluster" && cluster.endpoints.every(({ priority }) => priority === 0);
   const sticky = isHashed && isOne && word !== undefined ? { cluster, word: `${version} ${word}` } : undefined;

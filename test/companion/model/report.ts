@@ -30,6 +30,13 @@ export class Report {
   }
 }
 
+/** A fault in a line: when, after what, what, and of which request. */
+export function formatFault({ step, change, what, details }: Fault): string {
+  const request = typeof details === "object" && details !== null && "request" in details ? details.request : undefined;
+  const asked = request === undefined ? "" : ` (${JSON.stringify(request)})`;
+  return `at change ${step} (${change}): ${what}${asked}`;
+}
+
 /** For people: maps and sets as what is in them. */
 export function formatDetails(details: unknown): string {
   const plain = (_key: string, value: unknown): unknown => {

@@ -37,6 +37,7 @@ export interface ModelResult {
   readonly requests: number;
   readonly cancelled: number;
   readonly raced: number;
+  readonly cut: number;
   readonly longStreams: number;
   readonly refusals: number;
   readonly faults: readonly Fault[];
@@ -102,7 +103,7 @@ class ModelRun {
     if (!proxy.hasEnded()) await this.#expectNone(proxy, "downstream_cx_active");
     const wrong = load.patterns.judge();
     if (wrong !== undefined) this.#report.fail(wrong);
-    const { requests, raced, cancelled } = load.counts;
+    const { requests, raced, cut, cancelled } = load.counts;
     const late = await proxy.memory();
     const memory = { early: early ?? late, late };
     const rest = { faults: this.#report.faults, patterns: load.patterns.describe(), memory };
@@ -111,6 +112,7 @@ class ModelRun {
       changes: done,
       requests,
       raced,
+      cut,
       cancelled,
       longStreams: pipes.finished,
       refusals: this.#refusals,

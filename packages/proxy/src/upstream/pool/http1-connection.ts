@@ -167,8 +167,9 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
   }
 
   #answerUpgrade(isAgreed: boolean): void {
+    // Also where the server refuses: what it takes for a tunnel is no place for another request.
+    this.#isReusable = false;
     if (isAgreed) {
-      this.#isReusable = false;
       this.#writer?.begin();
       return;
     }

@@ -297,7 +297,7 @@ it("becomes a tunnel when the server agrees, and stays an answer when it does no
       }),
     ),
   );
-  const { pools } = rig();
+  const { pools, stats } = rig();
   const host = createHost(server.port);
   const upgrades = [
     createRequest({ upgrade: "websocket" }),
@@ -314,6 +314,8 @@ it("becomes a tunnel when the server agrees, and stays an answer when it does no
     "DEFAULT",
   ).response;
   expect([refused.status, await readText(refused.body)]).toEqual([403, "no"]);
+  // What a server takes for a tunnel, agreed or not, takes no further request.
+  await until(() => stats.read("upstream_cx_active") === 0);
 });
 
 it("holds the server up while nobody reads, and the client while the server does not", async () => {
