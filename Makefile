@@ -8,7 +8,7 @@ machine_path := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-kubernetes test cluster-programs conformance-programs check golden features parity behaviours envoy-parity security-mutations fuzz bench hostile soak soak-proxy build pack-proxy chart image kind-up e2e e2e-down
+.PHONY: help run run-kubernetes test cluster-programs conformance-programs check golden features parity behaviours envoy-parity security-mutations fuzz bench proxy-bench hostile soak soak-proxy build pack-proxy chart image kind-up e2e e2e-down
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,11 +54,15 @@ security-mutations: build ## Break each security check in a copy and show that i
 fuzz: build ## Break objects at random, check what proxies would get (RUNS=100000; FUZZ_SEED=n repeats a series)
 	@FUZZ_RUNS=$(or $(RUNS),100000) vitest run test/fuzz
 
-bench: build ## Measure speed and memory with many simulated proxies, then beside a real API server, then the issuing of certificates and the injection of pods
+bench: build ## Measure speed and memory with many simulated proxies, then beside a real API server, then the issuing of certificates, the injection of pods, and the companion proxy
 	@node test/bench/bench.ts
 	@node test/bench/cluster-bench.ts
 	@node test/bench/certificate-bench.ts
 	@node test/bench/injection-bench.ts
+	@$(MAKE) --no-print-directory proxy-bench
+
+proxy-bench: build ## Compare the companion proxy with Envoy and http-proxy (ROUNDS=5 SECONDS=1.5 ONLY=http1,tcp JSON=file)
+	@node test/bench/proxies/proxy-bench.ts $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 hostile: build ## Attack the companion proxy with 10,000 clients and a control plane out of its mind, beside clients that behave (ONLY=idle,drip picks some; PROXY=envoy: the real one)
 	@node test/companion/hostile/hostile.ts --only "$(ONLY)" --proxy "$(or $(PROXY),companion)"

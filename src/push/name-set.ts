@@ -30,10 +30,29 @@ export function internNames(names: Iterable<string>): NameSet {
   return created;
 }
 
+/** The set of the names of a list, which must not change; found at once for a list that was asked for before. */
+export function internList(names: readonly string[]): NameSet {
+  const found = setOfList(names);
+  if (found !== undefined) return found;
+  const set = internNames(names);
+  if (names.length >= shortestKept) ofLists.set(names, set);
+  return set;
+}
+
+/** The set that a list was found to be; undefined for one that was never asked for. */
+export function setOfList(names: readonly string[]): NameSet | undefined {
+  return names.length < shortestKept ? undefined : ofLists.get(names);
+}
+
+const ofLists = new WeakMap<readonly string[], NameSet>();
+/** Sets of shorter lists are made as fast as they are found. */
+const shortestKept = 16;
+
 export const noNames: NameSet = internNames([]);
 
 /** The same set where nothing is added. */
 export function addNames(set: NameSet, names: readonly string[]): NameSet {
+  if (set === noNames) return internList(names);
   return names.every((name) => set.names.has(name)) ? set : internNames([...set.names, ...names]);
 }
 

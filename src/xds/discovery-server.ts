@@ -25,6 +25,7 @@ import { answerDebugRequest, type DebugPages, isDebugType } from "./debug-reques
 import { createDebugView, type XdsDebug } from "./debug-view.ts";
 import { DistributionCounter, type DistributionView } from "./distribution.ts";
 import type { XdsLimits } from "./limits.ts";
+import { NameLists } from "./name-lists.ts";
 import { healthTypeUrl, parseRequest, type ReceivedRequest, readHealth } from "./request.ts";
 import type {
   Admission,
@@ -115,6 +116,7 @@ class Server implements DiscoveryServer, StreamService {
   readonly #admission: RateLimit;
   readonly #transports: Transport[] = [];
   readonly #refusalLog: RateLimit;
+  readonly #nameLists = new NameLists();
   readonly #connections = new Map<string, Connection>();
   /** What others are told of connections, by their ids. */
   readonly #announced = new Map<string, ConnectedProxy>();
@@ -275,7 +277,7 @@ class Server implements DiscoveryServer, StreamService {
   #read(bytes: Uint8Array, variant: Variant): ReceivedRequest | Status {
     this.#options.metrics.noteRequestSize(bytes.length);
     try {
-      const request = parseRequest(bytes, variant);
+      const request = parseRequest(bytes, variant, this.#nameLists);
       if (request.typeUrl !== "") return request;
       return { code: "INVALID_ARGUMENT", details: "type_url is missing" };
     } catch (cause) {

@@ -4,6 +4,7 @@ import type { Node } from "@meltemi/protos/envoy/config/core/v3";
 import type { Status as RpcStatus } from "@meltemi/protos/google/rpc";
 import type { HealthReport } from "../model/proxy-connections.ts";
 import type { DeltaRequest } from "./delta.ts";
+import type { NameLists } from "./name-lists.ts";
 import type { SotwRequest } from "./sotw.ts";
 import type { Variant } from "./transport.ts";
 import type { ErrorDetail } from "./watch.ts";
@@ -23,15 +24,17 @@ export interface ReceivedRequest {
 }
 
 /** Decodes a DiscoveryRequest or a DeltaDiscoveryRequest. Throws `ProtoError` on malformed bytes. */
-export function parseRequest(bytes: Uint8Array, variant: Variant): ReceivedRequest {
-  return variant === "sotw" ? parseSotw(bytes) : parseDelta(bytes);
+export function parseRequest(bytes: Uint8Array, variant: Variant, lists: NameLists): ReceivedRequest {
+  const split = lists.split(bytes);
+  const { rest, names } = split ?? { rest: bytes, names: undefined };
+  return variant === "sotw" ? parseSotw(rest, names) : parseDelta(rest, names);
 }
 
-function parseSotw(bytes: Uint8Array): ReceivedRequest {
+function parseSotw(bytes: Uint8Array, names: readonly string[] | undefined): ReceivedRequest {
   const message = decode("envoy.service.discovery.v3.DiscoveryRequest", bytes);
   const request: SotwRequest = {
     kind: "request",
-    names: message.resource_names ?? [],
+    names: names ?? message.resource_names ?? [],
     version: message.version_info ?? "",
     nonce: message.response_nonce ?? "",
     error: parseError(message.error_detail),
@@ -39,11 +42,11 @@ function parseSotw(bytes: Uint8Array): ReceivedRequest {
   return { typeUrl: message.type_url ?? "", node: message.node, event: { variant: "sotw", request } };
 }
 
-function parseDelta(bytes: Uint8Array): ReceivedRequest {
+function parseDelta(bytes: Uint8Array, names: readonly string[] | undefined): ReceivedRequest {
   const message = decode("envoy.service.discovery.v3.DeltaDiscoveryRequest", bytes);
   const request: DeltaRequest = {
     kind: "request",
-    subscribe: message.resource_names_subscribe ?? [],
+    subscribe: names ?? message.resource_names_subscribe ?? [],
     unsubscribe: message.resource_names_unsubscribe ?? [],
     initialVersions: message.initial_resource_versions ?? {},
     nonce: message.response_nonce ?? "",

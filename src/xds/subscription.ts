@@ -3,7 +3,7 @@
  * everything; so does, for listeners and clusters, never having named anything. Once something was named that older
  * meaning is gone for the stream, and an empty list means that nothing is wanted any more.
  */
-import { addNames, internNames, type NameSet, noNames, removeNames } from "../push/name-set.ts";
+import { addNames, internList, internNames, type NameSet, noNames, removeNames, setOfList } from "../push/name-set.ts";
 
 export const wildcard = "*";
 
@@ -24,7 +24,8 @@ export function replaceSubscription(
   if (names.length === 0 && isUnnamed && hasLegacyWildcard) return { kind: "legacyWildcard" };
   if (before?.kind === "explicit" && isSameList(before, names)) return before;
   const isWildcard = names.includes(wildcard);
-  return { kind: "explicit", isWildcard, names: internNames(names.filter((name) => name !== wildcard)) };
+  const listed = isWildcard ? internNames(names.filter((name) => name !== wildcard)) : internList(names);
+  return { kind: "explicit", isWildcard, names: listed };
 }
 
 /** What one delta request changes. */
@@ -77,6 +78,7 @@ export function covers(subscription: Subscription, name: string): boolean {
 
 /** Without building anything: an acknowledgement repeats the list, and with a thousand names that is the hot path. */
 function isSameList(before: Extract<Subscription, { kind: "explicit" }>, names: readonly string[]): boolean {
+  if (!before.isWildcard && setOfList(names) === before.names) return true;
   const expected = before.names.names.size + (before.isWildcard ? 1 : 0);
   if (names.length !== expected) return false;
   const seen = new Set(names);

@@ -5,8 +5,11 @@
 import type { HeaderList } from "./header-list.ts";
 
 export interface BodySink {
-  /** Takes bytes. False asks for a pause until the sink calls the source's `resume`. */
-  write(chunk: Uint8Array): boolean;
+  /**
+   * Takes bytes. False asks for a pause until the sink calls the source's `resume`. Where `isOwned` is true nobody else
+   * will look at the bytes again: whoever writes them out may free their memory then (lib/free-bytes.ts).
+   */
+  write(chunk: Uint8Array, isOwned?: boolean): boolean;
   /** All bytes were given. Comes once, and nothing after it. */
   end(trailers?: HeaderList): void;
   /** There will be no more, and what was given is not all. Comes at most once, and nothing after it. */

@@ -1,5 +1,6 @@
 /** One connection of a client under a connection manager: its codec, its requests, its limits and its end. */
 import { Socket } from "node:net";
+import { Bag } from "../lib/bag.ts";
 import type { DownstreamConnection } from "../listeners/connection.ts";
 import { createCodec } from "./choose-codec.ts";
 import { clientClosed } from "./client-gone.ts";
@@ -17,7 +18,7 @@ export class ClientConnection implements RequestReceiver {
   readonly manager: Manager;
   readonly connection: DownstreamConnection;
   readonly #onEnd: (client: ClientConnection) => void;
-  readonly #exchanges = new Set<HttpExchange>();
+  readonly #exchanges = new Bag<HttpExchange>();
   readonly #openedAt: number;
   #codec: CodecConnection | undefined;
   #protocol: "http1" | "http2" | undefined;
@@ -94,7 +95,7 @@ export class ClientConnection implements RequestReceiver {
   onExchangeEnd(exchange: HttpExchange): void {
     if (!this.#exchanges.delete(exchange)) return;
     this.manager.stats.gauges.rq_active.dec();
-    if (this.#exchanges.size === 0) this.#idleSince = this.manager.env.clock.monotonic();
+    if (this.#exchanges.size === 0) this.#idleSince = exchange.info.endedAt ?? this.manager.env.clock.monotonic();
   }
 
   /** Whether the connection ends with this answer. In HTTP/2 streams end by themselves. */
@@ -133,7 +134,7 @@ export class ClientConnection implements RequestReceiver {
   sweep(now: number): void {
     const { timeouts } = this.manager.settings;
     const { counters } = this.manager.stats;
-    for (const exchange of this.#exchanges) this.#sweepExchange(exchange, now);
+    for (const exchange of this.#exchanges.list()) this.#sweepExchange(exchange, now);
     const headAt = this.#codec?.headStartedAt;
     if (timeouts.headMs > 0 && headAt !== undefined && now - headAt >= timeouts.headMs) {
       counters.rq_header_timeout.inc();
@@ -216,7 +217,7 @@ export class ClientConnection implements RequestReceiver {
     if (this.connection.tls !== undefined) gauges.cx_ssl_active.dec();
     if (this.#protocol !== undefined) gauges[`cx_${this.#protocol}_active`].dec();
     connectionLength.record(this.manager.env.clock.monotonic() - this.#openedAt);
-    for (const exchange of [...this.#exchanges]) exchange.onGone(clientClosed());
+    for (const exchange of this.#exchanges.list()) exchange.onGone(clientClosed());
     this.#onEnd(this);
   }
 

@@ -4,6 +4,7 @@
  */
 import type { AccessLogType } from "@meltemi/protos/envoy/data/accesslog/v3";
 import type { LogEntry } from "../access-log/types.ts";
+import type { Placed } from "../lib/bag.ts";
 import type { DownstreamConnection } from "../listeners/connection.ts";
 import type { Route } from "../router/types.ts";
 import { decorateRequest, decorateResponse } from "../tracing/decorator.ts";
@@ -29,7 +30,7 @@ export interface Begun {
 
 const noRoute = Symbol("not looked for");
 
-export class HttpExchange implements ChainExchange, StreamEvents {
+export class HttpExchange implements ChainExchange, StreamEvents, Placed {
   readonly connection: DownstreamConnection;
   readonly request: HttpRequest;
   readonly canRestart = true;
@@ -56,6 +57,7 @@ export class HttpExchange implements ChainExchange, StreamEvents {
   filtersOff: number | undefined;
   /** What the sweep has seen of the stream's bytes, and when. */
   seenBytes = 0;
+  place = -1;
   seenAt: number;
   loggedAt: number;
 
@@ -301,7 +303,9 @@ export class HttpExchange implements ChainExchange, StreamEvents {
   }
 
   onRequestEnd(): void {
-    this.info.requestReceivedAt = this.#manager.env.clock.monotonic();
+    // A request without a body was all there when it began.
+    const hasBody = this.request.body !== undefined;
+    this.info.requestReceivedAt = hasBody ? this.#manager.env.clock.monotonic() : this.info.startedAt;
   }
 
   onMalformed(reply: LocalReply): void {

@@ -1,3 +1,6 @@
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { type IncomingMessage, request as openRequest } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
 import { bodyOf, collect } from "./body.ts";
 import { HeaderList } from "./header-list.ts";
@@ -251,6 +254,20 @@ describe("ends", () => {
     expect(isClosed).toBe(true);
     expect(text).not.toContain("ok");
     expect(server.stat("http.test.downstream_rq_tx_reset")).toBe(1);
+  });
+
+  it.each(["content-length", "chunked"])("gives large bodies on as they came, framed by %s", async (framing) => {
+    const server = await start({
+      handle: async ({ request }) => ({ status: 200, headers: new HeaderList(), body: request.body }),
+    });
+    const sent = randomBytes(3 * 1024 * 1024);
+    const chunks = framing === "chunked" ? [sent.subarray(0, 1_000_000), sent.subarray(1_000_000)] : [sent];
+    const asked = openRequest({ port: server.port, method: "POST" });
+    if (framing === "content-length") asked.setHeader("content-length", sent.length);
+    for (const chunk of chunks) asked.write(chunk);
+    asked.end();
+    const [answer] = (await once(asked, "response")) as [IncomingMessage];
+    expect(Buffer.concat(await answer.toArray()).equals(sent)).toBe(true);
   });
 
   it("carries bytes both ways after an upgrade", async () => {

@@ -165,6 +165,26 @@ describe("answers in HTTP/2", () => {
     expect((await ask(session, { ":path": "/twice" })).status).toBe(200);
   });
 
+  it.each(["at once", "later"])("resets the stream where an answer cannot be sent whose body ends %s", async (when) => {
+    const { session } = await start({
+      handle: async ({ request }) => ({
+        status: 200,
+        headers: new HeaderList(request.path === "/bad" ? ["bad name", "1"] : []),
+        body: {
+          pipe(sink) {
+            sink.write(Buffer.from("ab"));
+            if (when === "at once") sink.end();
+            else setImmediate(() => setImmediate(() => sink.end()));
+          },
+          resume: () => undefined,
+          cancel: () => undefined,
+        },
+      }),
+    });
+    expect((await ask(session, { ":path": "/bad" })).code).toBe(constants.NGHTTP2_INTERNAL_ERROR);
+    expect(await ask(session, { ":path": "/good" })).toMatchObject({ status: 200, text: "ab" });
+  });
+
   it("answers gRPC in its own form", async () => {
     const { session } = await start({
       handle: () => Promise.reject(new Error("a defect")),

@@ -40,7 +40,7 @@ export class RequestBody implements BodySource {
       this.#heldBytes = 0;
       let takesMore = true;
       for (const chunk of held) {
-        takesMore = sink.write(chunk);
+        takesMore = sink.write(chunk, true);
         if (this.#isCancelled) return;
       }
       if (!takesMore && !this.#isEnded) this.#pause();
@@ -63,10 +63,11 @@ export class RequestBody implements BodySource {
     this.resume();
   }
 
+  /** Bytes that nobody else looks at again. */
   push(chunk: Uint8Array): void {
     if (this.#isCancelled) return;
     if (this.#sink !== undefined) {
-      if (!this.#sink.write(chunk)) this.#pause();
+      if (!this.#sink.write(chunk, true)) this.#pause();
       return;
     }
     this.#held ??= [];

@@ -27,7 +27,6 @@ export class StreamInfo {
   /** Such as "via_upstream" or "route_not_found": Envoy's %RESPONSE_CODE_DETAILS%. */
   responseCodeDetails = "";
   connectionTerminationDetails = "";
-  readonly responseFlags = new Set<ResponseFlag>();
   routeName = "";
   virtualHostName = "";
   virtualCluster = "";
@@ -45,16 +44,28 @@ export class StreamInfo {
   isHealthCheck = false;
   /** The client as trusted headers (x-forwarded-for) name it; undefined where they do not: then that of the connection. */
   remoteAddress: Address | undefined;
-  /** By name of a filter, then by key: what filters tell each other and the log. Plain JSON. */
-  readonly dynamicMetadata = new Map<string, Record<string, unknown>>();
   /** By name of an object. A request sees those of its connection, too. */
   readonly filterState: Map<string, FilterStateObject>;
+  #responseFlags: Set<ResponseFlag> | undefined;
+  #dynamicMetadata: Map<string, Record<string, unknown>> | undefined;
 
   constructor(connection: DownstreamConnection, startTime: number, startedAt: number) {
     this.connection = connection;
     this.startTime = startTime;
     this.startedAt = startedAt;
     this.filterState = new Map();
+  }
+
+  /** Made when first asked for, as the metadata below: most requests have none. */
+  get responseFlags(): Set<ResponseFlag> {
+    this.#responseFlags ??= new Set();
+    return this.#responseFlags;
+  }
+
+  /** By name of a filter, then by key: what filters tell each other and the log. Plain JSON. */
+  get dynamicMetadata(): Map<string, Record<string, unknown>> {
+    this.#dynamicMetadata ??= new Map();
+    return this.#dynamicMetadata;
   }
 
   /** That of the request itself or of its connection. */

@@ -17,14 +17,14 @@ export class Deadlines {
     this.#clock = clock;
   }
 
-  /** Calls `run` once in `delayMs` milliseconds. */
-  add(delayMs: number, run: () => void): Deadline {
+  /** Calls `run` once in `delayMs` milliseconds. `now` saves a look at the clock where it is known. */
+  add(delayMs: number, run: () => void, now = this.#clock.monotonic()): Deadline {
     let queue = this.#queues.get(delayMs);
     if (queue === undefined) {
       queue = new DeadlineQueue(this.#clock, delayMs, () => this.#queues.delete(delayMs));
       this.#queues.set(delayMs, queue);
     }
-    return queue.add(run);
+    return queue.add(run, now);
   }
 
   close(): void {
@@ -67,8 +67,8 @@ class DeadlineQueue {
     this.#onEmpty = onEmpty;
   }
 
-  add(run: () => void): Deadline {
-    const entry = new Entry(this, this.#clock.monotonic() + this.#delayMs, run);
+  add(run: () => void, now: number): Deadline {
+    const entry = new Entry(this, now + this.#delayMs, run);
     entry.before = this.#last;
     if (this.#last === undefined) this.#first = entry;
     else this.#last.after = entry;

@@ -189,9 +189,10 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
   /** The client has sent everything: from now on the upstream is waited for. */
   #onRequestComplete(): void {
     if (this.#isOver) return;
-    this.#requestDoneAt = this.#env.clock.monotonic();
+    const now = this.#env.clock.monotonic();
+    this.#requestDoneAt = now;
     const { totalMs } = this.#timeouts ?? { totalMs: 0 };
-    if (totalMs > 0) this.#deadline = this.#env.deadlines.add(totalMs, () => this.#onTimeout());
+    if (totalMs > 0) this.#deadline = this.#env.deadlines.add(totalMs, () => this.#onTimeout(), now);
     if (!this.#isSettled) for (const attempt of this.#attempts) this.#startTimers(attempt);
     for (const mirror of this.#mirrors) {
       sendShadow(this.#env, this.#exchange, { ...mirror, timeoutMs: totalMs, body: this.#body?.whole });

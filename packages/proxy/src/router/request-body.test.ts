@@ -85,3 +85,19 @@ test("back-pressure of the slowest attempt is passed on", () => {
   body.open().pipe({ write: () => false, end: () => undefined, abort: () => undefined });
   expect(source.sink?.write(Buffer.from("b"))).toBe(false);
 });
+
+test.each([
+  { name: "alone and not kept", limit: undefined, readers: 1, isOwned: true },
+  { name: "kept for another attempt", limit: 100, readers: 1, isOwned: false },
+  { name: "read by two", limit: undefined, readers: 2, isOwned: false },
+])("bytes belong to their reader alone where they are $name: $isOwned", ({ limit, readers, isOwned }) => {
+  const source = createSource();
+  const body = new RequestBody(source, { limit, onComplete: () => undefined, onAbandoned: () => undefined });
+  const write = vi.fn(() => true);
+  for (let index = 0; index < readers; index++) {
+    body.open().pipe({ write, end: () => undefined, abort: () => undefined });
+  }
+  const bytes = Buffer.from("ab");
+  source.sink?.write(bytes, true);
+  expect(write).toHaveBeenLastCalledWith(bytes, isOwned);
+});

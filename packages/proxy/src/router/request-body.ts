@@ -91,10 +91,11 @@ export class RequestBody implements BodySink {
     this.#source.resume();
   }
 
-  write(chunk: Uint8Array): boolean {
+  write(chunk: Uint8Array, isOwned = false): boolean {
     this.#keep(chunk);
+    const isAlone = isOwned && this.#kept === undefined && this.#readers.size === 1;
     let isReady = true;
-    for (const reader of this.#readers) if (reader.sink?.write(chunk) === false) isReady = false;
+    for (const reader of this.#readers) if (reader.sink?.write(chunk, isAlone) === false) isReady = false;
     return isReady;
   }
 

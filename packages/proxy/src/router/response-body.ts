@@ -46,9 +46,9 @@ export class ResponseBody implements BodySource, BodySink {
     this.#sink?.abort(cause);
   }
 
-  write(chunk: Uint8Array): boolean {
+  write(chunk: Uint8Array, isOwned?: boolean): boolean {
     this.#observer.onResponseChunk(chunk.length);
-    return this.#sink?.write(chunk) ?? false;
+    return this.#sink?.write(chunk, isOwned) ?? false;
   }
 
   end(trailers?: HeaderList): void {

@@ -6,7 +6,8 @@ import { durationToMs } from "@meltemi/protos";
 import type { CommonTlsContext, DownstreamTlsContext } from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
 import { ConfigError, compileAll, within } from "../lib/config-error.ts";
 import type { Stats } from "../lib/stats.ts";
-import type { TlsInfo } from "../listeners/connection.ts";
+import type { CertificateInfo, TlsInfo } from "../listeners/connection.ts";
+import { buildCertificateInfo } from "./certificate-info.ts";
 import { readKeyPair } from "./key-pair.ts";
 import { type Hello, peekClientHello } from "./peek-client-hello.ts";
 import { compilePeerVerifier, findPlatformError, type PeerVerifier, type Verdict } from "./peer-verifier.ts";
@@ -55,6 +56,8 @@ interface Shown {
 interface ServerState {
   readonly contexts: ServerContexts;
   readonly verifier: PeerVerifier;
+  /** The certificate that is shown to everybody; undefined where there are several. */
+  readonly local: CertificateInfo | undefined;
 }
 
 interface ServerParts {
@@ -124,7 +127,8 @@ class ServerTls implements DownstreamTls {
       throw problem.error;
     }
     this.#parts.stats.countHandshake(stream, peer !== undefined);
-    return { stream, info: buildTlsInfo({ socket: stream, sni, peer, isPeerVerified: problem.isVerified }) };
+    const { local } = state;
+    return { stream, info: buildTlsInfo({ socket: stream, sni, peer, isPeerVerified: problem.isVerified, local }) };
   }
 
   #buildOptions({ contexts, verifier }: ServerState, hello: Hello | undefined): TLSSocketOptions {
@@ -160,13 +164,18 @@ function buildState({ certificates, validation }: TlsMaterial, options: SecureCo
     ...(verifier.needsWholeChain && { secureOptions: constants.SSL_OP_NO_TICKET }),
     sessionIdContext: nameSessionContext([shown, verifier.contextOptions.ca, validation]),
   };
-  return { contexts: buildServerContexts(pairs, whole), verifier };
+  const [first] = pairs;
+  const local = pairs.length === 1 && first?.certificate ? buildCertificateInfo(first.certificate) : undefined;
+  return { contexts: buildServerContexts(pairs, whole), verifier, local };
 }
 
 /** Resolves when hands are shaken; rejects with what the platform says, or where the client leaves before. */
 function waitForHandshake(stream: TLSSocket): Promise<void> {
   return new Promise((resolve, reject) => {
+    const leave = (): void => reject(createLeaveError());
     stream.once("secure", () => {
+      stream.off("end", leave);
+      stream.off("close", leave);
       // As the platform's own TLS server does: HTTP/2 waits for it.
       Object.assign(stream, { secureConnecting: false });
       resolve();
@@ -174,7 +183,6 @@ function waitForHandshake(stream: TLSSocket): Promise<void> {
     stream.once("_tlsError", reject);
     // Stays: an error after the handshake has its own listeners, and must not end the process without them.
     stream.on("error", reject);
-    const leave = (): void => reject(createLeaveError());
     // Sockets of listeners stay open for writing when the client has ended its side: nothing else tells of it.
     stream.once("end", leave);
     stream.once("close", leave);

@@ -2,10 +2,11 @@
 import type { BodySink, BodySource } from "../http/body.ts";
 import type { HeaderList } from "../http/header-list.ts";
 
-/** Calls `onEnd` once, before the sink hears of the end. */
-export class CountedBody implements BodySource {
+/** Calls `onEnd` once, before the sink hears of the end. It is its own link in the pipe: nothing is made for each reader. */
+export class CountedBody implements BodySource, BodySink {
   readonly #source: BodySource;
   #onEnd: (() => void) | undefined;
+  #sink: BodySink | undefined;
 
   constructor(source: BodySource, onEnd: () => void) {
     this.#source = source;
@@ -17,17 +18,8 @@ export class CountedBody implements BodySource {
   }
 
   pipe(sink: BodySink): void {
-    this.#source.pipe({
-      write: (chunk) => sink.write(chunk),
-      end: (trailers?: HeaderList) => {
-        this.#end();
-        sink.end(trailers);
-      },
-      abort: (cause) => {
-        this.#end();
-        sink.abort(cause);
-      },
-    });
+    this.#sink = sink;
+    this.#source.pipe(this);
   }
 
   resume(): void {
@@ -37,6 +29,20 @@ export class CountedBody implements BodySource {
   cancel(cause?: Error): void {
     this.#end();
     this.#source.cancel(cause);
+  }
+
+  write(chunk: Uint8Array, isOwned?: boolean): boolean {
+    return this.#sink?.write(chunk, isOwned) ?? false;
+  }
+
+  end(trailers?: HeaderList): void {
+    this.#end();
+    this.#sink?.end(trailers);
+  }
+
+  abort(cause: Error): void {
+    this.#end();
+    this.#sink?.abort(cause);
   }
 
   #end(): void {

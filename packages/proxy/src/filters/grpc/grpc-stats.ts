@@ -6,6 +6,7 @@ import type { Exchange, HttpFilterFactory } from "../../http/exchange.ts";
 import type { HeaderList } from "../../http/header-list.ts";
 import type { HttpResponse } from "../../http/message.ts";
 import { isGrpcType } from "../../http/rescue.ts";
+import type { FilterStateObject } from "../../http/stream-info.ts";
 import type { Stats } from "../../lib/stats.ts";
 import { wrappedBool } from "../../lib/wrapped.ts";
 import { pathOnly } from "../../matchers/path-matcher.ts";
@@ -66,7 +67,7 @@ function compileNames(config: FilterConfig): NameMethod {
   };
 }
 
-class Call {
+class Call implements FilterStateObject {
   readonly #stats: Stats;
   readonly #prefix: string;
   readonly #exchange: Exchange;
@@ -80,12 +81,12 @@ class Call {
   }
 
   emitState(): void {
-    const call = this;
-    this.#exchange.info.filterState.set("envoy.filters.http.grpc_stats", {
-      get text() {
-        return JSON.stringify({ request_message_count: call.#requests, response_message_count: call.#responses });
-      },
-    });
+    this.#exchange.info.filterState.set("envoy.filters.http.grpc_stats", this);
+  }
+
+  /** As formatters print it. */
+  get text(): string {
+    return JSON.stringify({ request_message_count: this.#requests, response_message_count: this.#responses });
   }
 
   watchRequest(): void {

@@ -25,6 +25,13 @@ export interface Http1ConnectionOptions {
   readonly clock: Clock;
 }
 
+/** What goes around bytes of a body. */
+export interface BodyFrame {
+  readonly head: string;
+  readonly tail: Buffer | undefined;
+  readonly onWritten: (() => void) | undefined;
+}
+
 export class Http1Connection implements CodecConnection {
   readonly connection: DownstreamConnection;
   readonly options: Http1Options;
@@ -99,9 +106,11 @@ export class Http1Connection implements CodecConnection {
   }
 
   #feedHead(chunk: Buffer): number {
-    this.headStartedAt ??= this.#clock.monotonic();
     const found = this.#scanner.feed(chunk);
-    if (found.kind === "more") return chunk.length;
+    if (found.kind === "more") {
+      this.headStartedAt ??= this.#clock.monotonic();
+      return chunk.length;
+    }
     if (found.kind === "bad") {
       this.#refuse(found.isTooLarge ? headTooLarge : codecError);
       return chunk.length;
@@ -167,10 +176,10 @@ export class Http1Connection implements CodecConnection {
     if (ahead !== undefined) this.feed(ahead);
   }
 
-  /** Writes; false where the client has to read first. */
-  write(bytes: Buffer): boolean {
+  /** Writes; false where the client has to read first. `onWritten` is called when the bytes are not needed any more. */
+  write(bytes: Buffer, onWritten?: () => void): boolean {
     if (this.#stream.destroyed || this.#stream.writableEnded) return true;
-    if (this.#stream.write(bytes)) return true;
+    if (this.#stream.write(bytes, onWritten)) return true;
     this.#isWriteBlocked = true;
     return false;
   }
@@ -179,10 +188,13 @@ export class Http1Connection implements CodecConnection {
     return this.#isWriteBlocked;
   }
 
-  writeAll(parts: readonly Buffer[]): boolean {
+  /** Writes bytes of a body with what goes before and behind them, in one piece and without a copy of them. */
+  writeBody(bytes: Buffer, { head, tail, onWritten }: BodyFrame): boolean {
+    if (head === "" && tail === undefined) return this.write(bytes, onWritten);
     this.#stream.cork();
-    let takesMore = true;
-    for (const part of parts) takesMore = this.write(part);
+    if (head !== "") this.write(Buffer.from(head, "latin1"));
+    let takesMore = this.write(bytes, onWritten);
+    if (tail !== undefined) takesMore = this.write(tail);
     this.#stream.uncork();
     return takesMore;
   }

@@ -1,4 +1,6 @@
 /** One request on an HTTP/1 connection, and its answer. */
+
+import { whenWritten } from "../../lib/free-bytes.ts";
 import type { BodySink, BodySource } from "../body.ts";
 import type { CodecStream, RequestReceiver, StreamEvents } from "../codec-stream.ts";
 import type { LocalReply } from "../exchange.ts";
@@ -182,7 +184,7 @@ export class Http1Stream implements CodecStream, BodySink, BodyTarget {
   }
 
   /** BodySink: bytes of the answer. */
-  write(chunk: Uint8Array): boolean {
+  write(chunk: Uint8Array, isOwned = false): boolean {
     if (this.#isOver || chunk.length === 0) return true;
     this.bytesSent += chunk.length;
     if (this.#promised !== undefined && this.bytesSent > this.#promised) {
@@ -191,21 +193,19 @@ export class Http1Stream implements CodecStream, BodySink, BodyTarget {
     }
     const head = this.#isChunked ? `${this.#pendingHead}${chunk.length.toString(16)}\r\n` : this.#pendingHead;
     this.#pendingHead = "";
-    return this.#writeJoined(head, chunk);
+    return this.#writeJoined(head, chunk, isOwned);
   }
 
-  #writeJoined(head: string, chunk: Uint8Array): boolean {
-    const tail = this.#isChunked ? 2 : 0;
-    if (head === "" && tail === 0) return this.#connection.write(asBuffer(chunk));
-    if (chunk.length > joinedBytes) {
-      const parts = [Buffer.from(head, "latin1"), asBuffer(chunk)];
-      if (tail > 0) parts.push(lineEnd);
-      return this.#connection.writeAll(parts);
+  #writeJoined(head: string, chunk: Uint8Array, isOwned: boolean): boolean {
+    const tail = this.#isChunked ? lineEnd : undefined;
+    if (chunk.length > joinedBytes || (head === "" && tail === undefined)) {
+      const onWritten = isOwned ? whenWritten(chunk) : undefined;
+      return this.#connection.writeBody(asBuffer(chunk), { head, tail, onWritten });
     }
-    const bytes = Buffer.allocUnsafe(head.length + chunk.length + tail);
+    const bytes = Buffer.allocUnsafe(head.length + chunk.length + (tail?.length ?? 0));
     bytes.write(head, 0, "latin1");
     bytes.set(chunk, head.length);
-    if (tail > 0) bytes.set(lineEnd, head.length + chunk.length);
+    if (tail !== undefined) bytes.set(tail, head.length + chunk.length);
     return this.#connection.write(bytes);
   }
 

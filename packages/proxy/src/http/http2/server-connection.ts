@@ -13,7 +13,7 @@ import { FloodGuard } from "./flood-guard.ts";
 import type { Http2Options } from "./options.ts";
 import { PrematureResets } from "./premature-resets.ts";
 import { readHead } from "./read-head.ts";
-import { Http2Stream } from "./server-stream.ts";
+import { Http2Stream, type StreamOwner } from "./server-stream.ts";
 
 const lastStreamOfAll = 2 ** 31 - 1;
 /** Once a client has reset so many requests at once, others wait to see whether they are, too. */
@@ -46,16 +46,18 @@ interface Opening {
   readonly openedAt: number;
 }
 
-export class Http2Connection implements CodecConnection {
+export class Http2Connection implements CodecConnection, StreamOwner {
   readonly headStartedAt = undefined;
   readonly #session: ServerHttp2Session;
   readonly #parts: Http2ConnectionOptions;
   readonly #openedAt: number;
   readonly #resets: PrematureResets;
-  readonly #guard = new FloodGuard();
+  readonly guard = new FloodGuard();
   #bytesRead = 0;
   /** Requests that wait for the end of this turn of the event loop. */
   #waiting: (() => void)[] | undefined;
+  /** Streams with a part of an answer that waits for the rest of it. */
+  #held: Http2Stream[] = [];
   #keepalive: Timer | undefined;
   #pingTimeout: Timer | undefined;
   #look: Timer | undefined;
@@ -111,9 +113,9 @@ export class Http2Connection implements CodecConnection {
   }
 
   #onStream(stream: ServerHttp2Stream, flags: number, raw: readonly string[]): void {
-    stream.on("error", () => undefined);
+    stream.on("error", ignore);
     if (this.#session.destroyed) return;
-    this.#guard.addHead(raw);
+    this.guard.addHead(raw);
     const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0;
     const openedAt = this.#parts.clock.monotonic();
     if (hasBody || this.#resets.count < suspiciousResets) this.#begin(stream, { raw, hasBody, openedAt });
@@ -126,7 +128,7 @@ export class Http2Connection implements CodecConnection {
       if (!stream.closed && !stream.destroyed) this.#begin(stream, opening);
       else if (!this.#session.destroyed) {
         this.#parts.onResetUnbegun();
-        this.#onReset(opening.openedAt);
+        this.onReset(opening.openedAt);
       }
     };
     if (this.#waiting !== undefined) {
@@ -149,11 +151,7 @@ export class Http2Connection implements CodecConnection {
       stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
       return;
     }
-    const serverStream = new Http2Stream(stream, hasBody, {
-      guard: this.#guard,
-      onReset: () => this.#onReset(openedAt),
-      onOtherEnd: () => this.#resets.addOther(),
-    });
+    const serverStream = new Http2Stream(stream, this, { openedAt, hasBody });
     if (head.kind === "reply") {
       serverStream.beginMalformed(receiver, head.reply);
       return;
@@ -171,10 +169,14 @@ export class Http2Connection implements CodecConnection {
   }
 
   /** Clients that begin streams only to reset them cost more than they are worth: their connection ends. */
-  #onReset(openedAt: number): void {
+  onReset(openedAt: number): void {
     if (!this.#resets.addReset(this.#parts.clock.monotonic() - openedAt) || this.#session.destroyed) return;
     this.#parts.onPrematureResets();
     this.#session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+
+  onOtherEnd(): void {
+    this.#resets.addOther();
   }
 
   #lookAgain(periodMs: number): void {
@@ -192,10 +194,22 @@ export class Http2Connection implements CodecConnection {
 
   #isFlooded(bytesRead: number): boolean {
     const ageMs = this.#parts.clock.monotonic() - this.#openedAt;
-    if (!this.#guard.isFlooded(bytesRead, ageMs)) return false;
+    if (!this.guard.isFlooded(bytesRead, ageMs)) return false;
     // Bodies that nobody has read yet are of use.
     const { effectiveRecvDataLength: unread = 0 } = this.#session.state;
-    return this.#guard.isFlooded(bytesRead - unread * unreadShare, ageMs);
+    return this.guard.isFlooded(bytesRead - unread * unreadShare, ageMs);
+  }
+
+  flushSoon(stream: Http2Stream): void {
+    this.#held.push(stream);
+    // After the events that wait now, an upstream's end of the answer among them.
+    if (this.#held.length === 1) setImmediate(() => this.#flushHeld());
+  }
+
+  #flushHeld(): void {
+    const held = this.#held;
+    this.#held = [];
+    for (const stream of held) stream.flush();
   }
 
   #startKeepalive(): void {
@@ -219,4 +233,8 @@ export class Http2Connection implements CodecConnection {
     if (!this.#session.destroyed) this.#session.destroy();
     this.#parts.connection.close("flush");
   }
+}
+
+function ignore(): void {
+  // How a stream ended is told by its close.
 }

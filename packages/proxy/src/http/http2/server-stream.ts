@@ -1,5 +1,5 @@
 /** One request on an HTTP/2 connection, and its answer. */
-import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { constants, type ServerHttp2Stream, type ServerStreamResponseOptions } from "node:http2";
 import type { BodySink, BodySource } from "../body.ts";
 import { clientReset } from "../client-gone.ts";
 import type { CodecStream, RequestReceiver, StreamEvents } from "../codec-stream.ts";
@@ -9,23 +9,39 @@ import type { HttpResponse } from "../message.ts";
 import { RequestBody } from "../request-body.ts";
 import type { FloodGuard } from "./flood-guard.ts";
 import type { Http2Head } from "./read-head.ts";
+import { formatHead, type ResponseHead, toObject } from "./write-head.ts";
 
-/** The connection's interest in its streams. */
+/** The connection of a stream, as far as the stream needs it. */
 export interface StreamOwner {
   readonly guard: FloodGuard;
-  /** The client has reset a request before an answer to it was begun. */
-  onReset(): void;
+  /** The client has reset a stream that was begun at this time, on the monotonic clock, before an answer to it began. */
+  onReset(openedAt: number): void;
+  /** A stream has ended in another way. */
   onOtherEnd(): void;
+  /** Has `flush` of the stream called when what is there to be read now has been taken in. */
+  flushSoon(stream: Http2Stream): void;
 }
+
+/** A first piece of a body up to this many bytes waits for the end of the body, which may be there already. */
+const heldBytes = 16_384;
 
 export class Http2Stream implements CodecStream, BodySink {
   readonly #stream: ServerHttp2Stream;
   readonly #owner: StreamOwner;
+  readonly #openedAt: number;
   readonly namesScheme = true;
   readonly wantsClose = false;
   #events: StreamEvents | undefined;
   #requestBody: RequestBody | undefined;
   #responseBody: BodySource | undefined;
+  /**
+   * Head and first bytes of an answer, until its end is known or more comes: an answer that is there as a whole goes out
+   * as HEADERS and one DATA frame that ends the stream. To ask the platform for the end, as trailers need, costs a fifth
+   * of all that a request of 1 kB does.
+   */
+  #heldHead: ResponseHead | undefined;
+  #heldChunk: Uint8Array | undefined;
+  #waitsForDrain = false;
   #requestTrailers: HeaderList | undefined;
   #isOver = false;
   #hasEnded = false;
@@ -36,10 +52,11 @@ export class Http2Stream implements CodecStream, BodySink {
   bytesReceived = 0;
   bytesSent = 0;
 
-  constructor(stream: ServerHttp2Stream, hasBody: boolean, owner: StreamOwner) {
+  constructor(stream: ServerHttp2Stream, owner: StreamOwner, start: { openedAt: number; hasBody: boolean }) {
     this.#stream = stream;
     this.#owner = owner;
-    this.isRequestComplete = !hasBody;
+    this.#openedAt = start.openedAt;
+    this.isRequestComplete = !start.hasBody;
     stream.on("close", () => this.#onClose());
   }
 
@@ -109,31 +126,51 @@ export class Http2Stream implements CodecStream, BodySink {
 
   respond(response: HttpResponse): void {
     const { body } = response;
-    if (this.#isOver || this.#stream.destroyed || this.#stream.headersSent) {
+    if (this.#isOver || this.#stream.destroyed || this.#stream.headersSent || this.#heldHead !== undefined) {
       body?.cancel();
       return;
     }
     const status = response.status === 101 && this.#isExtended ? 200 : response.status;
-    const headers = toObject(response.headers);
-    headers[":status"] = status;
     // RFC 9110, section 8.6: such an answer has no length.
-    if (status === 204) delete headers["content-length"];
+    if (status === 204) response.headers.remove("content-length");
+    const head = formatHead(status, response.headers);
     const hasNoBody = this.#isHead || status === 204 || status === 304 || body === undefined;
     if (hasNoBody) body?.cancel();
     if (hasNoBody || body === undefined) {
       this.#hasEnded = true;
-      this.#stream.respond(headers, { endStream: true });
+      this.#stream.respond(head, { endStream: true });
       return;
     }
-    this.#stream.respond(headers, { waitForTrailers: true });
-    this.#stream.once("wantTrailers", () => this.#sendTrailers());
-    this.#stream.on("drain", () => this.#responseBody?.resume());
-    if (this.#stream.destroyed) {
-      body.cancel();
-      return;
-    }
+    this.#heldHead = head;
     this.#responseBody = body;
     body.pipe(this);
+    if (this.#heldHead !== undefined) this.#owner.flushSoon(this);
+  }
+
+  /** Sends what was held of an answer that goes on. */
+  flush(): void {
+    const head = this.#heldHead;
+    const chunk = this.#heldChunk;
+    if (head === undefined) return;
+    this.#heldHead = undefined;
+    this.#heldChunk = undefined;
+    if (this.#stream.destroyed) return;
+    if (!this.#sendHead(head, { waitForTrailers: true })) return;
+    this.#stream.once("wantTrailers", () => this.#sendTrailers());
+    if (chunk !== undefined) this.#writeOut(chunk);
+  }
+
+  /** False where the platform takes no such head: the answer is broken then. */
+  #sendHead(head: ResponseHead, options: ServerStreamResponseOptions): boolean {
+    try {
+      this.#stream.respond(head, options);
+      return true;
+    } catch (cause: unknown) {
+      const error = new Error("an answer that HTTP/2 cannot carry", { cause });
+      this.#responseBody?.cancel(error);
+      this.abort(error);
+      return false;
+    }
   }
 
   #sendTrailers(): void {
@@ -146,19 +183,47 @@ export class Http2Stream implements CodecStream, BodySink {
     if (this.#isOver || this.#stream.destroyed || chunk.length === 0) return true;
     this.bytesSent += chunk.length;
     this.#owner.guard.addSent(chunk.length);
-    return this.#stream.write(chunk);
+    if (this.#heldHead !== undefined) {
+      if (this.#heldChunk === undefined && chunk.length <= heldBytes) {
+        this.#heldChunk = chunk;
+        return true;
+      }
+      this.flush();
+      if (this.#isOver) return true;
+    }
+    return this.#writeOut(chunk);
+  }
+
+  #writeOut(chunk: Uint8Array): boolean {
+    const takesMore = this.#stream.write(chunk);
+    if (!takesMore && !this.#waitsForDrain) {
+      this.#waitsForDrain = true;
+      this.#stream.on("drain", () => this.#responseBody?.resume());
+    }
+    return takesMore;
   }
 
   end(trailers?: HeaderList): void {
     if (this.#isOver || this.#stream.destroyed) return;
     this.#hasEnded = true;
     this.responseTrailers = trailers;
-    this.#stream.end();
+    if (this.#heldHead === undefined || trailers !== undefined) {
+      this.flush();
+      if (!this.#isOver) this.#stream.end();
+    } else this.#sendWhole(this.#heldHead);
+  }
+
+  #sendWhole(head: ResponseHead): void {
+    const chunk = this.#heldChunk;
+    this.#heldHead = undefined;
+    this.#heldChunk = undefined;
+    if (this.#sendHead(head, { endStream: chunk === undefined }) && chunk !== undefined) this.#stream.end(chunk);
   }
 
   abort(cause: Error): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.flush();
     this.#requestBody?.abort(cause);
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
     this.#events?.onResponseBroken(cause);
@@ -168,24 +233,34 @@ export class Http2Stream implements CodecStream, BodySink {
     if (this.#isOver) return;
     this.#isOver = true;
     const cause = new Error(details);
+    this.flush();
     this.#responseBody?.cancel(cause);
     this.#requestBody?.abort(cause);
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   }
 
   #onClose(): void {
+    this.#tellEnd();
+    // The platform has its streams in a map, by which most are kept until the next full collection (lib/bag.ts).
+    this.#events = undefined;
+    this.#requestBody = undefined;
+    this.#responseBody = undefined;
+  }
+
+  #tellEnd(): void {
     const wasOver = this.#isOver;
     this.#isOver = true;
     const isReset = this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR;
-    if (!wasOver && isReset && !this.#stream.headersSent) this.#owner.onReset();
+    if (!wasOver && isReset && !this.#stream.headersSent) this.#owner.onReset(this.#openedAt);
     else this.#owner.onOtherEnd();
     if (wasOver) return;
-    const cause = clientReset();
     if (!isReset && this.#hasEnded) {
-      this.#requestBody?.abort(cause);
+      // An error costs more than the rest of this, and hardly a request needs one.
+      if (!this.isRequestComplete) this.#requestBody?.abort(clientReset());
       this.#events?.onResponseEnd();
       return;
     }
+    const cause = clientReset();
     this.#responseBody?.cancel(cause);
     this.#requestBody?.abort(cause);
     this.#events?.onGone(cause);
@@ -194,46 +269,4 @@ export class Http2Stream implements CodecStream, BodySink {
 
 function isPseudo(list: readonly string[], index: number): boolean {
   return (list[index - (index % 2)] ?? "").startsWith(":");
-}
-
-/** Headers of which node:http2 takes one value only: several go out as a list. */
-const singleValues = new Set(
-  (
-    "access-control-allow-credentials access-control-max-age access-control-request-method age authorization " +
-    "content-encoding content-language content-length content-location content-md5 content-range content-type date dnt " +
-    "etag expires from host if-match if-modified-since if-none-match if-range if-unmodified-since last-modified location " +
-    "max-forwards proxy-authorization range referer retry-after server tk upgrade-insecure-requests user-agent " +
-    "x-content-type-options"
-  ).split(" "),
-);
-
-/** Headers as node:http2 takes them; several of one name as an array. */
-function toObject(headers: HeaderList): OutgoingHttpHeaders {
-  const { raw } = headers;
-  const object: OutgoingHttpHeaders = Object.create(null) as OutgoingHttpHeaders;
-  for (let index = 0; index < raw.length; index += 2) {
-    const name = raw[index] ?? "";
-    if (isConnectionHeader(name)) continue;
-    const value = raw[index + 1] ?? "";
-    const before = object[name];
-    if (before === undefined) object[name] = value;
-    else if (singleValues.has(name)) object[name] = `${String(before)}, ${value}`;
-    else if (Array.isArray(before)) before.push(value);
-    else object[name] = [String(before), value];
-  }
-  return object;
-}
-
-function isConnectionHeader(name: string): boolean {
-  switch (name) {
-    case "connection":
-    case "keep-alive":
-    case "proxy-connection":
-    case "transfer-encoding":
-    case "upgrade":
-    case "http2-settings":
-      return true;
-    default:
-      return false;
-  }
 }

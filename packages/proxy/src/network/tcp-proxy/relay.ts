@@ -1,4 +1,6 @@
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { whenWritten } from "../../lib/free-bytes.ts";
 
 export interface RelayHooks {
   readonly onClientBytes: (length: number) => void;
@@ -26,9 +28,11 @@ function carry(
     pauses?.onClientResumed();
     from.resume();
   };
+  // What a socket gives is nobody else's.
+  const isOwned = from instanceof Socket;
   from.on("data", (chunk: Buffer) => {
     onBytes(chunk.length);
-    if (to.destroyed || to.write(chunk)) return;
+    if (to.destroyed || to.write(chunk, isOwned ? whenWritten(chunk) : undefined)) return;
     from.pause();
     pauses?.onClientPaused();
     to.once("drain", onDrain);

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
@@ -95,6 +96,24 @@ describe("tcp_proxy", () => {
     expect(counters.get("tcp.t.downstream_cx_total")).toBe(1);
     expect(counters.get("tcp.t.downstream_cx_rx_bytes_total")).toBe(5);
     expect(counters.get("tcp.t.downstream_cx_tx_bytes_total")).toBe(5);
+  });
+
+  it("carries much, at the pace of a slow reader, and changes nothing of it", async () => {
+    const env = createTestEnv();
+    env.clusterList.push(createTestCluster({ name: "a", ports: [await startServer(echo)], stats: env.stats }));
+    const { socket } = openClient(await startProxy(env, { cluster: "a" }));
+    const sent = randomBytes(8 * 1024 * 1024);
+    const received: Buffer[] = [];
+    socket.removeAllListeners("data");
+    socket.on("data", (chunk: Buffer) => {
+      received.push(chunk);
+      if (received.length % 16 !== 0) return;
+      socket.pause();
+      setImmediate(() => socket.resume());
+    });
+    socket.end(sent);
+    await expect.poll(() => socket.readableEnded, { timeout: 30_000 }).toBe(true);
+    expect(Buffer.concat(received).equals(sent)).toBe(true);
   });
 
   it("carries the end of one direction alone", async () => {

@@ -81,7 +81,9 @@ function chooseFrom(
   const { priority, isDegraded } = pickPriority(loadsFor(sets, context, panicThreshold), dice);
   const place = places[priority];
   if (place === undefined) return undefined;
-  const host = place.member.choose({ ...context, forced: { priority: place.set.priority, isDegraded } });
+  const forced = { priority: place.set.priority, isDegraded };
+  // The hash by name: where it is worked out on demand it is no member of the object itself, which alone are copied.
+  const host = place.member.choose({ ...context, hash: context.hash, forced });
   return host && { host, cluster: place.member.cluster };
 }
 

@@ -35,10 +35,12 @@ export function encodeRequestHead(request: UpstreamRequest, options: Http1Option
     return { text: `${text}\r\n`, framing: body ? "length" : "none", length: fields.contentLength };
   }
   if (body) {
-    return { text: `${text}${spell ? spell("transfer-encoding") : "transfer-encoding"}: chunked\r\n\r\n`, ...chunked };
+    const name = spell ? spell("transfer-encoding") : "transfer-encoding";
+    return { text: `${text}${name}: chunked\r\n\r\n`, framing: "chunked", length: 0 };
   }
-  if (bodilessMethods.has(method)) return { text: `${text}\r\n`, ...bodiless };
-  return { text: `${text}${spell ? spell("content-length") : "content-length"}: 0\r\n\r\n`, ...bodiless };
+  if (bodilessMethods.has(method)) return { text: `${text}\r\n`, framing: "none", length: 0 };
+  const name = spell ? spell("content-length") : "content-length";
+  return { text: `${text}${name}: 0\r\n\r\n`, framing: "none", length: 0 };
 }
 
 /** Lines of the headers, and the content-length among them (-1 for none); undefined where one cannot be written. */
@@ -68,9 +70,6 @@ function encodeFields(
 function findMethod({ method, upgrade }: UpstreamRequest): string {
   return method === "CONNECT" && upgrade !== undefined && upgrade !== "connect" ? "GET" : method;
 }
-
-const chunked = { framing: "chunked", length: 0 } as const;
-const bodiless = { framing: "none", length: 0 } as const;
 
 function findTarget({ path, scheme, authority, upgrade }: UpstreamRequest, options: Http1Options): string {
   if (upgrade === "connect") return authority;

@@ -2,6 +2,7 @@
 import type { Duplex } from "node:stream";
 import type { BodySink, BodySource } from "../../http/body.ts";
 import type { HeaderList } from "../../http/header-list.ts";
+import { whenWritten } from "../../lib/free-bytes.ts";
 import type { RequestFraming } from "./http1-encode.ts";
 import { cleanValue } from "./http1-grammar.ts";
 
@@ -52,16 +53,17 @@ export class Http1RequestWriter implements BodySink {
     this.#source.cancel();
   }
 
-  write(chunk: Uint8Array): boolean {
+  write(chunk: Uint8Array, isOwned = false): boolean {
     if (this.#isOver || chunk.length === 0) return true;
     const { stream } = this.#owner;
     const { framing } = this.#options;
+    const onWritten = isOwned ? whenWritten(chunk) : undefined;
     if (framing === "chunked") {
       const head = `${chunk.length.toString(16)}\r\n`;
       this.#owner.onRequestBytes(head.length + chunk.length + 2);
       stream.cork();
       stream.write(head, "latin1");
-      stream.write(chunk);
+      stream.write(chunk, onWritten);
       const isReady = stream.write("\r\n", "latin1");
       stream.uncork();
       return isReady;
@@ -74,7 +76,7 @@ export class Http1RequestWriter implements BodySink {
       }
     }
     this.#owner.onRequestBytes(chunk.length);
-    return stream.write(chunk);
+    return stream.write(chunk, onWritten);
   }
 
   end(trailers?: HeaderList): void {

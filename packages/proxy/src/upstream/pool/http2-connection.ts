@@ -17,7 +17,7 @@ export class Http2Connection implements PooledConnection, StreamOwner {
   isReady = false;
   readonly #owner: ConnectionOwner;
   readonly #dialed: Dialed;
-  readonly #streams = new Map<UpstreamExchange, Http2RequestStream>();
+  #active = 0;
   readonly #timers: Timer[] = [];
   #pingTimer: Timer | undefined;
   #remoteLimit = Number.POSITIVE_INFINITY;
@@ -40,11 +40,11 @@ export class Http2Connection implements PooledConnection, StreamOwner {
   get capacity(): number {
     if (this.#isDraining || this.isGone) return 0;
     const { maxConcurrentStreams } = this.#owner.options.http2;
-    return Math.max(0, Math.min(maxConcurrentStreams, this.#remoteLimit) - this.#streams.size);
+    return Math.max(0, Math.min(maxConcurrentStreams, this.#remoteLimit) - this.#active);
   }
 
   get active(): number {
-    return this.#streams.size;
+    return this.#active;
   }
 
   get isGone(): boolean {
@@ -62,7 +62,8 @@ export class Http2Connection implements PooledConnection, StreamOwner {
       exchange.fail(new UpstreamError(failure, { host: this.#owner.host, cause }));
       return;
     }
-    this.#streams.set(exchange, stream);
+    exchange.stream = stream;
+    this.#active++;
     this.#requests++;
     const { maxRequestsPerConnection } = this.#owner.options;
     if (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection) this.#isDraining = true;
@@ -71,28 +72,29 @@ export class Http2Connection implements PooledConnection, StreamOwner {
   }
 
   abort(exchange: UpstreamExchange): void {
-    this.#streams.get(exchange)?.abort();
+    exchange.stream?.abort();
   }
 
-  onStreamEnd({ exchange }: Http2RequestStream, error: UpstreamError | undefined): void {
-    this.#streams.delete(exchange);
+  onStreamEnd(exchange: UpstreamExchange, error: UpstreamError | undefined): void {
+    exchange.stream = undefined;
+    this.#active--;
     // Streams are told of the end of their connection before it is.
     if (error?.failure === "connection-termination") this.#hasLostRequests = true;
     // Where the session has ended, it says itself how.
     if (this.#isClosed || this.isGone) return;
     if (!this.#isDraining) this.#owner.onCapacity(this);
-    else if (this.#streams.size === 0) this.close();
+    else if (this.#active === 0) this.close();
   }
 
   drain(): void {
     this.#isDraining = true;
     this.#owner.onDraining(this);
-    if (this.#streams.size === 0) this.close();
+    if (this.#active === 0) this.close();
   }
 
   close(): void {
     this.#isClosedHere = true;
-    if (this.#streams.size > 0) this.session.destroy();
+    if (this.#active > 0) this.session.destroy();
     // Says GOAWAY before it goes.
     else this.session.close();
     this.#end();
@@ -140,7 +142,7 @@ export class Http2Connection implements PooledConnection, StreamOwner {
   /** A connection that nobody used for long may be dead without anyone knowing. */
   #checkIdle(): void {
     const { keepAlive } = this.#owner.options.http2;
-    if (keepAlive === undefined || keepAlive.idleMs <= 0 || this.#streams.size > 0 || this.idleSince === 0) return;
+    if (keepAlive === undefined || keepAlive.idleMs <= 0 || this.#active > 0 || this.idleSince === 0) return;
     if (this.#owner.clock.monotonic() - this.idleSince > keepAlive.idleMs) this.#ping(keepAlive);
   }
 
@@ -163,7 +165,7 @@ export class Http2Connection implements PooledConnection, StreamOwner {
     this.#pingTimer?.close();
     const by = this.#isClosedHere ? "local" : "remote";
     this.stats[`upstream_cx_destroy_${by}`].inc();
-    if (this.#streams.size > 0 || this.#hasLostRequests) {
+    if (this.#active > 0 || this.#hasLostRequests) {
       this.stats.upstream_cx_destroy_with_active_rq.inc();
       this.stats[`upstream_cx_destroy_${by}_with_active_rq`].inc();
     }

@@ -1,5 +1,6 @@
 /** One request on an HTTP/2 connection. */
 import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
+import { Readable } from "node:stream";
 import type { BodySink } from "../../http/body.ts";
 import type { HeaderList } from "../../http/header-list.ts";
 import { UpstreamError, type UpstreamFailure } from "../types.ts";
@@ -17,7 +18,7 @@ export interface StreamOwner {
   /** True where the connection itself has ended. */
   readonly isGone: boolean;
   /** The stream is over in both directions; `error` says why before its time. */
-  onStreamEnd(stream: Http2RequestStream, error: UpstreamError | undefined): void;
+  onStreamEnd(exchange: UpstreamExchange, error: UpstreamError | undefined): void;
 }
 
 /** Codes of errors with which the platform gives up a connection on which the server has broken the protocol. */
@@ -28,22 +29,36 @@ export function isProtocolError(cause: unknown): boolean {
   return cause instanceof Error && "code" in cause && protocolErrors.has(cause.code);
 }
 
+/** A stream of which is known whether the server has ended it properly. */
+interface MarkedStream extends ClientHttp2Stream {
+  isWhole?: boolean;
+}
+
+const push = Readable.prototype.push;
+
+/** In place of a stream's `push`; one function for all of them. */
+function pushAndMark(this: MarkedStream, chunk: unknown, encoding?: BufferEncoding): boolean {
+  if (chunk === null && !this.closed) this.isWhole = true;
+  return push.call(this, chunk, encoding);
+}
+
 export class Http2RequestStream implements BodySink, BodyOwner {
-  readonly exchange: UpstreamExchange;
+  /**
+   * Undefined when it is over. The platform has its streams in a map, by which most of them, and all that they lead to, are
+   * kept until the next full collection (lib/bag.ts): the request must not be among it.
+   */
+  #exchange: UpstreamExchange | undefined;
   readonly #owner: StreamOwner;
-  readonly #stream: ClientHttp2Stream;
+  readonly #stream: MarkedStream;
   #body: ResponseBody | undefined;
   #trailers: HeaderList | undefined;
   #sentTrailers: HeaderList | undefined;
   #isRequestDone: boolean;
-  #isOver = false;
-  /** The server has said that this was all. */
-  #isWhole = false;
   #hasBrokenProtocol = false;
 
   /** Sends the head. Throws where a header cannot be written. */
   constructor(exchange: UpstreamExchange, owner: StreamOwner) {
-    this.exchange = exchange;
+    this.#exchange = exchange;
     this.#owner = owner;
     const { body, upgrade } = exchange.request;
     const hasBody = body !== undefined || upgrade !== undefined;
@@ -58,40 +73,36 @@ export class Http2RequestStream implements BodySink, BodyOwner {
 
   /** Begins to send the body: where the request is no upgrade, which has to be accepted first. */
   begin(): void {
-    if (this.exchange.request.upgrade === undefined) this.exchange.request.body?.pipe(this);
+    const request = this.#exchange?.request;
+    if (request?.upgrade === undefined) request?.body?.pipe(this);
   }
 
   /** Nobody wants an answer any more, or the client's body broke off. */
   abort(cause?: Error): void {
-    if (this.#isOver) return;
+    if (this.#exchange === undefined) return;
     this.#owner.stats.upstream_rq_tx_reset.inc();
     this.#finish(new UpstreamError("local-reset", { isSent: true, cause }));
   }
 
   #listen(): void {
     const stream = this.#stream;
-    const { request } = this.exchange;
     // A reset without an error (NO_ERROR) ends the bytes like their proper end. Only the latter comes before the stream closes.
-    const push = stream.push.bind(stream);
-    stream.push = (chunk: unknown, encoding?: BufferEncoding) => {
-      if (chunk === null && !stream.closed) this.#isWhole = true;
-      return push(chunk, encoding);
-    };
+    stream.push = pushAndMark;
     stream.on("headers", (headers, _flags, raw) => {
       const status = Number(headers[":status"]);
-      if (status !== 101) request.onInformation?.(status, decodeHeaders(raw ?? []));
+      if (status !== 101) this.#exchange?.request.onInformation?.(status, decodeHeaders(raw ?? []));
     });
-    stream.once("response", (headers, flags, raw) => this.#onResponse(Number(headers[":status"]), flags, raw));
-    stream.once("trailers", (_headers, _flags, raw?: string[]) => {
+    stream.on("response", (headers, flags, raw) => this.#onResponse(Number(headers[":status"]), flags, raw));
+    stream.on("trailers", (_headers, _flags, raw?: string[]) => {
       this.#trailers = decodeHeaders(raw ?? []);
     });
-    stream.once("end", () => this.#onEnd());
-    stream.once("error", (cause) => {
+    stream.on("end", () => this.#onEnd());
+    stream.on("error", (cause) => {
       this.#hasBrokenProtocol = isProtocolError(cause);
     });
-    stream.once("close", () => this.#onClose());
+    stream.on("close", () => this.#onClose());
     if (this.#isRequestDone) return;
-    stream.on("drain", () => request.body?.resume());
+    stream.on("drain", () => this.#exchange?.request.body?.resume());
     stream.once("wantTrailers", () => {
       const trailers: Record<string, string | string[]> = {};
       for (const [name, value] of this.#sentTrailers ?? []) {
@@ -103,7 +114,8 @@ export class Http2RequestStream implements BodySink, BodyOwner {
   }
 
   #onResponse(status: number, flags: number, raw: readonly string[]): void {
-    const { exchange } = this;
+    const exchange = this.#exchange;
+    if (exchange === undefined) return;
     const { upgrade } = exchange.request;
     const headers = decodeHeaders(raw);
     const isAgreed = upgrade !== undefined && status >= 200 && status < 300;
@@ -113,8 +125,8 @@ export class Http2RequestStream implements BodySink, BodyOwner {
     const length = headers.get("content-length");
     if (hasBody) {
       this.#body = new ResponseBody(this, length === undefined || isAgreed ? undefined : Number(length));
+      // Not paused until somebody reads: whoever wants the body is there before its first bytes, most of the time.
       this.#stream.on("data", (chunk: Buffer) => this.#onData(chunk));
-      this.#stream.pause();
     } else this.#stream.resume();
     // To the rest of the proxy an upgrade is what HTTP/1.1 makes of it (RFC 8441 section 4).
     const isWebSocket = isAgreed && upgrade !== "connect";
@@ -125,20 +137,20 @@ export class Http2RequestStream implements BodySink, BodyOwner {
 
   #onData(chunk: Buffer): void {
     this.#owner.stats.upstream_cx_rx_bytes_total.inc(chunk.length);
-    this.exchange.received += chunk.length;
+    if (this.#exchange !== undefined) this.#exchange.received += chunk.length;
     this.#body?.push(chunk);
     if (this.#body?.isBlocked === true) this.#stream.pause();
   }
 
   #onEnd(): void {
     // What else it was is told when the stream closes.
-    if (this.#isWhole && this.exchange.isAnswered) this.#finish(undefined);
+    if (this.#stream.isWhole && this.#exchange?.isAnswered) this.#finish(undefined);
   }
 
   #onClose(): void {
-    if (this.#isOver) return;
+    if (this.#exchange === undefined) return;
     const { rstCode } = this.#stream;
-    if (this.exchange.isAnswered && this.#isWhole) {
+    if (this.#exchange?.isAnswered && this.#stream.isWhole) {
       this.#finish(undefined);
       return;
     }
@@ -155,20 +167,23 @@ export class Http2RequestStream implements BodySink, BodyOwner {
 
   /** Ends both directions, with an error where it did not end well. */
   #finish(error: UpstreamError | undefined): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+    const exchange = this.#exchange;
+    const body = this.#body;
+    if (exchange === undefined) return;
     if (!this.#isRequestDone) this.#cancelRequest();
+    this.#exchange = undefined;
+    this.#body = undefined;
     if (error !== undefined || !this.#stream.writableFinished) this.#stream.close(NGHTTP2_CANCEL);
-    if (error) this.exchange.fail(error);
-    else this.exchange.end();
-    this.#owner.onStreamEnd(this, error);
-    if (error) this.#body?.fail(error);
-    else this.#body?.finish(this.#trailers);
+    if (error) exchange.fail(error);
+    else exchange.end();
+    this.#owner.onStreamEnd(exchange, error);
+    if (error) body?.fail(error);
+    else body?.finish(this.#trailers);
   }
 
   #cancelRequest(): void {
     this.#isRequestDone = true;
-    this.exchange.request.body?.cancel();
+    this.#exchange?.request.body?.cancel();
   }
 
   resumeReading(): void {
@@ -182,7 +197,7 @@ export class Http2RequestStream implements BodySink, BodyOwner {
   write(chunk: Uint8Array): boolean {
     if (this.#isRequestDone) return true;
     this.#owner.stats.upstream_cx_tx_bytes_total.inc(chunk.length);
-    this.exchange.sent += chunk.length;
+    if (this.#exchange !== undefined) this.#exchange.sent += chunk.length;
     return this.#stream.write(chunk);
   }
 

@@ -41,7 +41,7 @@ export class ResponseBody implements BodySource {
       else this.#kept.push(chunk);
       return;
     }
-    if (!this.#sink.write(chunk)) this.#isPaused = true;
+    if (!this.#sink.write(chunk, true)) this.#isPaused = true;
   }
 
   finish(trailers: HeaderList | undefined): void {
@@ -95,7 +95,7 @@ export class ResponseBody implements BodySource {
     let given = 0;
     while (!this.#isPaused && !this.#isOver && this.#kept !== undefined && given < this.#kept.length) {
       const chunk = this.#kept[given++];
-      if (chunk && !sink.write(chunk)) this.#isPaused = true;
+      if (chunk && !sink.write(chunk, true)) this.#isPaused = true;
     }
     this.#isFlushing = false;
     if (this.#kept !== undefined) this.#kept = given < this.#kept.length ? this.#kept.slice(given) : undefined;

@@ -23,6 +23,8 @@ export class UpstreamExchange implements PendingRequest, Traffic {
   /** Counted by the connection that it is on. */
   sent = 0;
   received = 0;
+  /** Where it is on a connection that carries several at a time. */
+  stream: { abort(): void } | undefined;
   readonly #owner: ExchangeOwner;
   #resolve: (response: UpstreamResponse) => void = doNothing;
   #reject: (cause: Error) => void = doNothing;
