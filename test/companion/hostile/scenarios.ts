@@ -27,7 +27,7 @@ export const clientScenarios: readonly ClientScenario[] = [
   { title: "a byte of a head now and then", attack: "drip", clients: 10_000 },
   { title: "asked for 4 MB, never read", attack: "unread", clients: 10_000, sees: "status 200" },
   { title: "a body announced, none sent", attack: "bodyless", clients: 10_000 },
-  { title: "asked, and gone with a reset", attack: "vanish", clients: 1_000, sees: "vanished" },
+  { title: "asked, and gone with a reset", attack: "vanish", clients: 500, sees: "vanished" },
   { title: "heads of 70 kB", attack: "longHeads", clients: 10_000, sees: "status 431" },
   { title: "heads of 150 headers", attack: "manyHeaders", clients: 10_000, sees: "status 431" },
   { title: "heads without an end", attack: "endlessHeads", clients: 10_000, sees: "status 431" },

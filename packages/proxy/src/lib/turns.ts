@@ -1,7 +1,7 @@
 import type { Clock } from "./clock.ts";
 
 /** Milliseconds that work may take before requests have their turn. */
-const sliceMs = 4;
+const sliceMs = 2;
 
 /** Long work in slices: between them the event loop serves everybody else. */
 export class Turns {

@@ -206,10 +206,12 @@ class OutgoingMessages implements BodySource {
   }
 }
 
-/** Messages from the bytes of a stream. */
+/** Messages from the bytes of a stream: each is put together as it comes, so that its end costs no more than its beginning. */
 class MessageReader {
   readonly #onMessage: (message: Uint8Array) => boolean;
-  #chunks: Uint8Array[] = [];
+  readonly #head = Buffer.alloc(grpcHeadLength);
+  #headLength = 0;
+  #message: Uint8Array | undefined;
   #length = 0;
 
   constructor(onMessage: (message: Uint8Array) => boolean) {
@@ -218,37 +220,39 @@ class MessageReader {
 
   /** False where a pause is asked for. Throws for a message that is compressed or too long. */
   read(chunk: Uint8Array): boolean {
-    this.#chunks.push(chunk);
-    this.#length += chunk.length;
     let goesOn = true;
-    for (;;) {
-      const message = this.#next();
-      if (message === undefined) return goesOn;
+    let from = 0;
+    while (from < chunk.length) {
+      from += this.#message === undefined ? this.#takeHead(chunk.subarray(from)) : this.#take(chunk.subarray(from));
+      const message = this.#message;
+      if (message === undefined || this.#length < message.length) continue;
+      this.#message = undefined;
+      this.#headLength = 0;
       if (!this.#onMessage(message)) goesOn = false;
     }
+    return goesOn;
   }
 
-  #next(): Uint8Array | undefined {
-    if (this.#length < grpcHeadLength) return undefined;
-    const head = this.#peekHead();
-    if (head.readUInt8(0) !== 0) throw new Error("the server sent a compressed message that was not asked for");
-    const length = head.readUInt32BE(1);
+  #takeHead(bytes: Uint8Array): number {
+    const taken = bytes.subarray(0, grpcHeadLength - this.#headLength);
+    this.#head.set(taken, this.#headLength);
+    this.#headLength += taken.length;
+    if (this.#headLength < grpcHeadLength) return taken.length;
+    if (this.#head.readUInt8(0) !== 0) throw new Error("the server sent a compressed message that was not asked for");
+    const length = this.#head.readUInt32BE(1);
     if (length > longestMessage) throw new Error(`the server sent a message of ${length} bytes`);
-    if (this.#length < grpcHeadLength + length) return undefined;
-    const all = this.#chunks.length === 1 && this.#chunks[0] ? this.#chunks[0] : Buffer.concat(this.#chunks);
-    const rest = all.subarray(grpcHeadLength + length);
-    this.#chunks = rest.length === 0 ? [] : [rest];
-    this.#length = rest.length;
-    return all.subarray(grpcHeadLength, grpcHeadLength + length);
+    // The system gives memory when it is written to: what is only announced costs nothing.
+    this.#message = Buffer.allocUnsafeSlow(length);
+    this.#length = 0;
+    return taken.length;
   }
 
-  /** The prefix, which chunks may cut; long messages that are still coming are not joined for it. */
-  #peekHead(): Buffer {
-    const [first] = this.#chunks;
-    if (first !== undefined && first.length >= grpcHeadLength)
-      return Buffer.from(first.buffer, first.byteOffset, grpcHeadLength);
-    const all = Buffer.concat(this.#chunks);
-    this.#chunks = [all];
-    return all;
+  #take(bytes: Uint8Array): number {
+    const message = this.#message;
+    if (message === undefined) return 0;
+    const taken = bytes.subarray(0, message.length - this.#length);
+    message.set(taken, this.#length);
+    this.#length += taken.length;
+    return taken.length;
   }
 }
