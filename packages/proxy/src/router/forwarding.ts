@@ -5,7 +5,6 @@
 import { type Exchange, ExchangeResetError, type LocalReplyError, RestartError } from "../http/exchange.ts";
 import type { HeaderList } from "../http/header-list.ts";
 import type { HttpResponse } from "../http/message.ts";
-import { isGrpcType } from "../http/rescue.ts";
 import type { ResponseFlag } from "../http/response-flags.ts";
 import type { Timer } from "../lib/clock.ts";
 import {
@@ -34,14 +33,13 @@ import {
   resetBeforeResponse,
   timedOut,
 } from "./local-replies.ts";
-import { hasEnvoyHeaders, hostOptions, prepareRequest, readEnvoyHeaders } from "./prepare-request.ts";
+import { hasEnvoyHeaders, hostOptions, prepareRequest, readEnvoyHeaders, tellAttempt } from "./prepare-request.ts";
 import { RequestBody } from "./request-body.ts";
 import { ResponseBody, type ResponseObserver } from "./response-body.ts";
-import { extendRetryPolicy } from "./retry-policy.ts";
 import { flagsOfVerdict, RetryState, type RetryVerdict } from "./retry-state.ts";
 import type { ClusterFacts, RouterEnv } from "./router-env.ts";
 import { type ChosenMirror, chooseMirrors, sendShadow } from "./shadow.ts";
-import { applyTimeouts, type Timeouts } from "./timeouts.ts";
+import type { Timeouts } from "./timeouts.ts";
 
 export class Forwarding implements AttemptObserver, ResponseObserver {
   readonly #env: RouterEnv;
@@ -97,16 +95,18 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
       return;
     }
     this.#stopWaitingForAbort = this.#exchange.onAbort(() => this.#onClientGone());
-    if (!this.#isOver) this.#chooseHost((host) => this.#start(host, hasEnvoy));
+    if (this.#isOver) return;
+    const { timeouts, retries } = prepareRequest(this.#exchange, this.#route, {
+      ...{ rules: this.#rules, env: this.#env, hasEnvoy },
+    });
+    this.#timeouts = timeouts;
+    this.#chooseHost((host) => this.#start(host, retries));
   }
 
   /** Calls `then` with a host, or ends the request where there is none. Every choice is for one attempt. */
   #chooseHost(then: (host: Host) => void): void {
-    const { info, request } = this.#exchange;
+    const { info } = this.#exchange;
     info.attempts += 1;
-    if (this.#route.rules.host.countsAttemptsInRequest) {
-      request.headers.set("x-envoy-attempt-count", String(info.attempts));
-    }
     this.#isPending = true;
     chooseHost(this.#cluster, this.#context(), {
       chosen: (host) => {
@@ -135,25 +135,9 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     else this.#fail(this.#resetReply(failure));
   }
 
-  #start(host: Host, hasEnvoy: boolean): void {
-    const { request } = this.#exchange;
-    const { retry } = this.#rules;
-    this.#timeouts = applyTimeouts(request, this.#rules, {
-      perTryMs: retry.perTryTimeoutMs,
-      perTryIdleMs: retry.perTryIdleTimeoutMs,
-      isGrpc: this.#rules.grpcTimeout !== undefined && isGrpcType(request.headers.get("content-type")),
-      hasNoEnvoyHeaders: !hasEnvoy,
-      respectsExpected: this.#env.respectsExpectedTimeout,
-      suppressesHeaders: this.#env.suppressesHeaders,
-    });
-    const policy = hasEnvoy ? extendRetryPolicy(retry, request.headers) : retry;
-    const canRetry = policy.requestHeaders.length === 0 || policy.requestHeaders.some((test) => test(request));
-    prepareRequest(this.#exchange, this.#route, {
-      rules: this.#rules,
-      suppressesHeaders: this.#env.suppressesHeaders,
-    });
-    if (policy.conditions.size > 0 && canRetry) this.#allowRetries(policy);
-    if (this.#rules.mirrors.length > 0) this.#mirrors = chooseMirrors(this.#rules.mirrors, request);
+  #start(host: Host, retries: ForwardRules["retry"] | undefined): void {
+    if (retries !== undefined) this.#allowRetries(retries);
+    if (this.#rules.mirrors.length > 0) this.#mirrors = chooseMirrors(this.#rules.mirrors, this.#exchange.request);
     this.#openBody();
     this.#tryHost(host);
     if (this.#body === undefined) this.#onRequestComplete();
@@ -304,6 +288,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
       if (this.#route.rules.host.marksTimeoutRetries) {
         this.#exchange.request.headers.set("x-envoy-is-timeout-retry", String(isAfterTimeout));
       }
+      tellAttempt(this.#exchange, this.#route);
       this.#chooseHost((host) => this.#tryHost(host));
     });
   }

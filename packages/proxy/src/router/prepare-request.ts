@@ -1,6 +1,7 @@
 /** Makes of a request what goes to the upstream: headers, host and path as the route has them. */
 import type { Exchange } from "../http/exchange.ts";
 import type { HeaderList } from "../http/header-list.ts";
+import { isGrpcType } from "../http/rescue.ts";
 import type { AnswerCount } from "./answer-count.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
 import type { ForwardRules } from "./forward-rules.ts";
@@ -8,14 +9,45 @@ import { runMutations } from "./header-mutation.ts";
 import { type HostOptions, updateAuthority } from "./host-rewrite.ts";
 import { invalidHeader } from "./local-replies.ts";
 import type { PathRewrite } from "./path-rewrite.ts";
+import { extendRetryPolicy, type RetryPolicy } from "./retry-policy.ts";
 import type { RouterEnv } from "./router-env.ts";
+import { applyTimeouts, type Timeouts } from "./timeouts.ts";
 
+export interface PrepareOptions {
+  readonly rules: ForwardRules;
+  readonly env: RouterEnv;
+  /** The client may have said how it wants to be served. */
+  readonly hasEnvoy: boolean;
+}
+
+export interface PreparedRequest {
+  readonly timeouts: Timeouts;
+  /** Undefined where nothing is tried again. */
+  readonly retries: RetryPolicy | undefined;
+}
+
+/**
+ * Before a host is chosen: hashes are of what is sent, and so is what a log says of a request for which there is no host.
+ */
 export function prepareRequest(
   exchange: Exchange,
   route: CompiledRoute,
-  { rules, suppressesHeaders }: { readonly rules: ForwardRules; readonly suppressesHeaders: boolean },
-): void {
+  { rules, env, hasEnvoy }: PrepareOptions,
+): PreparedRequest {
   const { request, info } = exchange;
+  const { suppressesHeaders } = env;
+  const { retry } = rules;
+  const timeouts = applyTimeouts(request, rules, {
+    perTryMs: retry.perTryTimeoutMs,
+    perTryIdleMs: retry.perTryIdleTimeoutMs,
+    isGrpc: rules.grpcTimeout !== undefined && isGrpcType(request.headers.get("content-type")),
+    hasNoEnvoyHeaders: !hasEnvoy,
+    respectsExpected: env.respectsExpectedTimeout,
+    suppressesHeaders,
+  });
+  const policy = hasEnvoy ? extendRetryPolicy(retry, request.headers) : retry;
+  const canRetry = policy.requestHeaders.length === 0 || policy.requestHeaders.some((test) => test(request));
+  tellAttempt(exchange, route);
   const { requestMutations } = route.rules;
   if (requestMutations.length > 0) runMutations(requestMutations, request.headers, { info, request });
   // The host of a weight is no rewrite of the route: nobody is told of the former.
@@ -25,6 +57,12 @@ export function prepareRequest(
     updateAuthority(request, host, hostOptions(rules, suppressesHeaders));
   }
   rewritePath(exchange, rules.rewritePath, suppressesHeaders);
+  return { timeouts, retries: policy.conditions.size > 0 && canRetry ? policy : undefined };
+}
+
+/** Where the virtual host wants it, the upstream is told which attempt the next one is. */
+export function tellAttempt({ request, info }: Exchange, { rules }: CompiledRoute): void {
+  if (rules.host.countsAttemptsInRequest) request.headers.set("x-envoy-attempt-count", String(info.attempts + 1));
 }
 
 /** How the upstream is told of the host that the client asked for. */

@@ -339,6 +339,25 @@ test("hashes of requests choose hosts, and cookies keep clients where they were"
   expect(byNew).toBeDefined();
 });
 
+test("a request is what its upstream gets before a host is chosen: in its hash, and where there is no host", async () => {
+  const route: RouteWire = {
+    match: { prefix: "/a" },
+    route: {
+      ...{ cluster: "c", prefix_rewrite: "/b", host_rewrite_literal: "new.com" },
+      hash_policy: [{ header: { header_name: "x-user" } }],
+    },
+    request_headers_to_add: [{ header: { key: "x-user", value: "foo" }, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" }],
+  };
+  const rig = startRig({ c: [] }, route);
+  const { exchange, status } = await rig.ask({ path: "/a/c", headers: ["x-user", "bar"] });
+  expect([status, rig.cluster.contexts[0]?.hash]).toEqual([503, 3728699739546630719n]);
+  const { path, authority, headers } = exchange.request;
+  expect([path, authority, headers.get("x-user")]).toEqual(["/b/c", "new.com", "foo"]);
+  expect([headers.get("x-envoy-original-path"), headers.get("x-envoy-expected-rq-timeout-ms")]).toEqual([
+    ...["/a/c", "15000"],
+  ]);
+});
+
 test("a CONNECT may end here", async () => {
   const { createServer: createTcpServer } = await import("node:net");
   const server = createTcpServer((socket) => socket.pipe(socket)).listen(0, "127.0.0.1");
