@@ -10,8 +10,6 @@ import type { ClusterSpec, Forward, Mirror, Retry, RouteSpec, World } from "./wo
 
 /** After this an upstream that was asked to stall answers all the same. */
 export const longestStallMs = 10_000;
-/** Timers may end a little early, by a clock that is read at another moment. */
-const timerSlackMs = 5;
 
 interface Plan {
   readonly situation: Situation;
@@ -60,7 +58,7 @@ function predictCluster(plan: Plan, cluster: ClusterSpec): readonly Expectation[
   const [good, failing, down] = [inState("up", "slow"), inState("failing"), inState("down")];
   const most = 1 + (action.retry?.times ?? 0);
   const answer = { ...forwarded(plan, cluster), attempts: { least: 1, most }, tried: new Set(failing), shadows };
-  const stallMs = request.ask === "stall" ? longestStallMs - timerSlackMs : 0;
+  const stallMs = request.ask === "stall" ? longestStallMs : 0;
   const results: ForwardedAnswer[] = [];
   if (good.length > 0)
     results.push({ ...answer, status: request.ask === "upgrade" ? 101 : 200, hosts: new Set(good), leastMs: stallMs });
@@ -80,7 +78,7 @@ function predictCluster(plan: Plan, cluster: ClusterSpec): readonly Expectation[
 }
 
 function afterTimeout(answer: ForwardedAnswer, tryMs: number, hosts: readonly string[]): ForwardedAnswer {
-  const leastMs = Math.max(answer.leastMs, tryMs - timerSlackMs);
+  const leastMs = Math.max(answer.leastMs, tryMs);
   const attempts = { ...answer.attempts, least: 1 };
   return { ...answer, leastMs, attempts, tried: new Set(hosts), isUnordered: true };
 }
@@ -98,10 +96,10 @@ function timeouts({ situation, action }: Plan, { attempts, tried, shadows }: Cou
   const limits = [action.timeoutMs, action.retry?.perTryTimeoutMs].filter((each) => each !== undefined);
   if (limits.length === 0) return [];
   const answer = reply(situation.chain, 504, "upstream request timeout");
-  const leastMs = Math.min(...limits) - timerSlackMs;
+  const leastMs = Math.min(...limits);
   const late = { ...answer, leastMs, attempts, tried, shadows: { ...shadows, least: 0 } };
   // One that has begun is cut off by the time for the whole, not by that for a try.
-  return action.timeoutMs === undefined ? [late] : [late, { kind: "cut", leastMs: action.timeoutMs - timerSlackMs }];
+  return action.timeoutMs === undefined ? [late] : [late, { kind: "cut", leastMs: action.timeoutMs }];
 }
 
 function isRetried(retry: Retry | undefined, failure: "answer" | "connect"): boolean {
