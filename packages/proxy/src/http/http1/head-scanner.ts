@@ -61,20 +61,29 @@ export class HeadScanner {
     return this.#emptyLines > maxEmptyLines ? -1 : from;
   }
 
-  /** Byte for byte, so that what can be no head is refused before it ends, and nothing is looked at twice. */
+  /** From one control character to the next, so that what can be no head is refused before it ends, and nothing is looked at twice. */
   #feedSlowly(chunk: Buffer, start: number): Scanned {
     if (this.#length === 0) {
       this.#isLineEmpty = false;
       if (!isBeginning(chunk, start)) return bad;
     }
-    for (let index = start; index < chunk.length; index += 1) {
-      const byte = chunk[index] ?? 0;
+    const text = chunk.latin1Slice(start);
+    for (let index = 0; index < text.length; index += 1) {
+      const place = findControl(text, index);
+      if (place > index) {
+        if (this.#last === 13) return bad;
+        this.#isLineEmpty = false;
+        this.#last = 0;
+      }
+      index = place;
+      if (index === text.length) break;
+      const byte = text.charCodeAt(index);
       // CR and LF come together, and no other control character comes at all.
-      if ((byte === 10) !== (this.#last === 13) || isControl(byte)) return bad;
+      if ((byte === 10) !== (this.#last === 13) || (byte !== 10 && byte !== 13)) return bad;
       if (byte === 10) {
-        if (this.#isLineEmpty) return this.#found(chunk, start, index + 1);
+        if (this.#isLineEmpty) return this.#found(chunk, start, start + index + 1);
         this.#isLineEmpty = true;
-      } else if (byte !== 13) this.#isLineEmpty = false;
+      }
       this.#last = byte;
     }
     if (start < chunk.length) {
@@ -96,8 +105,13 @@ export class HeadScanner {
   }
 }
 
-function isControl(byte: number): boolean {
-  return (byte < 32 && byte !== 9 && byte !== 10 && byte !== 13) || byte === 127;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+const controls = /[\0-\x08\x0a-\x1f\x7f]/g;
+
+/** The place of the first control character but a tab, from `index` on; the text's length where there is none. */
+function findControl(text: string, index: number): number {
+  controls.lastIndex = index;
+  return controls.test(text) ? controls.lastIndex - 1 : text.length;
 }
 
 /** A request begins with a letter, that of its method: other protocols are refused by their first byte. */

@@ -12,8 +12,8 @@ const perSecond = 2 * 1024;
 const perRequest = 1_500;
 /** What HPACK adds to a header of which nothing is in its tables. */
 const perHeader = 8;
-/** For each byte of a body: one of its own in a DATA frame has nine of a frame's head. */
-const perByte = 10;
+/** For each byte of a body: one in a frame of its own has the nine of the frame's head with it, and some are padded. */
+const perByte = 16;
 /** 10 WINDOW_UPDATEs for each DATA frame that was sent. */
 const perSentFrame = 130;
 const frameBytes = 16_384;

@@ -92,6 +92,7 @@ export class Http2Stream implements CodecStream, BodySink {
       body.push(chunk);
     });
     stream.on("trailers", (_headers, _flags, raw?: string[]) => {
+      this.#owner.guard.addHead(raw ?? []);
       this.#requestTrailers = new HeaderList((raw ?? []).filter((_, index, list) => !isPseudo(list, index)));
     });
     stream.on("end", () => this.#onEnd());
