@@ -67,30 +67,35 @@ export class HeadScanner {
       this.#isLineEmpty = false;
       if (!isBeginning(chunk, start)) return bad;
     }
-    const text = chunk.latin1Slice(start);
-    for (let index = 0; index < text.length; index += 1) {
-      const place = findControl(text, index);
-      if (place > index) {
-        if (this.#last === 13) return bad;
-        this.#isLineEmpty = false;
-        this.#last = 0;
-      }
-      index = place;
-      if (index === text.length) break;
-      const byte = text.charCodeAt(index);
-      // CR and LF come together, and no other control character comes at all.
-      if ((byte === 10) !== (this.#last === 13) || (byte !== 10 && byte !== 13)) return bad;
-      if (byte === 10) {
-        if (this.#isLineEmpty) return this.#found(chunk, start, start + index + 1);
-        this.#isLineEmpty = true;
-      }
-      this.#last = byte;
-    }
+    const end = this.#findEnd(chunk.latin1Slice(start));
+    if (end === "bad") return bad;
+    if (end !== undefined) return this.#found(chunk, start, start + end);
     if (start < chunk.length) {
       this.#parts.push(start === 0 ? chunk : chunk.subarray(start));
       this.#length += chunk.length - start;
     }
     return this.#length > this.#maxBytes ? tooLarge : more;
+  }
+
+  /** The place after the empty line that ends a head; undefined where it does not end in `text`. */
+  #findEnd(text: string): number | "bad" | undefined {
+    for (let index = 0; index < text.length; index += 1) {
+      const place = findControl(text, index);
+      if (place > index) {
+        if (this.#last === 13) return "bad";
+        this.#isLineEmpty = false;
+        this.#last = 0;
+      }
+      if (place === text.length) return undefined;
+      const byte = text.charCodeAt(place);
+      // CR and LF come together, and no other control character comes at all.
+      if ((byte === 10) !== (this.#last === 13) || (byte !== 10 && byte !== 13)) return "bad";
+      if (byte === 10 && this.#isLineEmpty) return place + 1;
+      if (byte === 10) this.#isLineEmpty = true;
+      this.#last = byte;
+      index = place;
+    }
+    return undefined;
   }
 
   #found(chunk: Buffer, start: number, end: number): Scanned {
