@@ -8,7 +8,7 @@ import { FilterChain, keyOfFilterChain } from "./filter-chain.ts";
 import { compileFilterChainMatch } from "./filter-chain-match.ts";
 import { compileProxyProtocol } from "./inspectors/proxy-protocol.ts";
 import { compileListenerFilter } from "./inspectors/registry.ts";
-import { Listener } from "./listener.ts";
+import { Listener, type ListenerParts } from "./listener.ts";
 import { compileListenerPlan, type ListenerPlan } from "./listener-plan.ts";
 import { createListenerStats } from "./listener-stats.ts";
 
@@ -45,14 +45,16 @@ export function compileListener(input: ListenerInput): Listener {
     const { default_filter_chain: fallbackWire } = wire;
     const fallback = fallbackWire && within("default_filter_chain", () => compile(fallbackWire));
     const match = compileFilterChainMatch(chains.map((chain) => ({ match: chain.wire.filter_chain_match, chain })));
+    // Without the generation before: each would keep all that were before it.
+    const { origin, nextConnectionId, findByAddress } = input;
     return new Listener({
-      ...input,
+      ...{ wire, origin, nextConnectionId, findByAddress },
       plan,
       env: listenerEnv,
       stats: createListenerStats(listenerEnv.listenerStats),
       filters: isProxied ? [compileProxyProtocol({}, env.stats), ...filters] : filters,
       chains: fallback === undefined ? chains : [...chains, fallback],
-      findChain: (accepted) => match(accepted) ?? fallback,
+      findChain: orElse(match, fallback),
       accessLog,
     });
   } catch (cause: unknown) {
@@ -60,6 +62,14 @@ export function compileListener(input: ListenerInput): Listener {
     accessLog.close();
     throw cause;
   }
+}
+
+/** Outside of what compiles, whose variables would live as long as the listener: the chains before it are among them. */
+function orElse(
+  match: ReturnType<typeof compileFilterChainMatch<FilterChain>>,
+  fallback: FilterChain | undefined,
+): ListenerParts["findChain"] {
+  return (accepted) => match(accepted) ?? fallback;
 }
 
 function createListenerEnv(plan: ListenerPlan, env: ProxyEnv): ListenerEnv {
