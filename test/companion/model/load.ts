@@ -205,12 +205,14 @@ export class Load {
    * "raced": what HTTP lets happen to whoever sends on a connection as the other side ends it: nothing was done, and it is
    * sent anew. "cut": the time for draining was over before the answer was there.
    */
-  #judgeDrain({ id }: ModelRequest, { outcome, line }: Exchange): "raced" | "cut" | "no" {
+  #judgeDrain({ id }: ModelRequest, { outcome, line, error }: Exchange): "raced" | "cut" | "no" {
     const { records, drainMs } = this.#options;
     if (outcome !== "broken" || !this.lines.isDraining(line)) return "no";
     const isOver = this.lines.drainingForMs(line).any > drainMs - 500;
     if (records.attempts(id).length > 0) return isOver ? "cut" : "no";
-    return isOver || line.taken !== undefined ? "raced" : "no";
+    // A stream that a goodbye crossed was not begun (RFC 9113, section 8.7), also on a connection without an answer yet.
+    const isRefused = error.includes("REFUSED_STREAM");
+    return isOver || isRefused || line.taken !== undefined ? "raced" : "no";
   }
 
   async #askTcp(slot: string): Promise<void> {
