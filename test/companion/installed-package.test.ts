@@ -30,7 +30,8 @@ beforeAll(async () => {
   const pack = ["pack", "--workspace", "@meltemi/proxy", "--pack-destination", folder, "--json"];
   packed = readPacked((await run("npm", pack, { cwd: root, env: registryEnvironment() })).stdout);
   mkdirSync(project());
-  const install = ["install", join(folder, packed.filename)];
+  // What the cache has needs no network: `npm ci` of this repository has just fetched the same.
+  const install = ["install", "--prefer-offline", join(folder, packed.filename)];
   const { code, stderr } = await run("npm", install, { cwd: project(), env: registryEnvironment() });
   expect(code, stderr).toBe(0);
 }, 400_000);
