@@ -21,7 +21,7 @@ export interface CrowdOptions {
   readonly clients: number;
   /** Connections that are opened in a second. */
   readonly perSecond?: number;
-  /** Whoever is cut off comes back after so many milliseconds; not at all where not given. */
+  /** Whoever is cut off comes back after some such milliseconds, not all at once; not at all where not given. */
   readonly returnsAfterMs?: number;
   /** Called with each connection that is there. */
   readonly act: (socket: Socket, crowd: Crowd) => void;
@@ -101,7 +101,7 @@ export class Crowd implements Attack {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
       this.#open();
-    }, returnsAfterMs);
+    }, returnsAfterMs * (0.5 + Math.random()));
     this.#timers.add(timer);
   }
 }

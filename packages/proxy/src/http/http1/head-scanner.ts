@@ -67,7 +67,7 @@ export class HeadScanner {
       this.#isLineEmpty = false;
       if (!isBeginning(chunk, start)) return bad;
     }
-    const end = this.#findEnd(chunk.latin1Slice(start));
+    const end = this.#findEnd(chunk.toString("latin1", start));
     if (end === "bad") return bad;
     if (end !== undefined) return this.#found(chunk, start, start + end);
     if (start < chunk.length) {
