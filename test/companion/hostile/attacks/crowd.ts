@@ -98,10 +98,13 @@ export class Crowd implements Attack {
     this.note("closed");
     const { returnsAfterMs } = this.#options;
     if (returnsAfterMs === undefined) return;
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      this.#open();
-    }, returnsAfterMs * (0.5 + Math.random()));
+    const timer = setTimeout(
+      () => {
+        this.#timers.delete(timer);
+        this.#open();
+      },
+      returnsAfterMs * (0.5 + Math.random()),
+    );
     this.#timers.add(timer);
   }
 }
