@@ -5,7 +5,7 @@ const mebibyte = 1 << 20;
  * How much more there may be at the end than after the first tenth. The configuration is another one then, and Node's
  * allocator keeps pages as it likes: what leaks with every change or request is many times as much.
  */
-const allowed = { heap: 10 * mebibyte, resident: 64 * mebibyte };
+const allowed = { heap: 6 * mebibyte, resident: 64 * mebibyte };
 
 export interface Growth {
   readonly isFlat: boolean;

@@ -51,6 +51,8 @@ const upstreamNames = ["http1", "http2", "tcp"].flatMap((protocol) =>
   Array.from({ length: protocol === "http1" ? 7 : 4 }, (_none, index) => `${protocol}-${index}`),
 );
 const certificateNames = ["cert-a", "cert-b", "cert-c", "cert-d"] as const;
+/** Of a proxy that has ended. */
+const noMemory: Memory = { heap: 0, resident: 0, resources: {} };
 const [drainSeconds, workers] = [10, 12];
 
 /** Rejects where it cannot begin; what goes wrong on the way is in the result. */
@@ -104,7 +106,7 @@ class ModelRun {
     const wrong = load.patterns.judge();
     if (wrong !== undefined) this.#report.fail(wrong);
     const { requests, raced, cut, cancelled } = load.counts;
-    const late = await proxy.memory();
+    const late = proxy.hasEnded() ? noMemory : await proxy.memory();
     const memory = { early: early ?? late, late };
     const rest = { faults: this.#report.faults, patterns: load.patterns.describe(), memory };
     if (proxy.hasEnded() || done < changes) this.#options.say?.(proxy.log().slice(-5000));
@@ -161,7 +163,7 @@ class ModelRun {
       done += 1;
       if (done === firstTenth) {
         await this.#rest(run);
-        early = await run.proxy.memory();
+        early = run.proxy.hasEnded() ? noMemory : await run.proxy.memory();
         load.start(workers);
       }
       if (done % 100 === 0) say?.(`${done} changes, ${load.counts.requests} requests`);
@@ -232,7 +234,8 @@ class ModelRun {
     const end = performance.now() + 20_000;
     let left: readonly string[] = [];
     do {
-      const stats = await proxy.admin(`stats?filter=${names}`);
+      if (proxy.hasEnded()) return this.#report.fail(`the proxy ended: ${proxy.log().slice(-5000)}`);
+      const stats = await proxy.admin(`stats?filter=${names}`).catch((cause: unknown) => `${String(cause)}: 1`);
       left = stats.split("\n").filter((line) => !/: 0$|^$|admin|cluster\.xds/.test(line));
       if (left.length === 0 && this.#records.active === 0) return;
       await new Promise((settle) => setTimeout(settle, 50));
