@@ -28,8 +28,8 @@ describe("the model", () => {
   ])("notices %s that is not what it was", async (_what, word, spoilt) => {
     const { faults } = await runModel({
       ...series,
-      ...{ seed: 3, isDelta: true, changes: 4 },
-      spoil: (seen, id) => (id % 20 === 0 ? { ...seen, ...spoilt(id) } : seen),
+      ...{ seed: 3, isDelta: true, changes: 6 },
+      spoil: (seen, id) => (id % 3 === 0 ? { ...seen, ...spoilt(id) } : seen),
     });
     expect(faults[0]?.what).toContain(word);
     expect(faults.map(formatFault).join()).toMatch(/^at change \d+ .*"slot":/);
