@@ -1,8 +1,10 @@
 /** A cluster's pools on a clock that tests move, and loopback servers for them. */
+import { createServer as createHttpServer, type RequestListener } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { duration } from "@meltemi/protos";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
+import { onTestFinished } from "vitest";
 import { type BodySource, collect } from "../../src/http/body.ts";
 import { HeaderList } from "../../src/http/header-list.ts";
 import type { Clock } from "../../src/lib/clock.ts";
@@ -130,6 +132,26 @@ export function createPoolRig(
     breakers: () => breakers,
   });
   return { pools, clock, stats };
+}
+
+/** Closes it when the test that asks is over, what was opened last first. */
+export function closeAfterTest<One extends { close(): unknown }>(one: One): One {
+  onTestFinished(async () => {
+    await one.close();
+  });
+  return one;
+}
+
+/** Pools that are closed with the test. */
+export function openPoolRig(...options: Parameters<typeof createPoolRig>): PoolRig {
+  const made = createPoolRig(...options);
+  closeAfterTest(made.pools);
+  return made;
+}
+
+/** A server of HTTP/1 that is closed with the test. */
+export async function serveHttp(handle: RequestListener): Promise<TestServer> {
+  return closeAfterTest(await listen(createHttpServer(handle)));
 }
 
 export function createHost(port: number, metadata: Host["metadata"] = {}, address = "127.0.0.1"): Host {

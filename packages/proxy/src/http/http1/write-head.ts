@@ -1,25 +1,12 @@
 /** The text of an HTTP/1 head. */
 import { STATUS_CODES } from "node:http";
 import { type HeaderCase, toProperCase } from "../../upstream/pool/header-case.ts";
+import { isConnectionHeader } from "../connection-headers.ts";
 import type { HeaderList } from "../header-list.ts";
 
 const statusLines = new Map<number, string>();
 for (const [status, reason] of Object.entries(STATUS_CODES))
   statusLines.set(Number(status), `HTTP/1.1 ${status} ${reason}\r\n`);
-
-/** Headers that say how a message is framed or what becomes of the connection: the codec writes its own. */
-function isOwn(name: string): boolean {
-  switch (name) {
-    case "connection":
-    case "keep-alive":
-    case "proxy-connection":
-    case "transfer-encoding":
-    case "upgrade":
-      return true;
-    default:
-      return false;
-  }
-}
 
 /** Status line and headers, with the headers in `own` (as text) at their end, and the empty line. */
 export function formatHead(status: number, headers: HeaderList, { own, format, isOld = false }: HeadStyle): string {
@@ -28,7 +15,7 @@ export function formatHead(status: number, headers: HeaderList, { own, format, i
   if (isOld) text = text.replace("HTTP/1.1", "HTTP/1.0");
   for (let index = 0; index < raw.length; index += 2) {
     const name = raw[index] ?? "";
-    if (isOwn(name)) continue;
+    if (isConnectionHeader(name)) continue;
     text += `${format === "lower" ? name : restyle(name, headers, format)}: ${harmless(raw[index + 1] ?? "")}\r\n`;
   }
   return `${text}${own}\r\n`;

@@ -1,5 +1,6 @@
 /** Headers of answers in the forms that node:http2 takes. */
 import type { OutgoingHttpHeaders } from "node:http2";
+import { isConnectionHeader } from "../connection-headers.ts";
 import type { HeaderList } from "../header-list.ts";
 
 /** As `respond` takes it: a flat list, or an object where the platform knows no lists. */
@@ -41,7 +42,7 @@ export function toObject(headers: HeaderList): OutgoingHttpHeaders {
   const object: OutgoingHttpHeaders = Object.create(null) as OutgoingHttpHeaders;
   for (let index = 0; index < raw.length; index += 2) {
     const name = raw[index] ?? "";
-    if (isConnectionHeader(name)) continue;
+    if (isLeftOut(name)) continue;
     const value = raw[index + 1] ?? "";
     const before = object[name];
     if (before === undefined) object[name] = value;
@@ -52,25 +53,16 @@ export function toObject(headers: HeaderList): OutgoingHttpHeaders {
   return object;
 }
 
-function isConnectionHeader(name: string): boolean {
-  switch (name) {
-    case "connection":
-    case "keep-alive":
-    case "proxy-connection":
-    case "transfer-encoding":
-    case "upgrade":
-    case "http2-settings":
-      return true;
-    default:
-      return false;
-  }
+/** What HTTP/2 has no place for (RFC 9113, section 8.2.2). */
+function isLeftOut(name: string): boolean {
+  return isConnectionHeader(name) || name === "http2-settings";
 }
 
 function toList(status: number, { raw }: HeaderList): string[] {
   const list = [":status", String(status)];
   for (let index = 0; index < raw.length; index += 2) {
     const name = raw[index] ?? "";
-    if (isConnectionHeader(name)) continue;
+    if (isLeftOut(name)) continue;
     const value = raw[index + 1] ?? "";
     const place = singleValues.has(name) ? findName(list, name) : -1;
     if (place < 0) list.push(name, value);

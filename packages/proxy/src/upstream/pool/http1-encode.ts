@@ -1,4 +1,5 @@
 /** The head of a request as HTTP/1.1 text. */
+import { isConnectionHeader } from "../../http/connection-headers.ts";
 import type { UpstreamRequest } from "../types.ts";
 import { toProperCase } from "./header-case.ts";
 import { cleanValue, parseContentLength } from "./http1-grammar.ts";
@@ -84,22 +85,7 @@ function encodeUpgrade(upgrade: string, spell: Speller): string {
 
 /** What the codec itself says of a connection and of a message's length: never twice, whatever a filter has added. */
 function isFraming(name: string): boolean {
-  switch (name.length) {
-    case 4:
-      return name === "host";
-    case 7:
-      return name === "upgrade";
-    case 10:
-      return name === "connection" || name === "keep-alive";
-    case 14:
-      return name === "content-length";
-    case 16:
-      return name === "proxy-connection";
-    case 17:
-      return name === "transfer-encoding";
-    default:
-      return false;
-  }
+  return isConnectionHeader(name) || name === "content-length" || name === "host";
 }
 
 /** Spelling that came with the request counts more than a rule of the cluster. Undefined where names stay as they are. */

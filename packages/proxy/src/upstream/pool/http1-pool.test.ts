@@ -1,41 +1,20 @@
-import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { createServer } from "node:net";
-import { afterEach, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import {
   answerWith,
+  closeAfterTest,
   createHost,
-  createPoolRig,
   createRequest,
   listen,
-  type PoolRig,
+  openPoolRig,
   readText,
-  type TestServer,
+  serveHttp,
   until,
 } from "../../../test/support/pool-rig.ts";
 import { type BodySink, type BodySource, bodyOf, collect } from "../../http/body.ts";
 import { HeaderList } from "../../http/header-list.ts";
 import { UpstreamError, type UpstreamRequest } from "../types.ts";
-
-const opened: { close(): unknown }[] = [];
-
-afterEach(async () => {
-  for (const one of opened.splice(0).reverse()) await one.close();
-});
-
-function track<One extends { close(): unknown }>(one: One): One {
-  opened.push(one);
-  return one;
-}
-
-function rig(...options: Parameters<typeof createPoolRig>): PoolRig {
-  const made = createPoolRig(...options);
-  track(made.pools);
-  return made;
-}
-
-async function serve(handle: (request: IncomingMessage, response: ServerResponse) => void): Promise<TestServer> {
-  return track(await listen(createHttpServer(handle)));
-}
 
 async function fail(promise: Promise<unknown>): Promise<UpstreamError> {
   const cause: unknown = await promise.then(
@@ -48,11 +27,11 @@ async function fail(promise: Promise<unknown>): Promise<UpstreamError> {
 
 it("sends what it is given and keeps the connection", async () => {
   const seen: string[] = [];
-  const server = await serve((request, response) => {
+  const server = await serveHttp((request, response) => {
     seen.push(`${request.method} ${request.url} ${request.rawHeaders.join("|")}`);
     response.setHeader("X-Answer", "yes").end("hello");
   });
-  const { pools, stats } = rig();
+  const { pools, stats } = openPoolRig();
   const host = createHost(server.port);
   const headers = new HeaderList(["x-a", "1", "connection", "x-a", "host", "evil", "x-a", "2"]);
   for (let round = 0; round < 3; round++) {
@@ -100,7 +79,7 @@ it.each<[string, Partial<UpstreamRequest>, RegExp]>([
   ["an upgrade", { upgrade: "websocket" }, /\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n$/],
 ])("writes %s", async (_, change, expected) => {
   let received = "";
-  const server = track(
+  const server = closeAfterTest(
     await listen(
       createServer((socket) => {
         socket.on("data", (chunk) => {
@@ -109,7 +88,7 @@ it.each<[string, Partial<UpstreamRequest>, RegExp]>([
       }),
     ),
   );
-  const { pools } = rig();
+  const { pools } = openPoolRig();
   const pending = pools.send(createHost(server.port), createRequest(change), "DEFAULT");
   await until(() => expected.test(received));
   expect(pending.traffic?.sent).toBe(received.length);
@@ -119,20 +98,20 @@ it.each<[string, Partial<UpstreamRequest>, RegExp]>([
 
 it("counts what an answer costs on the wire", async () => {
   const answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
-  const server = track(
+  const server = closeAfterTest(
     await listen(
       createServer((socket) => socket.on("error", () => undefined).once("data", () => socket.write(answer))),
     ),
   );
-  const { pools } = rig();
+  const { pools } = openPoolRig();
   const pending = pools.send(createHost(server.port), createRequest({}), "DEFAULT");
   expect(await readText((await pending.response).body)).toBe("ab");
   expect(pending.traffic?.received).toBe(answer.length);
 });
 
 it("refuses to write control characters", async () => {
-  const server = await serve((_, response) => response.end());
-  const { pools } = rig();
+  const server = await serveHttp((_, response) => response.end());
+  const { pools } = openPoolRig();
   const headers = new HeaderList(["x-a", "1\r\nx-b: 2"]);
   const error = await fail(pools.send(createHost(server.port), createRequest({ headers }), "DEFAULT").response);
   expect(error.failure).toBe("protocol-error");
@@ -162,8 +141,8 @@ it.each([
   ["too many headers", `HTTP/1.1 200 OK\r\n${"a: b\r\n".repeat(101)}\r\n`],
   ["headers that are too large", `HTTP/1.1 200 OK\r\na: ${"b".repeat(70_000)}\r\n\r\n`],
 ])("takes %s for a broken protocol", async (_, answer) => {
-  const server = track(await answerWith(answer));
-  const { pools, stats } = rig();
+  const server = closeAfterTest(await answerWith(answer));
+  const { pools, stats } = openPoolRig();
   const error = await fail(pools.send(createHost(server.port), createRequest(), "DEFAULT").response);
   expect(error.failure).toBe("protocol-error");
   expect(stats.read("upstream_cx_protocol_error")).toBe(1);
@@ -176,8 +155,8 @@ it.each([
   ["a negative size", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n-1\r\n"],
   ["a size with LF alone", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\na\r\n"],
 ])("breaks off a body with %s", async (_, answer) => {
-  const server = track(await answerWith(answer));
-  const { pools } = rig();
+  const server = closeAfterTest(await answerWith(answer));
+  const { pools } = openPoolRig();
   const response = await pools
     .send(createHost(server.port), createRequest(), "DEFAULT")
     .response.catch((error: unknown) => error);
@@ -199,7 +178,7 @@ it.each<[string, string, string, number]>([
   ["connection: close", "HTTP/1.1 200 OK\r\nconnection: close\r\nContent-Length: 3\r\n\r\nabc", "abc", 2],
   ["204", "HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n", "", 1],
 ])("reads a body that ends by %s, whatever the pieces", async (_, answer, expected, connections) => {
-  const server = track(
+  const server = closeAfterTest(
     await listen(
       createServer((socket) => {
         socket.setNoDelay(true);
@@ -213,7 +192,7 @@ it.each<[string, string, string, number]>([
       }),
     ),
   );
-  const { pools, stats } = rig();
+  const { pools, stats } = openPoolRig();
   for (let round = 0; round < 2; round++) {
     const { body } = await pools.send(createHostOnce(server.port), createRequest(), "DEFAULT").response;
     expect(await readText(body)).toBe(expected);
@@ -230,8 +209,10 @@ function createHostOnce(port: number): ReturnType<typeof createHost> {
 }
 
 it("gives an answer that has more behind it, and never uses that connection again", async () => {
-  const server = track(await answerWith("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n"));
-  const { pools, stats } = rig();
+  const server = closeAfterTest(
+    await answerWith("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n"),
+  );
+  const { pools, stats } = openPoolRig();
   const host = createHost(server.port);
   for (let round = 0; round < 2; round++) {
     expect(await readText((await pools.send(host, createRequest(), "DEFAULT").response).body)).toBe("ok");
@@ -240,11 +221,11 @@ it("gives an answer that has more behind it, and never uses that connection agai
 });
 
 it("has no body for HEAD, and none for 304", async () => {
-  const server = await serve((request, response) => {
+  const server = await serveHttp((request, response) => {
     if (request.method === "HEAD") response.setHeader("content-length", "99").end();
     else response.writeHead(304, { "content-length": "99" }).end();
   });
-  const { pools, stats } = rig();
+  const { pools, stats } = openPoolRig();
   const host = createHost(server.port);
   for (const method of ["HEAD", "GET"]) {
     const response = await pools.send(host, createRequest({ method }), "DEFAULT").response;
@@ -254,7 +235,7 @@ it("has no body for HEAD, and none for 304", async () => {
 });
 
 it("passes information and trailers on in both directions", async () => {
-  const server = await serve((request, response) => {
+  const server = await serveHttp((request, response) => {
     response.writeEarlyHints({ link: "</a>; rel=preload" });
     request.resume().on("end", () => {
       response.writeHead(200, { trailer: "x-t" });
@@ -264,7 +245,7 @@ it("passes information and trailers on in both directions", async () => {
     });
   });
   const options = { http_protocol_options: { enable_trailers: true } };
-  const { pools } = rig(options);
+  const { pools } = openPoolRig(options);
   const told: string[] = [];
   const request = createRequest({
     method: "POST",
@@ -279,7 +260,7 @@ it("passes information and trailers on in both directions", async () => {
 });
 
 it("becomes a tunnel when the server agrees, and stays an answer when it does not", async () => {
-  const server = track(
+  const server = closeAfterTest(
     await listen(
       createServer((socket) => {
         let head = "";
@@ -297,7 +278,7 @@ it("becomes a tunnel when the server agrees, and stays an answer when it does no
       }),
     ),
   );
-  const { pools, stats } = rig();
+  const { pools, stats } = openPoolRig();
   const host = createHost(server.port);
   const upgrades = [
     createRequest({ upgrade: "websocket" }),
@@ -321,7 +302,7 @@ it("becomes a tunnel when the server agrees, and stays an answer when it does no
 it("holds the server up while nobody reads, and the client while the server does not", async () => {
   const size = 8_000_000;
   let isRead = false;
-  const server = await serve((request, response) => {
+  const server = await serveHttp((request, response) => {
     if (request.method === "GET") {
       response.end(Buffer.alloc(size, 97));
       return;
@@ -331,7 +312,7 @@ it("holds the server up while nobody reads, and the client while the server does
       request.resume().on("end", () => response.end("done"));
     });
   });
-  const { pools, stats } = rig();
+  const { pools, stats } = openPoolRig();
   const host = createHost(server.port);
   const { body } = await pools.send(host, createRequest(), "DEFAULT").response;
   await until(() => stats.read("upstream_flow_control_paused_reading_total") > 0);
@@ -386,8 +367,8 @@ function createUpload(count: number, chunk: Buffer): { readonly source: BodySour
 
 it("queues behind its limits and says when there is no place", async () => {
   const waiting: ServerResponse[] = [];
-  const server = await serve((_, response) => waiting.push(response));
-  const { pools, stats } = rig({}, { connections: 1, pendingRequests: 1 });
+  const server = await serveHttp((_, response) => waiting.push(response));
+  const { pools, stats } = openPoolRig({}, { connections: 1, pendingRequests: 1 });
   const host = createHost(server.port);
   const first = pools.send(host, createRequest(), "DEFAULT");
   await until(() => waiting.length === 1);
@@ -405,8 +386,8 @@ it("queues behind its limits and says when there is no place", async () => {
 
 it("frees the place of a request that is cancelled, waiting or under way", async () => {
   let closed = 0;
-  const server = await serve((request) => request.socket.on("close", () => closed++));
-  const { pools, stats } = rig({}, { connections: 1 });
+  const server = await serveHttp((request) => request.socket.on("close", () => closed++));
+  const { pools, stats } = openPoolRig({}, { connections: 1 });
   const host = createHost(server.port);
   const first = pools.send(host, createRequest(), "DEFAULT");
   await until(() => stats.read("upstream_rq_active") === 1);
@@ -425,7 +406,7 @@ it("frees the place of a request that is cancelled, waiting or under way", async
 it("tells a host that does not answer from one that breaks off", async () => {
   const gone = await listen(createServer());
   await gone.close();
-  const { pools, stats } = rig();
+  const { pools, stats } = openPoolRig();
   const refused = await fail(pools.send(createHost(gone.port), createRequest(), "DEFAULT").response);
   expect([refused.failure, refused.isSent, refused.transportFailure]).toEqual([
     "connection-failure",
@@ -433,13 +414,13 @@ it("tells a host that does not answer from one that breaks off", async () => {
     "delayed connect error: Connection refused",
   ]);
   expect(stats.read("upstream_cx_connect_fail")).toBe(1);
-  const server = track(await answerWith("", true));
+  const server = closeAfterTest(await answerWith("", true));
   const broken = await fail(pools.send(createHost(server.port), createRequest(), "DEFAULT").response);
   expect([broken.failure, broken.isSent]).toEqual(["connection-termination", true]);
-  const partly = track(await answerWith("HTTP/1.1 200 O", true));
+  const partly = closeAfterTest(await answerWith("HTTP/1.1 200 O", true));
   const unread = await fail(pools.send(createHost(partly.port), createRequest(), "DEFAULT").response);
   expect(unread.failure).toBe("protocol-error");
-  const half = track(await answerWith("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab", true));
+  const half = closeAfterTest(await answerWith("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab", true));
   const { body } = await pools.send(createHost(half.port), createRequest(), "DEFAULT").response;
   expect((await fail(readText(body))).failure).toBe("connection-termination");
   // What Envoy counts: the two answers that broke off, and no reset, which HTTP/1 has none of.
@@ -447,8 +428,8 @@ it("tells a host that does not answer from one that breaks off", async () => {
 });
 
 it("ends connections that have nothing to do, and those that have served enough", async () => {
-  const server = await serve((_, response) => response.end("x"));
-  const { pools, stats, clock } = rig({
+  const server = await serveHttp((_, response) => response.end("x"));
+  const { pools, stats, clock } = openPoolRig({
     common_http_protocol_options: { idle_timeout: { seconds: 60 }, max_requests_per_connection: { value: 2 } },
   });
   const host = createHost(server.port);
@@ -468,10 +449,12 @@ it("ends connections that have nothing to do, and those that have served enough"
 });
 
 it("ends a request that takes too long, answered or not", async () => {
-  const server = await serve((request, response) => {
+  const server = await serveHttp((request, response) => {
     if (request.url === "/begin") response.write("x");
   });
-  const { pools, stats, clock } = rig({ common_http_protocol_options: { max_stream_duration: { seconds: 9 } } });
+  const { pools, stats, clock } = openPoolRig({
+    common_http_protocol_options: { max_stream_duration: { seconds: 9 } },
+  });
   const host = createHost(server.port);
   const begun = await pools.send(host, createRequest({ path: "/begin" }), "DEFAULT").response;
   const silent = pools.send(host, createRequest(), "DEFAULT").response;
@@ -485,7 +468,7 @@ it("ends a request that takes too long, answered or not", async () => {
 
 it("gives up on a host that does not take connections in time", async () => {
   // Nobody answers in a network that is for documentation only, or the system refuses at once.
-  const { pools, clock } = rig();
+  const { pools, clock } = openPoolRig();
   const pending = pools.send(createHost(9, {}, "192.0.2.1"), createRequest(), "DEFAULT");
   clock.advance(5001);
   expect(["connection-timeout", "connection-failure"]).toContain((await fail(pending.response)).failure);

@@ -1,4 +1,5 @@
 /** Headers of HTTP/2 messages to and from the platform's flat arrays. */
+import { isConnectionHeader } from "../../http/connection-headers.ts";
 import { HeaderList } from "../../http/header-list.ts";
 import type { UpstreamRequest } from "../types.ts";
 
@@ -39,22 +40,6 @@ export function decodeHeaders(raw: readonly string[]): HeaderList {
 }
 
 function isOfConnection(name: string, value: string): boolean {
-  switch (name.length) {
-    case 2:
-      return name === "te" && value !== "trailers";
-    case 4:
-      return name === "host";
-    case 7:
-      return name === "upgrade";
-    case 10:
-      return name === "connection" || name === "keep-alive";
-    case 14:
-      return name === "http2-settings";
-    case 16:
-      return name === "proxy-connection";
-    case 17:
-      return name === "transfer-encoding";
-    default:
-      return false;
-  }
+  if (name === "te") return value !== "trailers";
+  return isConnectionHeader(name) || name === "host" || name === "http2-settings";
 }

@@ -6,13 +6,14 @@ import {
   type ServerHttp2Stream,
   type ServerOptions,
 } from "node:http2";
-import { afterEach, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import {
   answerWith,
+  closeAfterTest,
   createHost,
-  createPoolRig,
   createRequest,
   listen,
+  openPoolRig,
   type PoolRig,
   readText,
   type TestServer,
@@ -23,12 +24,6 @@ import { HeaderList } from "../../http/header-list.ts";
 import { UpstreamError } from "../types.ts";
 
 type Handler = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
-
-const opened: { close(): unknown }[] = [];
-
-afterEach(async () => {
-  for (const one of opened.splice(0).reverse()) await one.close();
-});
 
 async function serve(
   handle: Handler,
@@ -41,14 +36,12 @@ async function serve(
   });
   http2.on("session", (session) => session.on("error", () => undefined));
   const server = await listen(http2);
-  opened.push(server);
+  closeAfterTest(server);
   return { ...server, http2 };
 }
 
-function rig(http2: object = {}, limits: Parameters<typeof createPoolRig>[1] = {}): PoolRig {
-  const made = createPoolRig({ http2_protocol_options: http2 }, limits);
-  opened.push(made.pools);
-  return made;
+function rig(http2: object = {}, limits: Parameters<typeof openPoolRig>[1] = {}): PoolRig {
+  return openPoolRig({ http2_protocol_options: http2 }, limits);
 }
 
 async function fail(promise: Promise<unknown>): Promise<UpstreamError> {
@@ -183,7 +176,7 @@ it.each([
   ["another protocol", "HTTP/1.1 400 Bad Request\r\n\r\n"],
 ])("takes %s for a broken protocol, and ends the connection", async (_, answer) => {
   const server = await answerWith(answer);
-  opened.push(server);
+  closeAfterTest(server);
   const { pools, stats } = rig();
   const error = await fail(pools.send(createHost(server.port), createRequest(), "DEFAULT").response);
   expect(error.failure).toBe("protocol-error");

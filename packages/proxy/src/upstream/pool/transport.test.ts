@@ -4,13 +4,14 @@ import { createServer as createTlsServer } from "node:tls";
 import { packAny, struct } from "@meltemi/protos";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { TransportSocket } from "@meltemi/protos/envoy/config/core/v3";
-import { afterEach, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import {
+  closeAfterTest,
   createHost,
   createPoolRig,
   createRequest,
   listen,
-  type PoolRig,
+  openPoolRig,
   readText,
   type TestServer,
   until,
@@ -21,22 +22,11 @@ import type { DownstreamConnection } from "../../listeners/connection.ts";
 import { UpstreamError } from "../types.ts";
 import { encodeProxyHeader } from "./proxy-protocol.ts";
 
-const opened: { close(): unknown }[] = [];
 let certificates: TestCertificates;
 
 beforeAll(async () => {
   certificates = await createTestCertificates();
 });
-
-afterEach(async () => {
-  for (const one of opened.splice(0).reverse()) await one.close();
-});
-
-function rig(...options: Parameters<typeof createPoolRig>): PoolRig {
-  const made = createPoolRig(...options);
-  opened.push(made.pools);
-  return made;
-}
 
 function tls(): TransportSocket {
   return {
@@ -66,7 +56,7 @@ async function serveEcho(): Promise<TestServer> {
       socket.on("end", () => socket.end(`read ${read}`, "latin1"));
     }),
   );
-  opened.push(server);
+  closeAfterTest(server);
   return server;
 }
 
@@ -77,7 +67,7 @@ const downstream = {
 
 it("opens connections for bytes, half of which may end before the other", async () => {
   const server = await serveEcho();
-  const { pools, stats } = rig();
+  const { pools, stats } = openPoolRig();
   const host = createHost(server.port);
   const { stream, localAddress } = await pools.connect(host, {});
   expect(localAddress).toMatch(/^127\.0\.0\.1:\d+$/);
@@ -94,7 +84,7 @@ it("opens connections for bytes, half of which may end before the other", async 
 
 it("refuses connections beyond the limit and frees their places", async () => {
   const server = await serveEcho();
-  const { pools } = rig({}, { connections: 1 });
+  const { pools } = openPoolRig({}, { connections: 1 });
   const host = createHost(server.port);
   const first = await pools.connect(host, {});
   await expect(pools.connect(host, {})).rejects.toThrow("overflow");
@@ -106,7 +96,7 @@ it("refuses connections beyond the limit and frees their places", async () => {
 });
 
 it("ends a connection on its way when nobody wants it any more", async () => {
-  const { pools } = rig();
+  const { pools } = openPoolRig();
   const controller = new AbortController();
   const pending = pools.connect(createHost(9, {}, "192.0.2.1"), { signal: controller.signal });
   controller.abort();
@@ -125,7 +115,7 @@ it.each([
       typed_config: packAny("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer", {}),
     },
   });
-  const { pools } = rig({
+  const { pools } = openPoolRig({
     transport_socket: { name: "envoy.transport_sockets.upstream_proxy_protocol", typed_config },
   });
   const { stream } = await pools.connect(createHost(server.port), { downstream });
@@ -160,8 +150,9 @@ it("chooses the transport socket by the host's metadata", async () => {
   const secure = await listen(
     createTlsServer(withKeys(certificates.server), (socket) => socket.on("data", () => socket.write(`${answer}ok`))),
   );
-  opened.push(plain, secure);
-  const { pools, stats } = rig({
+  closeAfterTest(plain);
+  closeAfterTest(secure);
+  const { pools, stats } = openPoolRig({
     transport_socket_matches: [
       { name: "istio", match: struct({ tlsMode: "istio" }), transport_socket: tls() },
       { name: "plain", match: struct({}), transport_socket: { name: "envoy.transport_sockets.raw_buffer" } },
@@ -190,9 +181,9 @@ it("speaks what TLS agrees on, and by the name of the request", async () => {
   secure.on("secureConnection", (socket) => names.push(socket.servername));
   secure.on("session", (session) => session.on("error", () => undefined));
   const server = await listen(secure);
-  opened.push(server);
+  closeAfterTest(server);
   const ask = async (cluster: Cluster, change = {}): Promise<string> => {
-    const { pools } = rig({ ...cluster, transport_socket: tls() });
+    const { pools } = openPoolRig({ ...cluster, transport_socket: tls() });
     return readText((await pools.send(createHost(server.port), createRequest(change), "DEFAULT").response).body);
   };
   expect(await ask(options({ auto_config: {} }))).toBe("HTTP/2.0");
@@ -209,8 +200,8 @@ it("speaks what TLS agrees on, and by the name of the request", async () => {
 it("comes from the address that it is told", async () => {
   const seen: (string | undefined)[] = [];
   const server = await listen(createServer((socket) => void seen.push(socket.remoteAddress)));
-  opened.push(server);
-  const { pools } = rig({ upstream_bind_config: { source_address: { address: "127.0.0.6", port_value: 0 } } });
+  closeAfterTest(server);
+  const { pools } = openPoolRig({ upstream_bind_config: { source_address: { address: "127.0.0.6", port_value: 0 } } });
   const { localAddress } = await pools.connect(createHost(server.port), {});
   expect(localAddress).toMatch(/^127\.0\.0\.6:/);
   await until(() => seen.length === 1);
