@@ -8,6 +8,7 @@ import type { Clock, Timer } from "../lib/clock.ts";
 import {
   acceptedEncodings,
   encodeMessageHead,
+  type JointBuffer,
   type MessageEncoding,
   MessageReader,
   readEncoding,
@@ -16,7 +17,7 @@ import type { Status, StatusName } from "./transport.ts";
 
 /** What the application hears of a call, once it listens. */
 export interface CallEvents {
-  /** One encoded message. */
+  /** One encoded message, which is only there during the call. */
   onMessage(bytes: Uint8Array): void;
   /** The client sends no more. */
   onEnd(): void;
@@ -26,6 +27,7 @@ export interface CallOptions {
   readonly clock: Clock;
   /** Largest message in bytes. */
   readonly maxReceiveBytes: number;
+  readonly joint: JointBuffer;
 }
 
 /** gRPC's numbers of the statuses that are used here. */
@@ -126,7 +128,8 @@ export class GrpcCall {
   /** Begins to read. Before, nothing is: the client's window fills and holds it back. */
   listen({ onMessage, onEnd }: CallEvents): void {
     const encoding = this.#encoding ?? "identity";
-    const reader = new MessageReader({ encoding, maxBytes: this.#options.maxReceiveBytes, onMessage });
+    const { maxReceiveBytes: maxBytes, joint } = this.#options;
+    const reader = new MessageReader({ encoding, maxBytes, joint, onMessage });
     const stream = this.#stream;
     stream.on("data", (chunk: Buffer) => {
       if (this.#isEnded) return;

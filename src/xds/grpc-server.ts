@@ -9,6 +9,7 @@ import type { Log } from "../lib/log.ts";
 import { GrpcCall } from "./grpc-call.ts";
 import { type ConnectionLimits, GrpcConnections } from "./grpc-connections.ts";
 import { HealthService } from "./grpc-health.ts";
+import { JointBuffer } from "./grpc-messages.ts";
 import { buildContext, clientCertificates, readPeerCredentials } from "./grpc-tls.ts";
 import type { StreamPort, StreamService, TlsSource, Transport, UnaryMethod, Variant } from "./transport.ts";
 
@@ -56,6 +57,7 @@ class GrpcTransport implements Transport {
   readonly #server: Http2Server;
   readonly #connections: GrpcConnections;
   readonly #health: HealthService;
+  readonly #joint = new JointBuffer();
   readonly #methods: ReadonlyMap<string, Method>;
   readonly #isSecure: boolean;
   #endTls: (() => void) | undefined;
@@ -125,7 +127,11 @@ class GrpcTransport implements Transport {
   #receive(stream: ServerHttp2Stream, rawHeaders: readonly string[]): void {
     const { clock, limits, log } = this.#options;
     stream.on("error", (cause) => log.debug("stream failed", { cause }));
-    const call = new GrpcCall(stream, rawHeaders, { clock, maxReceiveBytes: limits.maxReceiveBytes });
+    const call = new GrpcCall(stream, rawHeaders, {
+      clock,
+      maxReceiveBytes: limits.maxReceiveBytes,
+      joint: this.#joint,
+    });
     if (!call.begin()) return;
     const method = this.#methods.get(call.path);
     if (method !== undefined) method(call);
@@ -220,7 +226,7 @@ function createPort(call: GrpcCall, caller: Caller | undefined): StreamPort {
 function onlyMessage(call: GrpcCall, handle: (request: Uint8Array) => void): void {
   const requests: Uint8Array[] = [];
   call.listen({
-    onMessage: (bytes) => void requests.push(bytes),
+    onMessage: (bytes) => void requests.push(Buffer.from(bytes)),
     onEnd: () => {
       const [request, another] = requests;
       if (request !== undefined && another === undefined) handle(request);
