@@ -8,7 +8,7 @@ machine_path := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-kubernetes test cluster-programs conformance-programs check golden features parity behaviours envoy-parity security-mutations fuzz bench proxy-bench hostile soak soak-proxy build pack-proxy chart image kind-up e2e e2e-down
+.PHONY: help run run-kubernetes test cluster-programs conformance-programs check golden features parity behaviours envoy-parity security-mutations fuzz bench mesh-bench bench-page proxy-bench hostile soak soak-proxy build pack-proxy chart image kind-up e2e e2e-down
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,12 +54,22 @@ security-mutations: build ## Break each security check in a copy and show that i
 fuzz: build ## Break objects at random, check what proxies would get (RUNS=100000; FUZZ_SEED=n repeats a series)
 	@FUZZ_RUNS=$(or $(RUNS),100000) vitest run test/fuzz
 
-bench: build ## Measure speed and memory with many simulated proxies, then beside a real API server, then the issuing of certificates, the injection of pods, and the companion proxy
-	@node test/bench/bench.ts
-	@node test/bench/cluster-bench.ts
+# $(call mesh_bench,more options): options of the bench by their names there.
+mesh_bench = node test/bench/mesh/mesh-bench.ts $(foreach name,PROXIES SERVICES ENDPOINTS ROUNDS,$(if $($(name)),--$(call lower,$(name)) $($(name)))) \
+	$(if $(DELTA),--delta) $(1)
+lower = $(shell echo '$(1)' | tr A-Z a-z)
+
+mesh-bench: build ## Measure the control plane under many simulated proxies (PROXIES=1000 SERVICES=1000 ENDPOINTS=2 SCENARIOS=storm,endpoint SOURCE=memory ROUNDS=1 DELTA=1 JSON=file COMPARE=file; ARGS=--help says all)
+	@$(call mesh_bench,$(if $(SCENARIOS),--only $(SCENARIOS)) $(if $(SOURCE),--source $(SOURCE)) $(if $(JSON),--json $(JSON)) $(if $(COMPARE),--compare $(COMPARE)) $(ARGS))
+
+bench: mesh-bench ## The same, then beside a real API server, then the issuing of certificates, the injection of pods, and the companion proxy
+	@node test/bench/mesh/mesh-bench.ts --source kubernetes --proxies 200 --endpoints 5 --only storm,endpoint,virtual-service
 	@node test/bench/certificate-bench.ts
 	@node test/bench/injection-bench.ts
-	@$(MAKE) --no-print-directory proxy-bench
+	@$(MAKE) --no-print-directory proxy-bench ROUNDS= JSON=
+
+bench-page: build ## Make the figures of docs/performance.md from files of the bench (JSON="a.json b.json")
+	@node test/bench/mesh/page.ts $(JSON)
 
 proxy-bench: build ## Compare the companion proxy with Envoy and http-proxy (ROUNDS=5 SECONDS=1.5 ONLY=http1,tcp JSON=file)
 	@node test/bench/proxies/proxy-bench.ts $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))

@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import type { Cluster } from "../../tools/cluster/cluster.ts";
-import { ProxyClient, type ShortType } from "../bench/proxy-client.ts";
+import { DigestCache } from "../bench/mesh/proxies/digest-cache.ts";
+import { SimulatedProxy } from "../bench/mesh/proxies/simulated-proxy.ts";
 import { openUnread } from "../support/xds-client.ts";
 import { typeUrls } from "../support/xds-client-rig.ts";
 import { baseObjects, gateway, sidecar, sliceOf, virtualServiceOf } from "./fault-mesh.ts";
@@ -167,9 +168,9 @@ test("fault 14: a thousand proxies come back at once", { timeout: 180_000 }, asy
   const rig = await startRig();
   const before = rig.proxies.map((proxy) => proxy.received.length);
   for (const round of ["arrive", "come back"]) {
-    const configured = new Map<number, Set<ShortType>>();
-    const clients = Array.from({ length: 1000 }, (_, serial) => openLight(rig, serial, configured));
-    await vi.waitFor(() => expect([...configured.values()].filter(({ size }) => size === 4).length, round).toBe(1000), {
+    const cache = new DigestCache("sotw");
+    const clients = Array.from({ length: 1000 }, (_, serial) => openLight(rig, serial, cache));
+    await vi.waitFor(() => expect(clients.filter(({ isConfigured }) => isConfigured).length, round).toBe(1000), {
       timeout: 90_000,
       interval: 200,
     });
@@ -182,17 +183,11 @@ test("fault 14: a thousand proxies come back at once", { timeout: 180_000 }, asy
   await rig.expectInvariants(/proxy connected/);
 });
 
-function openLight(rig: FaultRig, serial: number, configured: Map<number, Set<ShortType>>): ProxyClient {
-  const types = new Set<ShortType>();
-  configured.set(serial, types);
+function openLight(rig: FaultRig, serial: number, cache: DigestCache): SimulatedProxy {
   const { metadata } = sidecar.node(1);
   const id = `sidecar~10.2.${serial >> 8}.${serial & 255}~storm-${serial}.shop~shop.svc.cluster.local`;
-  return new ProxyClient({
-    address: rig.controlPlane.grpcAddress,
-    node: { id, metadata },
-    edsNames: ["outbound|80||cart.shop.svc.cluster.local"],
-    rdsNames: ["80"],
-    onReceived: ({ type }) => void types.add(type),
+  return new SimulatedProxy({
+    ...{ address: rig.controlPlane.grpcAddress, variant: "sotw", node: { id, metadata }, cache, scope: "shop" },
   });
 }
 
