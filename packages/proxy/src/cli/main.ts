@@ -11,6 +11,7 @@ import { createLog, type ProxyLog } from "./create-log.ts";
 import { type Arguments, parseArguments } from "./parse-arguments.ts";
 import { readConfig, withoutPorts } from "./read-config.ts";
 import { serveUntilEnd } from "./serve-until-end.ts";
+import { createShortCollections } from "./short-collections.ts";
 
 /** What the shell sees: 0 done, 1 the configuration or an address cannot be used, 2 the command line is wrong. */
 type ExitCode = number;
@@ -73,6 +74,7 @@ function buildOptions(
     // biome-ignore lint/style/noProcessEnv: the edge at which the environment comes in; nobody else reads it
     environment: (name) => env[name],
     drainTimeMs,
+    longWork: createShortCollections(),
   };
 }
 

@@ -1,6 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { createStatsRegistry } from "./create-stats.ts";
 import { formatPrometheus } from "./prometheus-text.ts";
+import type { StatsRegistry } from "./stats-registry.ts";
+
+function listNames(stats: StatsRegistry): readonly string[] {
+  return [...stats.counters().keys(), ...stats.gauges().keys(), ...stats.histograms().keys()].sort();
+}
 
 const everything = { isWanted: () => true };
 
@@ -42,11 +47,8 @@ describe("createStatsRegistry", () => {
     expect(stats.histograms().get("cluster.a.h")?.count).toBe(0);
     stats.counter("cluster.a.sub.x");
     stats.scope("cluster.c://d").counter("x");
-    stats.forget(["cluster.a.", "cluster.c://d."], ["cluster.a.sub."]);
-    expect([...stats.counters().keys(), ...stats.gauges().keys(), ...stats.histograms().keys()]).toEqual([
-      "cluster.b.x",
-      "cluster.a.sub.x",
-    ]);
+    stats.forget(["cluster.a.", "cluster.c://d."], (prefix) => prefix === "cluster.a.sub.");
+    expect(listNames(stats)).toEqual(["cluster.a.sub.x", "cluster.b.x"]);
   });
 
   it("has Envoy's quantiles and buckets", () => {
@@ -84,6 +86,42 @@ describe("createStatsRegistry", () => {
     const stats = createStatsRegistry();
     stats.histogram("h").record(value);
     expect(stats.histograms().get("h")?.quantiles[2]?.[1]).toBeCloseTo(found, 8);
+  });
+});
+
+describe("statistics of owners", () => {
+  it("shows names that were announced, until their owner is forgotten, and those alone that the matcher lets through", () => {
+    const patterns = [{ prefix: "cluster.a" }, { prefix: "cluster.b.x" }];
+    const stats = createStatsRegistry({ tags: { stats_matcher: { inclusion_list: { patterns } } } });
+    const names = { counters: ["x", "y"], gauges: ["g"], histograms: ["h"] };
+    for (const prefix of ["cluster.a", "cluster.a.sub", "cluster.b"]) stats.scope(prefix).announce(names);
+    stats.scope("cluster.a").counter("x").inc(2);
+    const ofSub = ["cluster.a.sub.g", "cluster.a.sub.h", "cluster.a.sub.x", "cluster.a.sub.y"];
+    expect(listNames(stats)).toEqual(
+      ["cluster.a.g", "cluster.a.h", ...ofSub, "cluster.a.x", "cluster.a.y", "cluster.b.x"].sort(),
+    );
+    expect([...stats.counters()].filter(([, value]) => value > 0)).toEqual([["cluster.a.x", 2]]);
+    expect(stats.histograms().get("cluster.a.h")?.count).toBe(0);
+    expect(["cluster.a.x", "cluster.a.y"].map((name) => stats.isUsed(name))).toEqual([true, false]);
+    stats.forget(["cluster.a"], (prefix) => prefix === "cluster.a.sub.");
+    expect(listNames(stats)).toEqual([...ofSub, "cluster.b.x"]);
+    stats.forget(["cluster."]);
+    expect(listNames(stats)).toEqual([]);
+    // Whoever still has the scope finds its owner anew.
+    stats.scope("cluster.a").counter("x").inc();
+    expect(listNames(stats)).toEqual(["cluster.a.x"]);
+  });
+
+  it("asks of nothing but the names of whom it forgets whether they go", () => {
+    const stats = createStatsRegistry();
+    for (let index = 0; index < 1_000; index++) stats.counter(`cluster.c${index}.x`).inc();
+    const asked = new Set<string>();
+    stats.forget(["cluster.c7."], (prefix) => {
+      asked.add(prefix);
+      return false;
+    });
+    expect([...asked]).toEqual(["cluster.c7."]);
+    expect(listNames(stats)).toHaveLength(999);
   });
 });
 

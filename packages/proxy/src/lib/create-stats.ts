@@ -1,17 +1,10 @@
 import type { HistogramBucketSettings, StatsConfig, StatsMatcher } from "@meltemi/protos/envoy/config/metrics/v3";
 import { compileListStringMatcher, compileStringMatcher } from "../matchers/string-matcher.ts";
 import { ConfigError, compileAll, need, within } from "./config-error.ts";
-import {
-  addValues,
-  type BinnedValues,
-  countBelow,
-  createBinnedValues,
-  findQuantiles,
-  recordValue,
-} from "./log-linear-histogram.ts";
+import { cleanPrefix, hasOneOwner, StatOwner, type StatRules, splitName } from "./stat-owner.ts";
 import { compileTagRules, type TaggedName } from "./stat-tags.ts";
-import type { Counter, Gauge, Histogram, Stats } from "./stats.ts";
-import type { HistogramSummary, HistogramView, StatsRegistry } from "./stats-registry.ts";
+import type { Counter, Gauge, Histogram, StatNames, Stats } from "./stats.ts";
+import type { HistogramView, StatsRegistry } from "./stats-registry.ts";
 
 export interface StatsOptions {
   /** stats_config of the bootstrap: stats_tags, use_all_default_tags, stats_matcher, histogram_bucket_settings. */
@@ -23,271 +16,185 @@ const defaultBounds = [
   0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 600_000, 1_800_000,
   3_600_000,
 ];
-const percents = [0, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 100];
-const parts = percents.map((percent) => percent / 100);
 
 /**
  * The statistics of a proxy. Throws ConfigError. A statistic that the matcher turns down works for whoever holds it, and
  * is on no page. Statistics live until `forget` is called for them.
  */
 export function createStatsRegistry({ tags: config = {} }: StatsOptions = {}): StatsRegistry {
-  return new Registry({
-    findTags: compileTagRules(config),
+  return new Registry(compileTagRules(config), {
     isShown: within("stats_matcher", () => compileMatcher(config.stats_matcher)),
     findBounds: compileBounds(config.histogram_bucket_settings),
   });
 }
 
-interface CompiledConfig {
-  readonly findTags: (name: string) => TaggedName;
-  readonly isShown: (name: string) => boolean;
-  readonly findBounds: (name: string) => readonly number[];
-}
-
 class Registry implements StatsRegistry {
-  readonly #config: CompiledConfig;
-  readonly #counters = new Family(
-    (name) => this.#config.isShown(name),
-    () => new CounterValue(),
-  );
-  readonly #gauges = new Family(
-    (name) => this.#config.isShown(name),
-    () => new GaugeValue(),
-  );
-  readonly #histograms = new Family(
-    (name) => this.#config.isShown(name),
-    (name) => new HistogramValue(this.#config.findBounds(name)),
-  );
-  readonly #tags = new Map<string, TaggedName>();
+  readonly #findTags: (name: string) => TaggedName;
+  readonly #rules: StatRules;
+  readonly #owners = new Map<string, StatOwner>();
 
-  constructor(config: CompiledConfig) {
-    this.#config = config;
+  constructor(findTags: (name: string) => TaggedName, rules: StatRules) {
+    this.#findTags = findTags;
+    this.#rules = rules;
   }
 
   counter(name: string): Counter {
-    return this.#counters.open(name);
+    const { owner, rest } = splitName(name);
+    return this.open(owner).counter(rest);
   }
 
   gauge(name: string): Gauge {
-    return this.#gauges.open(name);
+    const { owner, rest } = splitName(name);
+    return this.open(owner).gauge(rest);
   }
 
   histogram(name: string): Histogram {
-    return this.#histograms.open(name);
+    const { owner, rest } = splitName(name);
+    return this.open(owner).histogram(rest);
+  }
+
+  announce(names: StatNames): void {
+    announceEach(this, names);
   }
 
   scope(prefix: string): Stats {
-    return createScope(this, prefix);
+    return createScope(this, cleanPrefix(prefix));
+  }
+
+  /** The owner of names that begin so. */
+  open(start: string): StatOwner {
+    let owner = this.#owners.get(start);
+    if (owner === undefined) {
+      owner = new StatOwner(start, this.#rules);
+      this.#owners.set(start, owner);
+    }
+    return owner;
   }
 
   counters(): ReadonlyMap<string, number> {
-    return this.#counters.view(({ value }) => value);
+    const all = new Map<string, number>();
+    for (const owner of this.#owners.values()) owner.listCounters(all);
+    return all;
   }
 
   gauges(): ReadonlyMap<string, number> {
-    return this.#gauges.view(({ value }) => value);
+    const all = new Map<string, number>();
+    for (const owner of this.#owners.values()) owner.listGauges(all);
+    return all;
   }
 
   histograms(): ReadonlyMap<string, HistogramView> {
-    return this.#histograms.view((histogram) => histogram.summarize());
+    const all = new Map<string, HistogramView>();
+    for (const owner of this.#owners.values()) owner.listHistograms(all);
+    return all;
   }
 
   isUsed(name: string): boolean {
-    const found = this.#counters.find(name) ?? this.#gauges.find(name) ?? this.#histograms.find(name);
-    return found?.isUsed === true;
+    const { owner, rest } = splitName(name);
+    return this.#owners.get(owner)?.isUsed(rest) === true;
   }
 
   tagsOf(name: string): TaggedName {
-    let tagged = this.#tags.get(name);
-    if (tagged === undefined) {
-      tagged = this.#config.findTags(name);
-      this.#tags.set(name, tagged);
-    }
-    return tagged;
+    const { owner, rest } = splitName(name);
+    return this.#owners.get(owner)?.tagsOf(rest, this.#findTags) ?? this.#findTags(name);
   }
 
   flush(): void {
-    this.#histograms.each((histogram) => histogram.flush());
+    for (const owner of this.#owners.values()) owner.flush();
   }
 
   reset(): void {
-    this.#counters.each((counter) => counter.reset());
-    this.#histograms.each((histogram) => histogram.reset());
+    for (const owner of this.#owners.values()) owner.reset();
   }
 
-  forget(prefixes: Iterable<string>, living: Iterable<string> = []): void {
-    const fates = new Map<string, "gone" | "living">();
-    for (const prefix of prefixes) fates.set(`${sanitizePrefix(prefix)}.`, "gone");
-    for (const prefix of living) fates.set(`${sanitizePrefix(prefix)}.`, "living");
-    for (const family of [this.#counters, this.#gauges, this.#histograms, this.#tags]) {
-      for (const name of [...family.keys()]) if (findFate(name, fates) === "gone") family.delete(name);
+  forget(prefixes: Iterable<string>, isLiving: (prefix: string) => boolean = () => false): void {
+    const gone = new Set<string>();
+    for (const prefix of prefixes) gone.add(cleanPrefix(prefix));
+    const isGone = (name: string): boolean => findFate(name, gone, isLiving) === "gone";
+    for (const prefix of gone) {
+      const owners = hasOneOwner(prefix)
+        ? [splitName(prefix).owner]
+        : [...this.#owners.keys()].filter((start) => start.startsWith(prefix));
+      for (const start of owners) if (this.#owners.get(start)?.forget(isGone) === true) this.#owners.delete(start);
     }
   }
-}
-
-/** Statistics of one type by name; those that are not to be shown apart. */
-class Family<Value> {
-  readonly #shown = new Map<string, Value>();
-  readonly #hidden = new Map<string, Value>();
-  readonly #isShown: (name: string) => boolean;
-  readonly #create: (name: string) => Value;
-
-  constructor(isShown: (name: string) => boolean, create: (name: string) => Value) {
-    this.#isShown = isShown;
-    this.#create = create;
-  }
-
-  open(name: string): Value {
-    const known = this.#shown.get(name) ?? this.#hidden.get(name);
-    if (known !== undefined) return known;
-    const value = this.#create(name);
-    (this.#isShown(name) ? this.#shown : this.#hidden).set(name, value);
-    return value;
-  }
-
-  find(name: string): Value | undefined {
-    return this.#shown.get(name);
-  }
-
-  view<Seen>(look: (value: Value) => Seen): ReadonlyMap<string, Seen> {
-    return new Map([...this.#shown].map(([name, value]) => [name, look(value)]));
-  }
-
-  each(run: (value: Value) => void): void {
-    for (const value of this.#shown.values()) run(value);
-    for (const value of this.#hidden.values()) run(value);
-  }
-
-  keys(): readonly string[] {
-    return [...this.#shown.keys(), ...this.#hidden.keys()];
-  }
-
-  delete(name: string): void {
-    this.#shown.delete(name);
-    this.#hidden.delete(name);
-  }
-}
-
-class CounterValue implements Counter {
-  value = 0;
-  #wasReset = false;
-
-  inc(by = 1): void {
-    this.value += by;
-  }
-
-  get isUsed(): boolean {
-    return this.value > 0 || this.#wasReset;
-  }
-
-  reset(): void {
-    if (this.value > 0) this.#wasReset = true;
-    this.value = 0;
-  }
-}
-
-class GaugeValue implements Gauge {
-  value = 0;
-  isUsed = false;
-
-  set(value: number): void {
-    this.value = value;
-    this.isUsed = true;
-  }
-
-  inc(by = 1): void {
-    this.value += by;
-    this.isUsed = true;
-  }
-
-  dec(by = 1): void {
-    this.value -= by;
-    this.isUsed = true;
-  }
-}
-
-class HistogramValue implements Histogram {
-  readonly #bounds: readonly number[];
-  #total = createBinnedValues();
-  #current = createBinnedValues();
-  #interval = createBinnedValues();
-
-  constructor(bounds: readonly number[]) {
-    this.#bounds = bounds;
-  }
-
-  record(value: number): void {
-    recordValue(this.#current, value);
-  }
-
-  get isUsed(): boolean {
-    return this.#total.count > 0 || this.#current.count > 0;
-  }
-
-  flush(): void {
-    // Most of all histograms have nothing to tell, and there are several for each cluster.
-    if (this.#current.count === 0 && this.#interval.count === 0) return;
-    addValues(this.#total, this.#current);
-    this.#interval = this.#current;
-    this.#current = createBinnedValues();
-  }
-
-  reset(): void {
-    this.#total = createBinnedValues();
-    this.#current = createBinnedValues();
-    this.#interval = createBinnedValues();
-  }
-
-  summarize(): HistogramView {
-    const all = createBinnedValues();
-    addValues(all, this.#total);
-    addValues(all, this.#current);
-    return { ...summarize(all, this.#bounds), interval: summarize(this.#interval, this.#bounds) };
-  }
-}
-
-function summarize(values: BinnedValues, bounds: readonly number[]): HistogramSummary {
-  const counts = countBelow(values, bounds);
-  const found = findQuantiles(values, parts);
-  return {
-    count: values.count,
-    sum: values.sum,
-    buckets: bounds.map((bound, index) => [bound, counts[index] ?? 0]),
-    quantiles: percents.map((percent, index) => [percent, found[index] ?? Number.NaN]),
-  };
 }
 
 /** That of the longest prefix: names of clusters have dots, too, so that one may begin like another. */
-function findFate<Fate>(name: string, fates: ReadonlyMap<string, Fate>): Fate | undefined {
+function findFate(
+  name: string,
+  gone: ReadonlySet<string>,
+  isLiving: (prefix: string) => boolean,
+): "gone" | "living" | undefined {
   for (let end = name.lastIndexOf("."); end > 0; end = name.lastIndexOf(".", end - 1)) {
-    const fate = fates.get(name.slice(0, end + 1));
-    if (fate !== undefined) return fate;
+    const prefix = name.slice(0, end + 1);
+    if (isLiving(prefix)) return "living";
+    if (gone.has(prefix)) return "gone";
   }
   return undefined;
 }
 
-function createScope(above: Stats, prefix: string): Stats {
-  const start = `${sanitizePrefix(prefix)}.`;
+/** `start` ends with a dot. */
+function createScope(registry: Registry, start: string): Stats {
+  if (hasOneOwner(start)) return new OwnedScope(registry, start);
   return {
-    counter: (name) => above.counter(start + name),
-    gauge: (name) => above.gauge(start + name),
-    histogram: (name) => above.histogram(start + name),
-    scope: (below) => createScope(above, start + below),
+    counter: (name) => registry.counter(start + name),
+    gauge: (name) => registry.gauge(start + name),
+    histogram: (name) => registry.histogram(start + name),
+    announce(names) {
+      announceEach(this, names);
+    },
+    scope: (below) => createScope(registry, start + cleanPrefix(below)),
   };
 }
 
-/** Colons have a meaning in sinks of statistics: Envoy puts underscores in their place, also in names of clusters. */
-function sanitizePrefix(prefix: string): string {
-  return prefix.replace(/^\.|\.$/g, "").replace(/:\/\/|:\/|:|\0/g, "_");
+/** A scope within one owner, which is looked up each time: one that was forgotten comes back as another. */
+class OwnedScope implements Stats {
+  readonly #registry: Registry;
+  readonly #owner: string;
+  readonly #rest: string;
+
+  constructor(registry: Registry, start: string) {
+    this.#registry = registry;
+    ({ owner: this.#owner, rest: this.#rest } = splitName(start));
+  }
+
+  counter(name: string): Counter {
+    return this.#registry.open(this.#owner).counter(this.#rest + name);
+  }
+
+  gauge(name: string): Gauge {
+    return this.#registry.open(this.#owner).gauge(this.#rest + name);
+  }
+
+  histogram(name: string): Histogram {
+    return this.#registry.open(this.#owner).histogram(this.#rest + name);
+  }
+
+  announce(names: StatNames): void {
+    this.#registry.open(this.#owner).announce(this.#rest, names);
+  }
+
+  scope(prefix: string): Stats {
+    return new OwnedScope(this.#registry, this.#owner + this.#rest + cleanPrefix(prefix));
+  }
 }
 
-function compileMatcher(wire: StatsMatcher | undefined): (name: string) => boolean {
+/** For what has no owner of its own, of which there is little. */
+function announceEach(stats: Stats, { counters = [], gauges = [], histograms = [] }: StatNames): void {
+  for (const name of counters) stats.counter(name);
+  for (const name of gauges) stats.gauge(name);
+  for (const name of histograms) stats.histogram(name);
+}
+
+/** Undefined where all are shown. */
+function compileMatcher(wire: StatsMatcher | undefined): ((name: string) => boolean) | undefined {
   if (wire?.reject_all !== undefined) return () => wire.reject_all !== true;
   if (wire?.exclusion_list !== undefined) {
     const isExcluded = compileListStringMatcher(wire.exclusion_list);
     return (name) => !isExcluded(name);
   }
-  return wire?.inclusion_list === undefined ? () => true : compileListStringMatcher(wire.inclusion_list);
+  return wire?.inclusion_list === undefined ? undefined : compileListStringMatcher(wire.inclusion_list);
 }
 
 function compileBounds(settings: readonly HistogramBucketSettings[] | undefined): (name: string) => readonly number[] {

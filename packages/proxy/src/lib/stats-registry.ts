@@ -30,8 +30,8 @@ export interface StatsRegistry extends Stats {
   reset(): void;
   /**
    * Takes all statistics below prefixes ("cluster.a.") off the pages: what they were of is gone. Whoever still holds one
-   * counts on unseen; the next look-up of the name makes a new one. Those below a longer prefix of `living`
-   * ("cluster.a.b.") stay.
+   * counts on unseen; the next look-up of the name makes a new one. Those below a longer prefix for which `isLiving` is
+   * true ("cluster.a.b.", as `cleanPrefix` gives it) stay.
    */
-  forget(prefixes: Iterable<string>, living?: Iterable<string>): void;
+  forget(prefixes: Iterable<string>, isLiving?: (prefix: string) => boolean): void;
 }

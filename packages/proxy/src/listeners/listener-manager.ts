@@ -2,6 +2,7 @@ import type { Listener as WireListener } from "@meltemi/protos/envoy/config/list
 import type { ProxyEnv } from "../config/env.ts";
 import type { Timer } from "../lib/clock.ts";
 import { ConfigError } from "../lib/config-error.ts";
+import { cleanPrefix } from "../lib/stat-owner.ts";
 import type { Stats } from "../lib/stats.ts";
 import type { StatsRegistry } from "../lib/stats-registry.ts";
 import { compileListener, hashOfListener } from "./compile-listener.ts";
@@ -220,7 +221,8 @@ class Listeners implements ListenerManager {
     for (const { active, warming } of this.#entries.values()) {
       for (const each of [active, warming]) if (each !== undefined) living.push(each);
     }
-    stats.forget(over.map(statPrefixOf), living.map(statPrefixOf));
+    const prefixes = new Set(living.map(statPrefixOf));
+    stats.forget(over.map(statPrefixOf), (prefix) => prefixes.has(prefix));
   }
 
   list(): readonly ActiveListener[] {
@@ -301,7 +303,7 @@ class Listeners implements ListenerManager {
 }
 
 function statPrefixOf({ parts: { plan } }: Listener): string {
-  return `listener.${plan.statName}.`;
+  return cleanPrefix(`listener.${plan.statName}`);
 }
 
 function keyOfAddress({ address, isIpv6Only }: ListenAddress): string {

@@ -14,6 +14,7 @@ import { Closers } from "../lib/closers.ts";
 import { ConfigError, within } from "../lib/config-error.ts";
 import { createStatsRegistry } from "../lib/create-stats.ts";
 import type { Log } from "../lib/log.ts";
+import type { LongWork } from "../lib/long-work.ts";
 import type { StatsRegistry } from "../lib/stats-registry.ts";
 import { ConnectionBudget } from "../listeners/connection-budget.ts";
 import { createListenerManager } from "../listeners/listener-manager.ts";
@@ -45,6 +46,7 @@ export interface ProxyServerOptions {
   readonly hash: (text: string) => number;
   readonly environment: ((name: string) => string | undefined) | undefined;
   readonly drainTimeMs: number | undefined;
+  readonly longWork: LongWork | undefined;
 }
 
 export class ProxyServer implements RunningProxy {
@@ -240,6 +242,7 @@ function createParts(options: ProxyServerOptions, isFailing: () => boolean): Par
     adsConfig: bootstrap.dynamic_resources?.ads_config,
     clusters: { find: (name) => held.clusters?.find(name) },
     whenUsable: (cluster) => announced.whenUsable(cluster),
+    longWork: options.longWork,
     ...{ clock, random, stats, log: log.child({ component: "config" }) },
   });
   const secrets = createSecrets({

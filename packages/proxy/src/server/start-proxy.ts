@@ -4,6 +4,7 @@ import type { NodeOverrides } from "../config/build-node.ts";
 import { type ReadBootstrap, readBootstrap } from "../config/read-bootstrap.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { type Log, silentLog } from "../lib/log.ts";
+import type { LongWork } from "../lib/long-work.ts";
 import { ProxyServer } from "./proxy-server.ts";
 import type { LogLevels, RunningProxy } from "./types.ts";
 import { loadVersionHash } from "./version-hash.ts";
@@ -25,6 +26,8 @@ export interface StartProxyOptions {
   readonly environment?: ((name: string) => string | undefined) | undefined;
   /** How long connections of a listener that goes may go on, in milliseconds; 600,000 where not given. */
   readonly drainTimeMs?: number | undefined;
+  /** Told while a long answer of a control plane is taken over. */
+  readonly longWork?: LongWork | undefined;
 }
 
 const defaultVersion = "0.1.0";
@@ -50,6 +53,7 @@ export async function startProxy(options: StartProxyOptions): Promise<RunningPro
     hash: await loadVersionHash(),
     environment: options.environment,
     drainTimeMs: options.drainTimeMs,
+    longWork: options.longWork,
   });
   try {
     await server.begin();

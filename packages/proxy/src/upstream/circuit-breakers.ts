@@ -4,7 +4,7 @@ import { durationToMs } from "@meltemi/protos";
 import type { CircuitBreakers_Thresholds, CircuitBreakers as Wire } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { Clock } from "../lib/clock.ts";
 import { ConfigError } from "../lib/config-error.ts";
-import type { Counter, Gauge, Stats } from "../lib/stats.ts";
+import type { Counter, Gauge, StatNames, Stats } from "../lib/stats.ts";
 import { wrappedNumber } from "../lib/wrapped.ts";
 import { RecentCount } from "./recent-count.ts";
 import type { Breaker, CircuitBreakers } from "./types.ts";
@@ -19,20 +19,39 @@ export interface BreakerEnv {
   readonly clock: Clock;
 }
 
+const resources = ["cx", "rq_pending", "rq", "rq_retry", "cx_pool"];
+
+/** What a cluster shows from the start. */
+export const breakerStatNames: StatNames = {
+  counters: [
+    "upstream_cx_overflow",
+    "upstream_rq_pending_overflow",
+    "upstream_rq_retry_overflow",
+    "upstream_cx_pool_overflow",
+  ],
+  gauges: ["default", "high"].flatMap((priority) =>
+    resources.map((name) => `circuit_breakers.${priority}.${name}_open`),
+  ),
+};
+
 /** The breakers of both priorities. Throws ConfigError. */
 export function compileCircuitBreakers(
   wire: Wire | undefined,
   { stats, clock }: BreakerEnv,
 ): (priority: "DEFAULT" | "HIGH") => CircuitBreakers {
   if ((wire?.per_host_thresholds ?? []).length > 0) throw new ConfigError("per_host_thresholds", "are not supported");
+  const find = (priority: "DEFAULT" | "HIGH"): CircuitBreakers_Thresholds | undefined =>
+    wire?.thresholds?.find((threshold) => (threshold.priority ?? "DEFAULT") === priority);
   const build = (priority: "DEFAULT" | "HIGH"): CircuitBreakers =>
-    buildBreakers(
-      wire?.thresholds?.find((threshold) => (threshold.priority ?? "DEFAULT") === priority) ?? {},
-      { stats, clock },
-      `circuit_breakers.${priority.toLowerCase()}.`,
-    );
-  const byPriority = { DEFAULT: build("DEFAULT"), HIGH: build("HIGH") };
-  return (priority) => byPriority[priority];
+    buildBreakers(find(priority) ?? {}, { stats, clock }, `circuit_breakers.${priority.toLowerCase()}.`);
+  // Limits that are configured show at once; those that nobody has set are made when somebody asks.
+  const made: { DEFAULT?: CircuitBreakers; HIGH?: CircuitBreakers } = {};
+  for (const priority of ["DEFAULT", "HIGH"] as const)
+    if (find(priority) !== undefined) made[priority] = build(priority);
+  return (priority) => {
+    made[priority] ??= build(priority);
+    return made[priority];
+  };
 }
 
 function buildBreakers(

@@ -44,8 +44,6 @@ export function createClusterManager(env: ClusterManagerEnv): ClusterUpdates {
 
 interface Entry {
   readonly cluster: CompiledCluster;
-  /** The resource in its canonical form: one that is equal changes nothing. */
-  readonly bytes: Uint8Array;
 }
 
 interface WarmingEntry extends Entry {
@@ -66,8 +64,10 @@ class Clusters implements ClusterUpdates {
   readonly #warming = new Map<string, WarmingEntry>();
   /** The last of each service, so that a cluster that is made anew need not wait for what the server has sent already. */
   readonly #assignments = new Map<string, ClusterLoadAssignment>();
-  /** Removed, with statistics that are still shown. */
-  readonly #removed = new Set<CompiledCluster>();
+  /** Replaced or removed, and perhaps still with requests under way. */
+  readonly #retired = new Set<CompiledCluster>();
+  /** How many clusters, in use or retired, count below a prefix: statistics go with the last. */
+  readonly #counted = new Map<string, number>();
   readonly #listeners: (() => void)[] = [];
   /** Clusters in use or on their way there by the service whose endpoints they want: looked up with each change of one. */
   readonly #users = new Map<string, Set<CompiledCluster>>();
@@ -91,18 +91,17 @@ class Clusters implements ClusterUpdates {
 
   update(wire: Cluster): Promise<void> {
     const name = wire.name ?? "";
-    const bytes = encode("envoy.config.cluster.v3.Cluster", wire);
     const warming = this.#warming.get(name);
-    if (warming !== undefined && Buffer.compare(warming.bytes, bytes) === 0) return warming.done;
+    if (warming !== undefined && isSame(warming.cluster.wire, wire)) return warming.done;
     const active = this.#active.get(name);
-    if (active !== undefined && Buffer.compare(active.bytes, bytes) === 0) {
+    if (active !== undefined && isSame(active.cluster.wire, wire)) {
       // Back to what is in use, before something else was ready.
       if (warming !== undefined) this.#dropWarming(name, warming);
       return Promise.resolve();
     }
     const cluster = new CompiledCluster(wire, this.#clusterEnv);
     if (warming !== undefined) this.#dropWarming(name, warming);
-    return this.#warm(name, { cluster, bytes });
+    return this.#warm(name, cluster);
   }
 
   remove(name: string): void {
@@ -111,9 +110,7 @@ class Clusters implements ClusterUpdates {
     const active = this.#active.get(name);
     if (active !== undefined) {
       this.#active.delete(name);
-      this.#wantNoLonger(active.cluster);
-      active.cluster.retire();
-      this.#removed.add(active.cluster);
+      this.#retire(active.cluster);
       this.#counter("cluster_removed").inc();
     }
     this.#onChange();
@@ -135,14 +132,18 @@ class Clusters implements ClusterUpdates {
   }
 
   sweepStats(stats: Pick<StatsRegistry, "forget">): void {
-    const over = [...this.#removed].filter(({ isOver }) => isOver);
-    if (over.length === 0) return;
-    for (const cluster of over) this.#removed.delete(cluster);
-    const others = [...this.#active.values(), ...this.#warming.values()].map(({ cluster }) => cluster);
-    stats.forget(
-      over.map(({ statPrefix }) => statPrefix),
-      [...others, ...this.#removed].map(({ statPrefix }) => statPrefix),
-    );
+    const gone: string[] = [];
+    for (const cluster of this.#retired) {
+      if (!cluster.isOver) continue;
+      this.#retired.delete(cluster);
+      const others = (this.#counted.get(cluster.statPrefix) ?? 0) - 1;
+      if (others > 0) this.#counted.set(cluster.statPrefix, others);
+      else {
+        this.#counted.delete(cluster.statPrefix);
+        gone.push(cluster.statPrefix);
+      }
+    }
+    if (gone.length > 0) stats.forget(gone, (prefix) => this.#counted.has(prefix));
   }
 
   async close(): Promise<void> {
@@ -153,22 +154,23 @@ class Clusters implements ClusterUpdates {
     await Promise.all(all.map(({ cluster }) => cluster.close()));
   }
 
-  #warm(name: string, entry: Entry): Promise<void> {
+  #warm(name: string, cluster: CompiledCluster): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const limit = Promise.withResolvers<void>();
-    const warming: WarmingEntry = { ...entry, done: promise, giveUp: limit.resolve, isObsolete: false };
+    const warming: WarmingEntry = { cluster, done: promise, giveUp: limit.resolve, isObsolete: false };
     this.#warming.set(name, warming);
-    this.#want(entry.cluster);
-    const { serviceName } = entry.cluster;
+    this.#counted.set(cluster.statPrefix, (this.#counted.get(cluster.statPrefix) ?? 0) + 1);
+    this.#want(cluster);
+    const { serviceName } = cluster;
     const known = serviceName === undefined ? undefined : this.#assignments.get(serviceName);
     if (known !== undefined) {
-      entry.cluster.stats.counter("assignment_use_cached").inc();
-      entry.cluster.setEndpoints(known);
+      cluster.stats.counter("assignment_use_cached").inc();
+      cluster.setEndpoints(known);
     }
     this.#onChange();
-    const hasSecrets = entry.cluster.wire.transport_socket !== undefined;
+    const hasSecrets = cluster.wire.transport_socket !== undefined;
     const timer = hasSecrets ? this.#env.clock.after(warmLimitMs, limit.resolve) : undefined;
-    Promise.race([entry.cluster.warm(), limit.promise])
+    Promise.race([cluster.warm(), limit.promise])
       .catch((cause: unknown) => {
         this.#env.log.warn("a cluster is used though it could not be made ready", { name, cause: String(cause) });
       })
@@ -186,9 +188,8 @@ class Clusters implements ClusterUpdates {
   #activate(name: string, warming: WarmingEntry): void {
     this.#warming.delete(name);
     const former = this.#active.get(name);
-    this.#active.set(name, warming);
-    if (former !== undefined) this.#wantNoLonger(former.cluster);
-    former?.cluster.retire();
+    this.#active.set(name, { cluster: warming.cluster });
+    if (former !== undefined) this.#retire(former.cluster);
     // Both counted their hosts under one name.
     warming.cluster.showCounts();
     this.#counter(former === undefined ? "cluster_added" : "cluster_modified").inc();
@@ -199,10 +200,15 @@ class Clusters implements ClusterUpdates {
     warming.isObsolete = true;
     warming.giveUp();
     this.#warming.delete(name);
-    this.#wantNoLonger(warming.cluster);
-    warming.cluster.retire();
+    this.#retire(warming.cluster);
     this.#active.get(name)?.cluster.showCounts();
     this.#onChange();
+  }
+
+  #retire(cluster: CompiledCluster): void {
+    this.#wantNoLonger(cluster);
+    cluster.retire();
+    this.#retired.add(cluster);
   }
 
   #onChange(): void {
@@ -260,4 +266,10 @@ class Clusters implements ClusterUpdates {
       },
     };
   }
+}
+
+/** In the canonical form: another order of fields, or of a map, changes nothing. */
+function isSame(one: Cluster, other: Cluster): boolean {
+  const name = "envoy.config.cluster.v3.Cluster";
+  return Buffer.compare(encode(name, one), encode(name, other)) === 0;
 }

@@ -6,14 +6,15 @@ import type { Runtime } from "../config/runtime.ts";
 import type { Clock } from "../lib/clock.ts";
 import { ConfigError, within } from "../lib/config-error.ts";
 import type { Log } from "../lib/log.ts";
-import type { Counter, Stats } from "../lib/stats.ts";
+import { cleanPrefix } from "../lib/stat-owner.ts";
+import type { StatNames, Stats } from "../lib/stats.ts";
 import { wrappedNumber } from "../lib/wrapped.ts";
 import type { SecretProvider } from "../tls/types.ts";
 import type { Balancer, BalancerContext, BalancerEnv } from "./balancers/balancer.ts";
-import { findBalancerStats } from "./balancers/balancer-stats.ts";
+import { type BalancerStats, balancerStatNames, findBalancerStats } from "./balancers/balancer-stats.ts";
 import { type BalancerPlan, compileBalancer } from "./balancers/compile-balancer.ts";
 import { checkCluster } from "./check-cluster.ts";
-import { compileCircuitBreakers } from "./circuit-breakers.ts";
+import { breakerStatNames, compileCircuitBreakers } from "./circuit-breakers.ts";
 import { CountedBody } from "./counted-body.ts";
 import { compileDiscovery, type DiscoveryEnv } from "./discovery/compile-discovery.ts";
 import type { Discovery, DiscoveryParts } from "./discovery/discovery.ts";
@@ -22,12 +23,13 @@ import { compileHealthChecks, type HealthChecks } from "./health/health-checks.t
 import { ClusterHost } from "./hosts/cluster-host.ts";
 import { metadataToJson } from "./hosts/endpoint-plan.ts";
 import type { HostSet } from "./hosts/host-set.ts";
-import { Members, type MembershipChange } from "./hosts/members.ts";
+import { Members, type MembershipChange, membershipStatNames } from "./hosts/members.ts";
 import { compileErrorMatcher, type JudgeResponse, judgeByStatus } from "./outlier/error-matcher.ts";
 import { compileOutlierConfig } from "./outlier/outlier-config.ts";
 import { OutlierDetector } from "./outlier/outlier-detector.ts";
 import { compileOverrideStatus, type IsOverridable } from "./override-host.ts";
 import { createHostPools } from "./pool/host-pools.ts";
+import { poolStatNames } from "./pool/pool-stats.ts";
 import type { HostPools } from "./pool/types.ts";
 import {
   type AttemptResult,
@@ -66,16 +68,21 @@ const defaultConnectTimeoutMs = 5000;
 const httpOptionsKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 /** Envoy shows them for clusters of every type. */
-const discoveryCounters = [
-  "assignment_stale",
-  "assignment_timeout_received",
-  "assignment_use_cached",
-  "update_attempt",
-  "update_empty",
-  "update_failure",
-  "update_no_rebuild",
-  "update_success",
-];
+const discoveryStatNames: StatNames = {
+  counters: [
+    "assignment_stale",
+    "assignment_timeout_received",
+    "assignment_use_cached",
+    "update_attempt",
+    "update_empty",
+    "update_failure",
+    "update_no_rebuild",
+    "update_success",
+    "upstream_cx_none_healthy",
+  ],
+};
+
+const shownNames = join([discoveryStatNames, breakerStatNames, poolStatNames, membershipStatNames, balancerStatNames]);
 
 /** Failures that say nothing of the host: the limits of this proxy, or its own wish. */
 const ownFailures: ReadonlySet<UpstreamFailure> = new Set([
@@ -106,7 +113,6 @@ export class CompiledCluster implements UpstreamCluster {
   readonly #checks: HealthChecks | undefined;
   readonly #isOverridable: IsOverridable;
   readonly #judge: JudgeResponse;
-  readonly #noneHealthy: Counter;
   #active = 0;
   #isRetired = false;
 
@@ -114,7 +120,7 @@ export class CompiledCluster implements UpstreamCluster {
   constructor(wire: Cluster, env: ClusterEnv) {
     const plan = compilePlan(wire, env);
     const { clock, random, log } = env;
-    this.statPrefix = `cluster.${wire.alt_stat_name || wire.name}.`;
+    this.statPrefix = cleanPrefix(`cluster.${wire.alt_stat_name || wire.name}`);
     const stats = env.stats.scope(this.statPrefix);
     this.name = wire.name ?? "";
     this.wire = wire;
@@ -126,8 +132,6 @@ export class CompiledCluster implements UpstreamCluster {
     this.#env = env;
     this.#isOverridable = compileOverrideStatus(wire.common_lb_config?.override_host_status);
     this.#judge = plan.judge;
-    this.#noneHealthy = stats.counter("upstream_cx_none_healthy");
-    for (const name of discoveryCounters) stats.counter(name);
     this.#pools = createHostPools({
       cluster: wire,
       stats,
@@ -137,6 +141,8 @@ export class CompiledCluster implements UpstreamCluster {
       random,
       breakers: this.breakers,
     });
+    // Not before all of the configuration was looked at: a cluster that cannot be used shows nothing.
+    stats.announce(shownNames);
     this.#members = new Members({
       stats,
       clock,
@@ -320,7 +326,7 @@ export class CompiledCluster implements UpstreamCluster {
 
   #require(host: ClusterHost | undefined): ClusterHost {
     if (host !== undefined) return host;
-    this.#noneHealthy.inc();
+    this.stats.counter("upstream_cx_none_healthy").inc();
     throw new UpstreamError("no-healthy-upstream");
   }
 
@@ -371,7 +377,19 @@ export class CompiledCluster implements UpstreamCluster {
     const { clock, random, runtime, localHosts } = this.#env;
     const { stats } = this;
     const activeRequests = (): number => this.#active;
-    return { clock, random, runtime, stats, localHosts, activeRequests, lbStats: findBalancerStats(stats) };
+    let found: BalancerStats | undefined;
+    return {
+      clock,
+      random,
+      runtime,
+      stats,
+      localHosts,
+      activeRequests,
+      get lbStats() {
+        found ??= findBalancerStats(stats);
+        return found;
+      },
+    };
   }
 
   #onHealthChange(host: ClusterHost): void {
@@ -397,6 +415,14 @@ export class CompiledCluster implements UpstreamCluster {
       for (const host of this.#members.list()) if (!added.includes(host)) this.#pools.drainHost(host, "finish");
     }
   }
+}
+
+function join(all: readonly StatNames[]): StatNames {
+  return {
+    counters: all.flatMap(({ counters = [] }) => counters),
+    gauges: all.flatMap(({ gauges = [] }) => gauges),
+    histograms: all.flatMap(({ histograms = [] }) => histograms),
+  };
 }
 
 interface ClusterPlan {

@@ -5,6 +5,7 @@ import type { ApiConfigSource, ConfigSource, GrpcService, Node } from "@meltemi/
 import type { Clock } from "../lib/clock.ts";
 import { ConfigError, need, within } from "../lib/config-error.ts";
 import type { Log } from "../lib/log.ts";
+import type { LongWork } from "../lib/long-work.ts";
 import type { Stats } from "../lib/stats.ts";
 import type { ClusterManager } from "../upstream/types.ts";
 import { subscribeToFile } from "./file-source.ts";
@@ -23,6 +24,7 @@ export interface ConfigSourcesOptions {
   readonly random: () => number;
   readonly log: Log;
   readonly stats: Stats;
+  readonly longWork?: LongWork | undefined;
 }
 
 /** Default of initial_fetch_timeout. */
@@ -90,12 +92,12 @@ export class ConfigSources {
   ): XdsClient {
     const isDelta = isDeltaApi(api);
     const target = this.#targetOf(api);
-    const { node, clock, random, log } = this.#options;
+    const { node, clock, random, log, longWork } = this.#options;
     return new XdsClient({
       open: (method, events) => openGrpcStream(target, method, events),
       method: isDelta ? methods.delta : methods.sotw,
       sendsNodeOnce: api.set_node_on_first_message_only ?? false,
-      ...{ isDelta, node, clock, random, log, stats },
+      ...{ isDelta, node, clock, random, log, stats, longWork },
     });
   }
 

@@ -1,6 +1,6 @@
 /** Responses of a control plane, as updates. A resource that cannot be read does not stand in the way of the others. */
-import { decode, decodeDynamic, typeNameOf } from "@meltemi/protos";
-import type { Resource } from "@meltemi/protos/envoy/service/discovery/v3";
+import { concatBytes, decode, decodeDynamic, listFields, typeNameOf } from "@meltemi/protos";
+import type { DeltaDiscoveryResponse, DiscoveryResponse, Resource } from "@meltemi/protos/envoy/service/discovery/v3";
 import type { Any } from "@meltemi/protos/google/protobuf";
 import type { Turns } from "../lib/turns.ts";
 import type { ResourceType } from "./resource-types.ts";
@@ -17,10 +17,37 @@ export interface Response {
 }
 
 const wrapperType = "envoy.service.discovery.v3.Resource";
+/** Number of the field `resources`, in both forms. */
+const resourcesField = 2;
 
 /** Throws ProtoError for bytes that are no DiscoveryResponse. */
 export function readSotwResponse(bytes: Uint8Array): Response {
-  const message = decode("envoy.service.discovery.v3.DiscoveryResponse", bytes);
+  return openSotw(decode("envoy.service.discovery.v3.DiscoveryResponse", bytes));
+}
+
+/**
+ * Reads a response in slices: it may have tens of megabytes, in thousands of resources. Rejects with ProtoError for bytes
+ * that are no response.
+ */
+export async function readResponse(
+  bytes: Uint8Array,
+  { isDelta, turns }: { readonly isDelta: boolean; readonly turns: Turns },
+): Promise<Response> {
+  const head: Uint8Array[] = [];
+  const resources: Resource[] = [];
+  for (const { number, whole, content } of listFields(bytes)) {
+    if (number !== resourcesField || content === undefined) head.push(whole);
+    else resources.push(isDelta ? decode(wrapperType, content) : { resource: decode("google.protobuf.Any", content) });
+    if (turns.isOver) await turns.next();
+  }
+  const rest = concatBytes(head);
+  if (isDelta) return openDelta({ ...decode("envoy.service.discovery.v3.DeltaDiscoveryResponse", rest), resources });
+  const message = openSotw(decode("envoy.service.discovery.v3.DiscoveryResponse", rest));
+  const { version } = message;
+  return { ...message, resources: resources.map((resource) => ({ ...resource, version })) };
+}
+
+function openSotw(message: DiscoveryResponse): Response {
   const version = message.version_info ?? "";
   return {
     typeName: typeNameOf(message.type_url ?? ""),
@@ -32,9 +59,7 @@ export function readSotwResponse(bytes: Uint8Array): Response {
   };
 }
 
-/** Throws ProtoError for bytes that are no DeltaDiscoveryResponse. */
-export function readDeltaResponse(bytes: Uint8Array): Response {
-  const message = decode("envoy.service.discovery.v3.DeltaDiscoveryResponse", bytes);
+function openDelta(message: DeltaDiscoveryResponse): Response {
   const names = (message.removed_resource_names ?? []).flatMap(({ name }) => name ?? []);
   return {
     typeName: typeNameOf(message.type_url ?? ""),

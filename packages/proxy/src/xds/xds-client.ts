@@ -6,10 +6,11 @@ import { concatBytes, encode, lengthDelimited, typeUrl } from "@meltemi/protos";
 import type { Node } from "@meltemi/protos/envoy/config/core/v3";
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
+import type { LongWork } from "../lib/long-work.ts";
 import type { Stats } from "../lib/stats.ts";
 import { Turns } from "../lib/turns.ts";
 import { createBackOff, reconnectDelays } from "./back-off.ts";
-import { type Response, readDeltaResponse, readSotwResponse } from "./read-response.ts";
+import { type Response, readResponse } from "./read-response.ts";
 import type { ResourceType } from "./resource-types.ts";
 import type { ResourceHandler, Subscription } from "./resource-update.ts";
 import { type AnyRequest, TypeSubscription } from "./type-subscription.ts";
@@ -45,8 +46,11 @@ export interface XdsClientOptions {
   readonly log: Log;
   /** "control_plane." */
   readonly stats: Stats;
+  readonly longWork?: LongWork | undefined;
 }
 
+/** Bytes from which on a response is long work. */
+const longMessage = 256 * 1024;
 /** Responses that may wait to be tried before the server has to pause. */
 const longestQueue = 8;
 /** Numbers of the field `node` in a DiscoveryRequest and in a DeltaDiscoveryRequest. */
@@ -168,18 +172,11 @@ export class XdsClient {
       const message = this.#queue.shift();
       const stream = this.#stream;
       if (message === undefined || stream === undefined) break;
-      const response = this.#read(message);
-      if (response === undefined) {
-        this.#lose("a message of the control plane cannot be read");
-        break;
-      }
-      try {
-        await this.#handle(response, stream);
-      } catch (cause: unknown) {
-        // A fault of ours: what is there stays in use, and the server is asked anew.
-        this.#options.log.error("A response of the control plane could not be dealt with", { cause });
-        if (stream === this.#stream) this.#lose("a response could not be dealt with");
-      }
+      const { longWork } = this.#options;
+      const isLong = longWork !== undefined && message.length >= longMessage;
+      if (isLong) longWork.begin();
+      await this.#try(message, stream);
+      if (isLong) longWork.end();
       if (this.#queue.length < longestQueue) this.#stream?.resume();
     }
     this.#isWorking = false;
@@ -187,9 +184,27 @@ export class XdsClient {
     if (this.#queue.length > 0 && this.#stream !== undefined) void this.#work();
   }
 
-  #read(message: Uint8Array): Response | undefined {
+  /** Never rejects. */
+  async #try(message: Uint8Array, stream: MessageStream): Promise<void> {
+    const response = await this.#read(message);
+    // What another stream said does not count any more.
+    if (stream !== this.#stream) return;
+    if (response === undefined) {
+      this.#lose("a message of the control plane cannot be read");
+      return;
+    }
     try {
-      return this.#options.isDelta ? readDeltaResponse(message) : readSotwResponse(message);
+      await this.#handle(response, stream);
+    } catch (cause: unknown) {
+      // A fault of ours: what is there stays in use, and the server is asked anew.
+      this.#options.log.error("A response of the control plane could not be dealt with", { cause });
+      if (stream === this.#stream) this.#lose("a response could not be dealt with");
+    }
+  }
+
+  async #read(message: Uint8Array): Promise<Response | undefined> {
+    try {
+      return await readResponse(message, { isDelta: this.#options.isDelta, turns: this.#turns });
     } catch (cause: unknown) {
       this.#options.log.warn("A message of the control plane cannot be read", { cause });
       return undefined;

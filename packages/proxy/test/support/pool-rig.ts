@@ -73,6 +73,7 @@ export function createTestStats(): TestStats {
     counter: make,
     gauge: make,
     histogram: make,
+    announce: () => undefined,
     scope: () => createTestStats(),
     read: (name) => values.get(name) ?? 0,
   };

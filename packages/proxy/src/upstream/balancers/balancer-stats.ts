@@ -1,5 +1,5 @@
 /** Statistics of load balancing, looked up once for a cluster. */
-import type { Counter, Gauge, Stats } from "../../lib/stats.ts";
+import type { Counter, Gauge, StatNames, Stats } from "../../lib/stats.ts";
 
 const counters = [
   "lb_healthy_panic",
@@ -20,6 +20,9 @@ const counters = [
 export type BalancerStats = Readonly<Record<(typeof counters)[number], Counter>> & {
   readonly lb_subsets_active: Gauge;
 };
+
+/** What a cluster shows from the start. */
+export const balancerStatNames: StatNames = { counters, gauges: ["lb_subsets_active"] };
 
 export function findBalancerStats(stats: Stats): BalancerStats {
   const found = Object.fromEntries(counters.map((name) => [name, stats.counter(name)])) as Record<

@@ -13,5 +13,6 @@ export const uncountedStats: Stats = {
   counter: () => ignored,
   gauge: () => ignored,
   histogram: () => ignored,
+  announce: () => undefined,
   scope: () => uncountedStats,
 };

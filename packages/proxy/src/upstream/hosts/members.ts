@@ -1,6 +1,6 @@
 /** Who is in a cluster now: hosts keep their identity by address while assignments come and go. */
 import type { Clock } from "../../lib/clock.ts";
-import type { Stats } from "../../lib/stats.ts";
+import type { StatNames, Stats } from "../../lib/stats.ts";
 import type { Host } from "../types.ts";
 import { ClusterHost } from "./cluster-host.ts";
 import type { AssignmentPlan, EndpointPlan } from "./endpoint-plan.ts";
@@ -30,6 +30,9 @@ interface Group {
   readonly hosts: ClusterHost[];
 }
 
+/** What a cluster shows from the start. Envoy has the largest weight, and leaves it at 0 since weights are the balancers'. */
+export const membershipStatNames: StatNames = { counters: ["membership_change"], gauges: ["max_host_weight"] };
+
 export class Members {
   readonly #options: MembersOptions;
   #hosts = new Map<string, ClusterHost>();
@@ -45,9 +48,6 @@ export class Members {
     this.#options = options;
     this.#sets = this.#buildSets();
     this.#count();
-    options.stats.counter("membership_change");
-    // Envoy has it, and leaves it at 0 since weights are kept by the balancers.
-    options.stats.gauge("max_host_weight");
   }
 
   /** By priority. Another array after each change, and only then. */

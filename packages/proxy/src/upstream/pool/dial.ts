@@ -45,7 +45,8 @@ export interface Dialer {
 
 export interface DialerEnv {
   readonly cluster: Cluster;
-  readonly stats: PoolStats;
+  /** Asked for when there is something to count. */
+  readonly stats: () => PoolStats;
   readonly clock: Clock;
 }
 
@@ -82,7 +83,7 @@ export function compileDialer({ cluster, stats, clock }: DialerEnv): Dialer {
         allowHalfOpen: options.isHalfOpen,
         ...(reader && !options.transport.isSecure && { onread: readInto(reader) }),
       });
-      const attempt = new DialAttempt(options, { socket, stats, clock, timeoutMs });
+      const attempt = new DialAttempt(options, { socket, stats: stats(), clock, timeoutMs });
       return { connection: attempt.run(), abort: () => attempt.abort() };
     },
   };

@@ -20,7 +20,12 @@ type PoolProtocol = "http1" | "http2" | "auto";
 /** Compiles a cluster's protocols, transport sockets and limits. Throws ConfigError. */
 export function createHostPools(env: PoolEnv): HostPools {
   const options = compileProtocolOptions(env.cluster);
-  const stats = createPoolStats(env.stats);
+  let made: PoolStats | undefined;
+  // Most clusters of a large mesh are never spoken to.
+  const stats = (): PoolStats => {
+    made ??= createPoolStats(env.stats);
+    return made;
+  };
   const dialer = compileDialer({ cluster: env.cluster, stats, clock: env.clock });
   const transports = compileTransportChoice(env.cluster, env);
   return new ClusterPools({ env, options, stats, dialer, transports });
@@ -29,7 +34,7 @@ export function createHostPools(env: PoolEnv): HostPools {
 interface ClusterParts {
   readonly env: PoolEnv;
   readonly options: ProtocolOptions;
-  readonly stats: PoolStats;
+  readonly stats: () => PoolStats;
   readonly dialer: Dialer;
   readonly transports: TransportChoice;
 }
@@ -123,7 +128,7 @@ class ClusterPools implements HostPools {
     const { sni, sans, downstream } = request;
     const opener = { dialer, protocol, dial: { host, counts, transport, sni, sans, downstream } };
     const pool = new ConnectionPool({
-      ...{ host, stats, counts, options },
+      ...{ host, stats: stats(), counts, options },
       ...{ clock: env.clock, random: env.random },
       breakers: env.breakers(priority),
       expectedCapacity: protocol === "http2" ? options.http2.maxConcurrentStreams : 1,

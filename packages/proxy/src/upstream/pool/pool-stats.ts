@@ -1,5 +1,5 @@
 /** The statistics of a cluster's connections and requests, looked up once. Names are Envoy's. */
-import type { Counter, Gauge, Histogram, Stats } from "../../lib/stats.ts";
+import type { Counter, Gauge, Histogram, StatNames, Stats } from "../../lib/stats.ts";
 
 const counterNames = [
   "upstream_cx_total",
@@ -43,7 +43,10 @@ export type PoolStats = Readonly<
     Record<(typeof histogramNames)[number], Histogram>
 >;
 
-/** Looks all of them up below "cluster.NAME.", so that they are shown from the start. */
+/** What a cluster shows from the start. */
+export const poolStatNames: StatNames = { counters: counterNames, gauges: gaugeNames, histograms: histogramNames };
+
+/** Looks all of them up below "cluster.NAME." */
 export function createPoolStats(stats: Stats): PoolStats {
   return {
     ...fill(counterNames, (name) => stats.counter(name)),

@@ -14,11 +14,11 @@ export interface TcpTarget {
 
 export class TcpConnections {
   readonly #dialer: Dialer;
-  readonly #stats: PoolStats;
+  readonly #stats: () => PoolStats;
   readonly #open = new Map<UpstreamConnection, Host>();
   readonly #dials = new Set<Dial>();
 
-  constructor(dialer: Dialer, stats: PoolStats) {
+  constructor(dialer: Dialer, stats: () => PoolStats) {
     this.#dialer = dialer;
     this.#stats = stats;
   }
@@ -30,7 +30,7 @@ export class TcpConnections {
     if (signal?.aborted) throw new UpstreamError("local-reset", { host });
     if (!breakers.connections.take()) throw new UpstreamError("overflow", { host });
     const { downstream, sni, sans, alpn } = options;
-    this.#stats.upstream_rq_pending_total.inc();
+    this.#stats().upstream_rq_pending_total.inc();
     const dial = this.#dialer.dial({ ...target, downstream, sni, sans, alpn, isHalfOpen: true });
     const abort = () => dial.abort();
     signal?.addEventListener("abort", abort, { once: true });
@@ -56,7 +56,7 @@ export class TcpConnections {
   }
 
   #keep({ stream, localAddress }: Dialed, { host, counts, breakers }: TcpTarget): UpstreamConnection {
-    const stats = this.#stats;
+    const stats = this.#stats();
     stats.upstream_rq_total.inc();
     stats.upstream_rq_active.inc();
     counts.rq_total++;
