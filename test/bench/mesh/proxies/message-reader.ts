@@ -4,7 +4,7 @@
  */
 import { type DigestCache, headBytes, keyBytes } from "./digest-cache.ts";
 import type { ResponseDigest } from "./response-digest.ts";
-import { readText, readVarint } from "./wire-fields.ts";
+import { encodeVarint, readText, readVarint } from "./wire-fields.ts";
 
 export interface ReadMessage {
   readonly digest: ResponseDigest;
@@ -23,9 +23,11 @@ export interface MessageReaderOptions {
 interface Head {
   readonly length: number;
   readonly key: string;
-  readonly known: ResponseDigest | undefined;
+  known: ResponseDigest | undefined;
   /** Bytes of the message that were let go of. */
   dropped: number;
+  /** "" as long as it has not come. */
+  nonce: string;
 }
 
 export class MessageReader {
@@ -38,9 +40,22 @@ export class MessageReader {
     this.#options = options;
   }
 
+  /** `chunk` is valid only until this returns. */
   push(chunk: Buffer): void {
+    const head = this.#head;
+    if (head !== undefined && head.nonce !== "" && chunk.length < head.length - head.dropped) {
+      // Most of what comes: bytes of a message that is known.
+      head.dropped += chunk.length;
+      return;
+    }
     this.#chunks.push(chunk);
     this.#buffered += chunk.length;
+    this.#read();
+    const last = this.#chunks.at(-1);
+    if (last !== undefined) this.#chunks[this.#chunks.length - 1] = Buffer.from(last);
+  }
+
+  #read(): void {
     for (;;) {
       this.#head ??= this.#readHead();
       if (this.#head === undefined || !this.#finish(this.#head)) return;
@@ -57,26 +72,48 @@ export class MessageReader {
     const { cache, scope } = this.#options;
     const key = cache.formatKey(scope, begin, length);
     this.#drop(5);
-    return { length, key, known: cache.find(key), dropped: 0 };
+    return { length, key, known: cache.find(key), dropped: 0, nonce: "" };
   }
 
   /** True where the message was whole and is dealt with. */
   #finish(head: Head): boolean {
-    const { length, key, known } = head;
-    if (known !== undefined && head.dropped < known.nonceAt) {
-      const count = Math.min(this.#buffered, known.nonceAt - head.dropped);
-      this.#drop(count);
-      head.dropped += count;
-    }
-    const missing = length - head.dropped;
-    if (this.#buffered < missing) return false;
+    const { length, key } = head;
     const { cache, onMessage } = this.#options;
-    const rest = missing === 0 ? Buffer.alloc(0) : this.#peek(missing).subarray(0, missing);
-    const digest = known ?? cache.read(key, rest);
-    const nonce = digest === undefined ? "" : readNonce(rest, digest.nonceAt - head.dropped);
-    this.#drop(missing);
-    if (digest !== undefined) onMessage({ digest, nonce, bytes: length });
+    // A thousand proxies are in the midst of the same message: once one of them has it, the others need not keep theirs.
+    head.known ??= cache.find(key);
+    const { known } = head;
+    if (known !== undefined) {
+      this.#skip(head, known);
+      if (head.dropped < length) return false;
+      onMessage({ digest: known, nonce: head.nonce, bytes: length });
+      return true;
+    }
+    if (this.#buffered < length) return false;
+    const message = length === 0 ? Buffer.alloc(0) : this.#peek(length).subarray(0, length);
+    const digest = cache.read(key, message);
+    this.#drop(length);
+    if (digest !== undefined) onMessage({ digest, nonce: digest.nonce, bytes: length });
     return true;
+  }
+
+  /** Lets go of what came of a message, except for its nonce. */
+  #skip(head: Head, { nonceAt, nonce }: ResponseDigest): void {
+    this.#dropTo(head, nonceAt);
+    if (head.dropped < nonceAt) return;
+    if (head.nonce === "") {
+      // As long as that of the first proxy's message: the whole messages are of the same length.
+      const needed = nonceFieldBytes(nonce);
+      if (this.#buffered < needed) return;
+      head.nonce = readNonce(this.#peek(needed));
+    }
+    this.#dropTo(head, head.length);
+  }
+
+  #dropTo(head: Head, position: number): void {
+    const count = Math.min(this.#buffered, position - head.dropped);
+    if (count <= 0) return;
+    this.#drop(count);
+    head.dropped += count;
   }
 
   /** At least `count` bytes in one piece; there must be so many. */
@@ -105,9 +142,13 @@ export class MessageReader {
 
 const nonceTag = 5 * 8 + 2;
 
+function nonceFieldBytes(nonce: string): number {
+  return 1 + encodeVarint(Buffer.byteLength(nonce)).length + Buffer.byteLength(nonce);
+}
+
 /** Throws where there is none: two responses that were taken for the same differ. */
-function readNonce(bytes: Buffer, at: number): string {
-  if (bytes[at] !== nonceTag) throw new Error("responses that begin alike are not laid out alike");
-  const length = readVarint(bytes, at + 1);
+function readNonce(bytes: Buffer): string {
+  if (bytes[0] !== nonceTag) throw new Error("responses that begin alike are not laid out alike");
+  const length = readVarint(bytes, 1);
   return readText(bytes, { start: length.end, end: length.end + length.value });
 }

@@ -1,8 +1,8 @@
 /**
- * A simulated sidecar for load: one HTTP/2 connection, one ADS stream, the subscriptions of a real proxy. It reads of a
+ * A simulated sidecar for load: one connection, one ADS stream, the subscriptions of a real proxy. It reads of a
  * response what it must and shares that with all others, so that the load generator stays cheaper than the server.
  */
-import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
+import { AdsConnection } from "./ads-connection.ts";
 import type { DigestCache } from "./digest-cache.ts";
 import { MessageReader } from "./message-reader.ts";
 import { encodeNode } from "./requests.ts";
@@ -31,7 +31,7 @@ export interface SimulatedProxyOptions {
   readonly cache: DigestCache;
   /** Proxies of one scope get the same under one version. */
   readonly scope: string;
-  /** Bytes that the server may send ahead of what is read; 1 MiB where not given. */
+  /** Bytes that the server may send ahead of what is read; as many as with Envoy where not given. */
   readonly windowBytes?: number;
   readonly onReceived?: (received: ReceivedResponse) => void;
   /** Everything that the proxy needs has come on this stream. */
@@ -39,6 +39,9 @@ export interface SimulatedProxyOptions {
   /** The stream ended, and not by close(). */
   readonly onEnded?: () => void;
 }
+
+/** Envoy's Http2ProtocolOptions.initial_stream_window_size where nothing is set. */
+const envoyWindowBytes = 16 * 1024 * 1024;
 
 const methods: Readonly<Record<Variant, string>> = {
   sotw: "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources",
@@ -52,8 +55,7 @@ export function nowMs(): number {
 export class SimulatedProxy {
   readonly #options: SimulatedProxyOptions;
   readonly #subscriptions: Subscriptions;
-  #session: ClientHttp2Session | undefined;
-  #stream: ClientHttp2Stream | undefined;
+  #connection: AdsConnection | undefined;
   #isConfigured = false;
 
   constructor(options: SimulatedProxyOptions) {
@@ -65,7 +67,7 @@ export class SimulatedProxy {
 
   /** True while there is a stream. */
   get isOpen(): boolean {
-    return this.#stream !== undefined;
+    return this.#connection !== undefined;
   }
 
   get isConfigured(): boolean {
@@ -75,46 +77,34 @@ export class SimulatedProxy {
   /** Connects; again after close(), with what it has. */
   open(): void {
     if (this.isOpen) return;
-    const { address, variant, cache, scope, windowBytes = 1 << 20 } = this.#options;
+    const { address, variant, cache, scope, windowBytes = envoyWindowBytes } = this.#options;
     this.#isConfigured = false;
-    const session = connect(`http://${address}`, { settings: { initialWindowSize: windowBytes, enablePush: false } });
-    session.once("connect", () => session.setLocalWindowSize(Math.max(windowBytes, 65_535) * 4));
-    const stream = session.request({
-      ":method": "POST",
-      ":path": methods[variant],
-      "content-type": "application/grpc",
-      te: "trailers",
-    });
-    const end = (): void => this.#end(stream);
-    session.on("error", end).once("close", end);
-    stream.on("error", end).once("close", end);
     const reader = new MessageReader({
       ...{ cache, scope },
       onMessage: ({ digest, nonce, bytes }) => this.#receive({ digest, bytes, atMs: nowMs() }, nonce),
     });
-    stream.on("data", (chunk: Buffer) => reader.push(chunk));
-    this.#session = session;
-    this.#stream = stream;
+    const connection = new AdsConnection({
+      ...{ address, windowBytes, path: methods[variant] },
+      onData: (data) => reader.push(data),
+      onEnded: () => {
+        if (connection !== this.#connection) return;
+        this.#connection = undefined;
+        this.#options.onEnded?.();
+      },
+    });
+    this.#connection = connection;
     this.#subscriptions.open();
   }
 
-  /** Reads nothing any more; the connection stays. */
+  /** Takes nothing any more; the connection stays. */
   stall(): void {
-    this.#stream?.pause();
+    this.#connection?.stall();
   }
 
   close(): void {
-    const [stream, session] = [this.#stream, this.#session];
-    this.#stream = undefined;
-    this.#session = undefined;
-    stream?.destroy();
-    session?.destroy();
-  }
-
-  #end(stream: ClientHttp2Stream): void {
-    if (stream !== this.#stream) return;
-    this.close();
-    this.#options.onEnded?.();
+    const connection = this.#connection;
+    this.#connection = undefined;
+    connection?.close();
   }
 
   #receive(received: ReceivedResponse, nonce: string): void {
@@ -127,10 +117,6 @@ export class SimulatedProxy {
   }
 
   #write(parts: readonly Buffer[]): void {
-    const stream = this.#stream;
-    if (stream === undefined) return;
-    if (parts.length > 1) stream.cork();
-    for (const part of parts) stream.write(part);
-    if (parts.length > 1) stream.uncork();
+    this.#connection?.write(parts);
   }
 }
