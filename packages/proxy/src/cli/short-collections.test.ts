@@ -8,11 +8,11 @@ it("asks for early collections from the first user's begin to the last one's end
   collections.begin();
   collections.begin();
   collections.end();
-  expect(flags).toEqual(["--minor-gc-task-trigger=10"]);
+  expect(flags).toEqual(["--minor-gc-task-trigger=4"]);
   collections.end();
   collections.begin();
   collections.end();
-  expect(flags.map((flag) => flag.split("=")[1])).toEqual(["10", "80", "10", "80"]);
+  expect(flags.map((flag) => flag.split("=")[1])).toEqual(["4", "80", "4", "80"]);
 });
 
 it("sets what this V8 has, to what it has by itself", () => {

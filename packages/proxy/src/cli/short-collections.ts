@@ -9,7 +9,7 @@ import type { LongWork } from "../lib/long-work.ts";
 
 /** Percent of the space at which a collection is due as soon as the event loop has a turn for it (V8: 80). */
 const usualTrigger = 80;
-const earlyTrigger = 10;
+const earlyTrigger = 4;
 
 /** For programs that own their process: the setting is that of the whole of it. */
 export function createShortCollections(setFlag: (flag: string) => void = setFlagsFromString): LongWork {

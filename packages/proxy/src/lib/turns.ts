@@ -2,13 +2,18 @@ import type { Clock } from "./clock.ts";
 
 /** Milliseconds that work may take before requests have their turn. */
 const sliceMs = 2;
+/**
+ * Milliseconds that then belong to everybody else. A single turn of the event loop would do for one step of a request, which
+ * takes several: it is read, sent on, answered, and its answer sent back.
+ */
+const restMs = 1;
 
 /** Long work in slices: between them the event loop serves everybody else. */
 export class Turns {
-  readonly #clock: Pick<Clock, "monotonic">;
+  readonly #clock: Pick<Clock, "monotonic" | "after">;
   #startedAt: number;
 
-  constructor(clock: Pick<Clock, "monotonic">) {
+  constructor(clock: Pick<Clock, "monotonic" | "after">) {
     this.#clock = clock;
     this.#startedAt = clock.monotonic();
   }
@@ -19,7 +24,7 @@ export class Turns {
   }
 
   async next(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise<void>((resolve) => this.#clock.after(restMs, resolve));
     this.#startedAt = this.#clock.monotonic();
   }
 }

@@ -73,6 +73,33 @@ test("statistics of a cluster that was removed go when it has ended, and those o
   expect(shown()).toEqual(["a.b"]);
 });
 
+test("statistics of a cluster that never was ready, or could not be used, do not stay", async () => {
+  const { clusters, stats } = rig();
+  const shown = (): readonly string[] =>
+    [...stats.counters().keys(), ...stats.gauges().keys()].filter((name) => name.startsWith("cluster."));
+  void clusters.update(edsCluster, origin);
+  expect(shown()).not.toEqual([]);
+  clusters.remove("a");
+  clusters.sweepStats(stats);
+  expect(shown()).toEqual([]);
+  const unusable: Cluster = { ...staticCluster([1]), circuit_breakers: { per_host_thresholds: [{}] } };
+  expect(() => clusters.update(unusable, origin)).toThrow("per_host_thresholds");
+  expect(shown()).toEqual([]);
+});
+
+test("clusters with one name for their statistics share them until the last has ended", async () => {
+  const { clusters, stats } = rig();
+  const isShown = (): boolean => stats.counters().has("cluster.shared.upstream_rq_total");
+  for (const name of ["a", "b"])
+    await clusters.update({ ...staticCluster([1]), name, alt_stat_name: "shared" }, origin);
+  clusters.remove("a");
+  clusters.sweepStats(stats);
+  expect(isShown()).toBe(true);
+  clusters.remove("b");
+  clusters.sweepStats(stats);
+  expect(isShown()).toBe(false);
+});
+
 test("the same content changes nothing, another makes another cluster", async () => {
   const { clusters, stats } = rig();
   await clusters.update(staticCluster([1]), origin);

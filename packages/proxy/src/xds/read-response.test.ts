@@ -1,6 +1,7 @@
 import { encode, packAny, typeUrl } from "@meltemi/protos";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import { describe, expect, it } from "vitest";
+import { systemClock } from "../lib/clock.ts";
 import { Turns } from "../lib/turns.ts";
 import { nothingEarlier, type Response, readResponse, readSotwResponse, readUpdate } from "./read-response.ts";
 import { resourceTypes } from "./resource-types.ts";
@@ -75,7 +76,7 @@ describe("readResponse", () => {
 
   it("reads a state of the world as if it were read at once", async () => {
     const bytes = encode("envoy.service.discovery.v3.DiscoveryResponse", sotw);
-    const read = await readResponse(bytes, { isDelta, turns: new Turns({ monotonic: () => 0 }) });
+    const read = await readResponse(bytes, { isDelta, turns: new Turns({ ...systemClock, monotonic: () => 0 }) });
     expect(read).toEqual(readSotwResponse(bytes));
     expect(read).toMatchObject({ version: "7", nonce: "n", controlPlane: "me", typeName });
     expect(read.resources.map(({ resource, version }) => [resource, version])).toEqual(
@@ -92,28 +93,28 @@ describe("readResponse", () => {
       removed_resources: ["b"],
       removed_resource_names: [{ name: "c" }],
     });
-    const read = await readResponse(bytes, { isDelta: true, turns: new Turns({ monotonic: () => 0 }) });
+    const read = await readResponse(bytes, { isDelta: true, turns: new Turns({ ...systemClock, monotonic: () => 0 }) });
     expect(read).toMatchObject({ version: "8", removed: ["b", "c"], typeName });
     expect(read.resources).toEqual([{ name: "a", version: "3", resource: resources[0] }]);
   });
 
   it("lets others work between resources", async () => {
     let now = 0;
-    let slices = 0;
-    let isOver = false;
+    let rests = 0;
     // Each look at the clock takes a millisecond.
-    const turns = new Turns({ monotonic: () => now++ });
-    const count = (): void => {
-      slices += 1;
-      if (!isOver) setImmediate(count);
-    };
-    setImmediate(count);
+    const turns = new Turns({
+      monotonic: () => now++,
+      after: (_delayMs, run) => {
+        rests += 1;
+        setImmediate(run);
+        return { close: () => undefined };
+      },
+    });
     const many = { ...sotw, resources: Array.from({ length: 1_000 }, () => packAny(typeName, { name: "a" })) };
     const bytes = encode("envoy.service.discovery.v3.DiscoveryResponse", many);
     const read = await readResponse(bytes, { isDelta, turns });
-    isOver = true;
     expect(read.resources).toHaveLength(1_000);
-    expect(slices).toBeGreaterThan(300);
+    expect(rests).toBeGreaterThan(300);
   });
 
   it.each([
@@ -121,7 +122,7 @@ describe("readResponse", () => {
     ["a resource that is none", Uint8Array.of(0x12, 1, 0x0f)],
     ["a head that is none", Uint8Array.of(0x32, 2, 0x0a, 9)],
   ])("refuses %s", async (_what, bytes) => {
-    const turns = new Turns({ monotonic: () => 0 });
+    const turns = new Turns({ ...systemClock, monotonic: () => 0 });
     const [one, other] = [() => readSotwResponse(bytes), () => readResponse(bytes, { isDelta, turns })];
     expect(one).toThrow();
     await expect(other()).rejects.toThrow();
