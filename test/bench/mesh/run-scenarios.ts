@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly scenarios: readonly Scenario[];
   /** Directory for a .cpuprofile of each scenario; none where not given. */
   readonly profileDir?: string;
+  /** One server for all scenarios of a mesh: for who looks at what is sent and not at figures. */
+  readonly sharesServers?: boolean;
   readonly progress: (text: string) => void;
 }
 
@@ -29,7 +31,7 @@ export async function runScenarios(options: RunOptions): Promise<readonly Row[]>
   try {
     for (let round = 1; round <= rounds; round += 1) {
       const progress = (text: string): void => options.progress(rounds === 1 ? text : `round ${round}: ${text}`);
-      for (const group of groupByServer(scenarios)) {
+      for (const group of groupByServer(options)) {
         const figures = await runGroup(group, fleet, { ...options, progress });
         for (const [name, found] of figures) all.get(name)?.push(found);
       }
@@ -41,12 +43,13 @@ export async function runScenarios(options: RunOptions): Promise<readonly Row[]>
 }
 
 /** Scenarios of one mesh share a server, except for those that want one for themselves. */
-function groupByServer(scenarios: readonly Scenario[]): readonly (readonly Scenario[])[] {
+function groupByServer({ scenarios, sharesServers = false }: RunOptions): readonly (readonly Scenario[])[] {
+  const isAlone = ({ needsOwnServer }: Scenario): boolean => needsOwnServer && !sharesServers;
   const shared = Map.groupBy(
-    scenarios.filter(({ needsOwnServer }) => !needsOwnServer),
+    scenarios.filter((scenario) => !isAlone(scenario)),
     ({ buildMesh }) => buildMesh,
   );
-  return [...shared.values(), ...scenarios.filter(({ needsOwnServer }) => needsOwnServer).map((one) => [one])];
+  return [...shared.values(), ...scenarios.filter(isAlone).map((one) => [one])];
 }
 
 async function runGroup(

@@ -11,16 +11,20 @@ export interface AdsConnectionOptions {
   /** "host:port". */
   readonly address: string;
   readonly path: string;
-  /** Bytes of the call that the server may send ahead of what is read. */
-  readonly windowBytes: number;
   /** Bytes of messages, valid until it returns. */
   readonly onData: (data: Buffer) => void;
   /** The call or the connection ended, and not by close(). */
   readonly onEnded: () => void;
 }
 
+/** Bytes that the server may send of a call ahead of what is read: Envoy's initial_stream_window_size where nothing is set. */
+const windowBytes = 16 * 1024 * 1024;
+
 /** Of a read; shared by all connections, as each is done with it before the next one reads. */
 const readBuffer = Buffer.allocUnsafe(262_144);
+
+/** Room that a call has that is not read any more. */
+const stalledWindowBytes = 16_384;
 
 const stream = 1;
 const [streamWindowSetting, pushSetting] = [4, 2];
@@ -53,9 +57,11 @@ export class AdsConnection {
     this.#flush(this.#sending.push(parts));
   }
 
-  /** Takes no message any more and gives no room back; pings are still answered. */
+  /** Takes no message any more, and leaves the server room for a few bytes more; pings are still answered. */
   stall(): void {
     this.#isStalled = true;
+    // What is under way counts against it (RFC 9113, section 6.9.2).
+    this.#socket.write(buildSettings(stalledWindowBytes));
   }
 
   close(): void {
@@ -67,7 +73,7 @@ export class AdsConnection {
     if (this.#isClosed) return false;
     this.#cutter.take(data);
     // Half of the room is left when the server learns of more.
-    if (this.#taken * 2 >= this.#options.windowBytes && !this.#isClosed) {
+    if (this.#taken * 2 >= windowBytes && !this.#isClosed) {
       this.#socket.write(Buffer.concat([buildWindowUpdate(0, this.#taken), buildWindowUpdate(stream, this.#taken)]));
       this.#taken = 0;
     }
@@ -117,11 +123,7 @@ export class AdsConnection {
   }
 }
 
-function buildOpening({ address, path, windowBytes }: AdsConnectionOptions): readonly Buffer[] {
-  const settings = Buffer.alloc(12);
-  settings.writeUInt16BE(pushSetting, 0);
-  settings.writeUInt16BE(streamWindowSetting, 6);
-  settings.writeUInt32BE(windowBytes, 8);
+function buildOpening({ address, path }: AdsConnectionOptions): readonly Buffer[] {
   // Static indices (RFC 7541, appendix A): POST, http, then :path, :authority, content-type and te by its name.
   const headers = Buffer.concat([
     Buffer.from([0x83, 0x86]),
@@ -131,11 +133,20 @@ function buildOpening({ address, path, windowBytes }: AdsConnectionOptions): rea
     Buffer.from([0x40, 2, ...Buffer.from("te"), 8, ...Buffer.from("trailers")]),
   ]);
   return [
-    buildFrame({ type: frameTypes.settings, flags: 0, stream: 0, payload: settings }),
+    buildSettings(windowBytes),
     // The connection has more room than the call, as in Envoy.
     buildWindowUpdate(0, windowBytes * 2),
     buildFrame({ type: frameTypes.headers, flags: flags.endHeaders, stream, payload: headers }),
   ];
+}
+
+/** No pushes, and so much room for each call. */
+function buildSettings(windowBytes: number): Buffer {
+  const payload = Buffer.alloc(12);
+  payload.writeUInt16BE(pushSetting, 0);
+  payload.writeUInt16BE(streamWindowSetting, 6);
+  payload.writeUInt32BE(windowBytes, 8);
+  return buildFrame({ type: frameTypes.settings, flags: 0, stream: 0, payload });
 }
 
 function buildWindowUpdate(of: number, bytes: number): Buffer {

@@ -30,8 +30,8 @@ export class FleetLink {
     return this.#ask({ do: "arrivals", id, limitMs });
   }
 
-  stall(group: string): Promise<void> {
-    return this.#ask({ do: "stall", group });
+  stall(count: number): Promise<void> {
+    return this.#ask({ do: "stall", count });
   }
 
   take(): Promise<FleetUsage> {

@@ -13,7 +13,7 @@ export type FleetCommand =
       readonly groups?: readonly string[];
     }
   | { readonly do: "arrivals"; readonly id: string; readonly limitMs: number }
-  | { readonly do: "stall"; readonly group: string }
+  | { readonly do: "stall"; readonly count: number }
   | { readonly do: "take" }
   | { readonly do: "close" };
 
@@ -37,7 +37,7 @@ async function answer(command: FleetCommand): Promise<unknown> {
     case "arrivals":
       return fleet?.arrivals(command.id, command.limitMs);
     case "stall":
-      return fleet?.stall(command.group);
+      return fleet?.stall(command.count);
     case "take": {
       const { user, system } = process.cpuUsage();
       return { ...fleet?.take(), cpuSeconds: (user + system) / 1e6 };

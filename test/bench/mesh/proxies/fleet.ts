@@ -62,7 +62,7 @@ export class Fleet {
     });
   }
 
-  /** Begins to wait for markers in what proxies of some groups (all where not given) get. */
+  /** Begins to wait for markers in what proxies of some groups (all where not given) get; not those that are stalled. */
   expect(id: string, conditions: readonly Condition[], groups?: readonly string[]): void {
     const indexes = this.#groupOf.flatMap((name, index) =>
       this.#stalled.has(index) || groups?.includes(name) === false ? [] : [index],
@@ -82,10 +82,9 @@ export class Fleet {
     }
   }
 
-  /** Proxies of a group read nothing any more, and stay away once the server has ended their streams. */
-  stall(group: string): void {
-    for (const [index, proxy] of this.#proxies.entries()) {
-      if (this.#groupOf[index] !== group) continue;
+  /** The first proxies read nothing any more, and stay away once the server has ended their streams. */
+  stall(count: number): void {
+    for (const [index, proxy] of this.#proxies.slice(0, count).entries()) {
       this.#stalled.add(index);
       proxy.stall();
     }
@@ -119,7 +118,6 @@ export class Fleet {
       ...{ address, variant, cache: this.#cache, node: buildNode(group, index) },
       // What a workload's own listeners are differs, and no two names that matter here.
       scope: group.hasWorkloads === true ? String(index) : group.name,
-      ...(group.windowBytes === undefined ? {} : { windowBytes: group.windowBytes }),
       onReceived: (received) => this.#note(index, group, received),
       onConfigured: (atMs) => this.#noteConfigured(index, atMs),
       onEnded: () => this.#noteEnded(index, proxy),

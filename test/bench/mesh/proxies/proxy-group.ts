@@ -8,8 +8,6 @@ export interface ProxyGroup {
   /** A sidecar where not given. */
   readonly kind?: "sidecar" | "router";
   readonly labels?: Readonly<Record<string, string>>;
-  /** Bytes that the server may send ahead of what a proxy reads. */
-  readonly windowBytes?: number;
   /** Proxies stand beside endpoints of services, and have listeners of their own. */
   readonly hasWorkloads?: boolean;
   /** Address of the proxy with an index among all; one that no service has where not given. */

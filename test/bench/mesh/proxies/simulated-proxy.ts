@@ -31,17 +31,12 @@ export interface SimulatedProxyOptions {
   readonly cache: DigestCache;
   /** Proxies of one scope get the same under one version. */
   readonly scope: string;
-  /** Bytes that the server may send ahead of what is read; as many as with Envoy where not given. */
-  readonly windowBytes?: number;
   readonly onReceived?: (received: ReceivedResponse) => void;
   /** Everything that the proxy needs has come on this stream. */
   readonly onConfigured?: (atMs: number) => void;
   /** The stream ended, and not by close(). */
   readonly onEnded?: () => void;
 }
-
-/** Envoy's Http2ProtocolOptions.initial_stream_window_size where nothing is set. */
-const envoyWindowBytes = 16 * 1024 * 1024;
 
 const methods: Readonly<Record<Variant, string>> = {
   sotw: "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources",
@@ -77,14 +72,14 @@ export class SimulatedProxy {
   /** Connects; again after close(), with what it has. */
   open(): void {
     if (this.isOpen) return;
-    const { address, variant, cache, scope, windowBytes = envoyWindowBytes } = this.#options;
+    const { address, variant, cache, scope } = this.#options;
     this.#isConfigured = false;
     const reader = new MessageReader({
       ...{ cache, scope },
       onMessage: ({ digest, nonce, bytes }) => this.#receive({ digest, bytes, atMs: nowMs() }, nonce),
     });
     const connection = new AdsConnection({
-      ...{ address, windowBytes, path: methods[variant] },
+      ...{ address, path: methods[variant] },
       onData: (data) => reader.push(data),
       onEnded: () => {
         if (connection !== this.#connection) return;
