@@ -1,5 +1,6 @@
 import { type Marker, type ResponseDigest, readDigest } from "./response-digest.ts";
 import type { ShortType, Variant } from "./types.ts";
+import { readVarint } from "./wire-fields.ts";
 
 /** Shorter messages are known by all of their bytes, longer ones by their beginning and their length. */
 export const keyBytes = 4096;
@@ -21,9 +22,14 @@ export class DigestCache {
     this.#variant = variant;
   }
 
-  /** `scope` tells proxies apart that may get different content under one version. */
+  /**
+   * `head` is the whole message or the beginning of a longer one; its nonce does not count. `scope` tells proxies apart
+   * that may get different content under one version.
+   */
   formatKey(scope: string, head: Buffer, length: number): string {
-    return `${scope} ${length} ${head.toString("latin1", 0, length < keyBytes ? length : headBytes)}`;
+    const nonce = findNonce(head);
+    const [from, to] = nonce === undefined ? [head.length, head.length] : [nonce.start, nonce.end];
+    return `${scope} ${length} ${head.toString("latin1", 0, from)}${head.toString("latin1", to)}`;
   }
 
   find(key: string): ResponseDigest | undefined {
@@ -52,4 +58,21 @@ export class DigestCache {
   removeMarker(id: number): void {
     this.#markers.delete(id);
   }
+}
+
+const nonceTag = 5 * 8 + 2;
+const lengthDelimited = 2;
+
+/** Where the nonce lies in the beginning of a message; undefined where it comes later. */
+function findNonce(head: Buffer): { readonly start: number; readonly end: number } | undefined {
+  let at = 0;
+  // Tags of a response's fields and lengths of its short ones take few bytes; what does not fit comes later.
+  while (at + 12 < head.length) {
+    const tag = head[at] ?? 0;
+    const length = readVarint(head, at + 1);
+    const end = tag % 8 === lengthDelimited ? length.end + length.value : length.end;
+    if (tag === nonceTag) return end <= head.length ? { start: length.end, end } : undefined;
+    at = end;
+  }
+  return undefined;
 }
