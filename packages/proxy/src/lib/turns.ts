@@ -6,7 +6,7 @@ const sliceMs = 2;
  * Milliseconds that then belong to everybody else. A single turn of the event loop would do for one step of a request, which
  * takes several: it is read, sent on, answered, and its answer sent back.
  */
-const restMs = 1;
+const restMs = 2;
 
 /** Long work in slices: between them the event loop serves everybody else. */
 export class Turns {
