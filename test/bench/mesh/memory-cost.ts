@@ -58,7 +58,7 @@ async function readBoth(
   second: MeshSize,
 ): Promise<readonly [ServerMemory, ServerMemory]> {
   const mesh = buildPlainMesh(first);
-  const server = await startServer(choice, mesh.objects, progress);
+  const server = await startServer(choice, mesh, progress);
   const fleet = new FleetLink();
   const rig = createRig(server, fleet, variant);
   try {

@@ -62,7 +62,7 @@ async function runGroup(
   if (first === undefined) return new Map();
   const mesh = first.buildMesh(size);
   progress(`starting a server with ${mesh.objects.length} objects (${choice.source})`);
-  const server = await startServer(choice, mesh.objects, progress);
+  const server = await startServer(choice, mesh, progress);
   const rig = createRig(server, fleet, variant);
   const found = new Map<string, Figures>();
   try {

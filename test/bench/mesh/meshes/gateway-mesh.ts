@@ -1,3 +1,4 @@
+import type { ProxyGroup } from "../proxies/proxy-group.ts";
 import type { MeshObject } from "../servers/mesh-server.ts";
 import type { Mesh, MeshSize } from "./mesh.ts";
 import {
@@ -21,6 +22,10 @@ const mostGateways = 100;
 export function buildGatewayMesh(size: MeshSize): Mesh {
   const services = Array.from({ length: size.services }, (_, index) => plainService(index));
   const hosts = Array.from({ length: size.hosts }, (_, host) => buildGatewayRoute(host, size, "api"));
+  const group: ProxyGroup = {
+    ...{ name: "gateways", namespace: plainNamespace, kind: "router", labels },
+    count: Math.min(mostGateways, size.proxies),
+  };
   return {
     objects: [
       buildNamespace(plainNamespace),
@@ -31,13 +36,9 @@ export function buildGatewayMesh(size: MeshSize): Mesh {
       ]),
       ...hosts,
     ],
-    groups: [
-      {
-        ...{ name: "gateways", namespace: plainNamespace, kind: "router", labels },
-        count: Math.min(mostGateways, size.proxies),
-      },
-    ],
+    groups: [group],
     services,
+    probe: { group, condition: { type: "rds", marker: `host-${size.hosts - 1}.example.com` } },
   };
 }
 

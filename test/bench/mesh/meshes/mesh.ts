@@ -1,3 +1,4 @@
+import type { Condition } from "../proxies/expectation.ts";
 import type { ProxyGroup } from "../proxies/proxy-group.ts";
 import type { MeshObject } from "../servers/mesh-server.ts";
 import type { ServiceName } from "./mesh-objects.ts";
@@ -20,4 +21,11 @@ export interface Mesh {
   readonly objects: readonly MeshObject[];
   readonly groups: readonly ProxyGroup[];
   readonly services: readonly ServiceName[];
+  readonly probe: MeshProbe;
+}
+
+/** What a proxy of a group gets only where the whole mesh was taken in. */
+export interface MeshProbe {
+  readonly group: ProxyGroup;
+  readonly condition: Condition;
 }

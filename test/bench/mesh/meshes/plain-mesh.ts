@@ -6,6 +6,7 @@ import {
   buildService,
   buildSlice,
   buildVirtualService,
+  clusterOf,
   endpointAddress,
   hostOf,
   type ServiceName,
@@ -27,10 +28,12 @@ export function buildPlainMesh(size: MeshSize): Mesh {
     buildVirtualService(service, { host: service.name, routeName: "api", destination: hostOf(service) }),
   ]);
   const first = services.slice(0, 1).map((service) => buildDestinationRule(service, 100));
+  const group = plainGroup(size, addresses);
   return {
     objects: [buildNamespace(plainNamespace), ...objects, ...first],
-    groups: [plainGroup(size, addresses)],
+    groups: [group],
     services,
+    probe: { group, condition: { type: "cds", marker: clusterOf(plainService(size.services - 1)) } },
   };
 }
 

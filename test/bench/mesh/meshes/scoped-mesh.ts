@@ -5,6 +5,7 @@ import {
   buildSidecar,
   buildSlice,
   buildVirtualService,
+  clusterOf,
   hostOf,
   type ServiceName,
 } from "./mesh-objects.ts";
@@ -20,6 +21,7 @@ export function buildScopedMesh(size: MeshSize): Mesh {
   const services = Array.from({ length: size.services }, (_, index): ServiceName => {
     return { name: `svc-${index}`, namespace: scopeNamespace(index % scopes) };
   });
+  const last: ServiceName = services.at(-1) ?? { name: "", namespace: "" };
   const namespaces = Array.from({ length: scopes }, (_, scope) => scopeNamespace(scope));
   return {
     objects: [
@@ -39,6 +41,10 @@ export function buildScopedMesh(size: MeshSize): Mesh {
       count: Math.floor((size.proxies + scopes - 1 - scope) / scopes),
     })),
     services,
+    probe: {
+      group: { name: last.namespace, namespace: last.namespace, count: 1 },
+      condition: { type: "cds", marker: clusterOf(last) },
+    },
   };
 }
 

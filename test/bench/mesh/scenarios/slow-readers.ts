@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { percentile } from "../../statistics.ts";
+import { formatMs, percentile } from "../../statistics.ts";
 import { measure, takeUntilQuiet } from "../measure.ts";
 import { buildPlainMesh, plainService } from "../meshes/plain-mesh.ts";
 import { nowMs } from "../proxies/simulated-proxy.ts";
@@ -53,12 +53,14 @@ export const slowReaders: Scenario = {
   },
 };
 
-async function changeRoutes({ rig, size, pace, nextSerial }: ScenarioContext): Promise<readonly number[]> {
+async function changeRoutes({ rig, size, pace, progress, nextSerial }: ScenarioContext): Promise<readonly number[]> {
   const all: number[] = [];
   for (let index = 0; index < Math.max(leastChanges, pace.changes); index += 1) {
     const serial = nextSerial();
     const { objects, conditions } = changeRoute(plainService(serial % size.services), serial);
-    all.push(...(await rig.change(objects, { conditions })));
+    const latencies = await rig.change(objects, { conditions });
+    all.push(...latencies);
+    progress(`slow readers: change ${index + 1}, p99 ${formatMs(percentile(latencies, 0.99))}`);
     await sleep(betweenChangesMs);
   }
   return all;

@@ -2,7 +2,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readCpuSeconds, readResidentBytes } from "../../proxies/process-usage.ts";
+import type { MeshProbe } from "../meshes/mesh.ts";
 import { nowMs } from "../proxies/simulated-proxy.ts";
+import { awaitMesh } from "./await-mesh.ts";
 import type { MeshObject, MeshServer } from "./mesh-server.ts";
 import { ObjectFiles } from "./object-files.ts";
 import { formatObjects } from "./object-texts.ts";
@@ -17,13 +19,15 @@ export interface ExternalServerOptions {
   readonly changeCommand?: string;
 }
 
-/** Gives the mesh to a server that runs; whether it took it in shows when proxies are configured. */
+/** Gives a mesh to a server that runs, and waits until it has taken it in. */
 export async function openExternalServer(
   mesh: readonly MeshObject[],
+  probe: MeshProbe,
   { address, pid, configDir, changeCommand }: ExternalServerOptions,
 ): Promise<MeshServer> {
   const write = createWriter(configDir, changeCommand);
   await write(mesh);
+  await awaitMesh(address, probe);
   const rssBytes = (): number => readResidentBytes(pid);
   const cannotProfile = (): Promise<never> => Promise.reject(new Error("only servers of this checkout are profiled"));
   return {

@@ -1,9 +1,10 @@
 import type { GivenOptions } from "../../../../src/config/flags.ts";
+import type { Mesh } from "../meshes/mesh.ts";
 import { type ExternalServerOptions, openExternalServer } from "./external-server.ts";
 import { startFileServer } from "./file-server.ts";
 import { startKubernetesServer } from "./kubernetes-server.ts";
 import { startMemoryServer } from "./memory-server.ts";
-import type { MeshObject, MeshServer } from "./mesh-server.ts";
+import type { MeshServer } from "./mesh-server.ts";
 
 export const forkedSources = ["memory", "file", "kubernetes"] as const;
 
@@ -18,17 +19,17 @@ export type ServerChoice =
 /** Starts a server with a mesh (or gives it to one that runs). */
 export function startServer(
   choice: ServerChoice,
-  mesh: readonly MeshObject[],
+  { objects, probe }: Mesh,
   progress: (line: string) => void,
 ): Promise<MeshServer> {
   switch (choice.source) {
     case "memory":
-      return startMemoryServer(mesh, choice.flags);
+      return startMemoryServer(objects, choice.flags);
     case "file":
-      return startFileServer(mesh, choice.flags);
+      return startFileServer(objects, choice.flags);
     case "kubernetes":
-      return startKubernetesServer(mesh, choice.flags, progress);
+      return startKubernetesServer(objects, choice.flags, progress);
     case "external":
-      return openExternalServer(mesh, choice);
+      return openExternalServer(objects, probe, choice);
   }
 }
