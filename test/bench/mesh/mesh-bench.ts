@@ -18,6 +18,8 @@ const progress = (text: string): void => {
   process.stderr.write(`[${((performance.now() - startedMs) / 1000).toFixed(1).padStart(6)} s] ${text}\n`);
 };
 
+// The processes that it has started end with it, each by itself.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 const options = readOptions();
 if (options !== undefined) await bench(options);
 

@@ -9,7 +9,11 @@ import { ObjectFiles } from "./object-files.ts";
 /** A control plane over a directory of YAML files that the bench writes. */
 export async function startFileServer(mesh: readonly MeshObject[], options: GivenOptions): Promise<MeshServer> {
   const directory = mkdtempSync(join(tmpdir(), "meltemi-bench-"));
-  const remove = (): void => rmSync(directory, { recursive: true, force: true });
+  const remove = (): void => {
+    process.off("exit", remove);
+    rmSync(directory, { recursive: true, force: true });
+  };
+  process.once("exit", remove);
   try {
     const files = new ObjectFiles(directory);
     files.write(mesh);
