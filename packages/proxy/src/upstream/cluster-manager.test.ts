@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { bool, duration, packAny, u32 } from "@meltemi/protos";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { LbEndpoint } from "@meltemi/protos/envoy/config/endpoint/v3";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { collect } from "../http/body.ts";
 import { HeaderList } from "../http/header-list.ts";
 import {
@@ -16,6 +16,7 @@ import {
   settle,
   staticCluster,
 } from "./testing/cluster-rig.ts";
+import { FakeClock } from "./testing/fake-clock.ts";
 import { type Host, type UpstreamCluster, UpstreamError } from "./types.ts";
 
 const closers: (() => unknown)[] = [];
@@ -98,6 +99,31 @@ test("clusters with one name for their statistics share them until the last has 
   clusters.remove("b");
   clusters.sweepStats(stats);
   expect(isShown()).toBe(false);
+});
+
+test("lets others work while the statistics of many clusters go", async () => {
+  let looks = 0;
+  let rests = 0;
+  // Each look at the clock takes a tenth of a millisecond.
+  const clock = Object.assign(new FakeClock(), {
+    monotonic: () => looks++ / 10,
+    after: (_delayMs: number, run: () => void) => {
+      setImmediate(run);
+      rests += 1;
+      return { close: () => undefined };
+    },
+  });
+  const { clusters, stats } = createRig({ clock });
+  const count = 1_000;
+  for (let index = 0; index < count; index++) {
+    await clusters.update({ name: `c${index}`, type: "STATIC" }, origin);
+    clusters.remove(`c${index}`);
+  }
+  const isShown = (): boolean => [...stats.gauges().keys()].some((name) => name.startsWith("cluster.c"));
+  expect(isShown()).toBe(true);
+  clusters.sweepStats(stats);
+  await vi.waitFor(() => expect(isShown()).toBe(false));
+  expect(rests).toBeGreaterThan(count / 25);
 });
 
 test("the same content changes nothing, another makes another cluster", async () => {

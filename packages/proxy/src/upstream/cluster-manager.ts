@@ -13,6 +13,7 @@ import { within } from "../lib/config-error.ts";
 import type { Log } from "../lib/log.ts";
 import type { Stats } from "../lib/stats.ts";
 import type { StatsRegistry } from "../lib/stats-registry.ts";
+import { Turns } from "../lib/turns.ts";
 import type { SecretProvider } from "../tls/types.ts";
 import { panicThresholdOf } from "./balancers/compile-balancer.ts";
 import { type ClusterEnv, CompiledCluster } from "./cluster.ts";
@@ -132,18 +133,7 @@ class Clusters implements ClusterUpdates {
   }
 
   sweepStats(stats: Pick<StatsRegistry, "forget">): void {
-    const gone: string[] = [];
-    for (const cluster of this.#retired) {
-      if (!cluster.isOver) continue;
-      this.#retired.delete(cluster);
-      const others = (this.#counted.get(cluster.statPrefix) ?? 0) - 1;
-      if (others > 0) this.#counted.set(cluster.statPrefix, others);
-      else {
-        this.#counted.delete(cluster.statPrefix);
-        gone.push(cluster.statPrefix);
-      }
-    }
-    if (gone.length > 0) stats.forget(gone, (prefix) => this.#counted.has(prefix));
+    void this.#sweep(stats);
   }
 
   async close(): Promise<void> {
@@ -209,6 +199,23 @@ class Clusters implements ClusterUpdates {
     this.#wantNoLonger(cluster);
     cluster.retire();
     this.#retired.add(cluster);
+  }
+
+  /** Thousands may go at once. Never rejects. */
+  async #sweep(stats: Pick<StatsRegistry, "forget">): Promise<void> {
+    const turns = new Turns(this.#env.clock);
+    for (const cluster of this.#retired) {
+      if (!cluster.isOver) continue;
+      const { statPrefix } = cluster;
+      this.#retired.delete(cluster);
+      const others = (this.#counted.get(statPrefix) ?? 0) - 1;
+      if (others > 0) this.#counted.set(statPrefix, others);
+      else {
+        this.#counted.delete(statPrefix);
+        stats.forget([statPrefix], (prefix) => this.#counted.has(prefix));
+      }
+      if (turns.isOver) await turns.next();
+    }
   }
 
   #onChange(): void {
