@@ -2,8 +2,8 @@
  * What the figures are meant to stay below, on two cores that the load generator shares, with 1,000 proxies and 1,000
  * services of two endpoints, in the state of the world.
  */
-import type { FigureName } from "./figures.ts";
-import type { Run } from "./results.ts";
+import type { FigureName, Figures } from "./figures.ts";
+import type { Row, Run } from "./results.ts";
 
 type Limits = Readonly<Partial<Record<FigureName, number>>>;
 
@@ -17,12 +17,22 @@ const limits: Readonly<Record<string, Limits>> = {
   "one more proxy": { rssBytes: 60_000 },
 };
 
+/** Those that another figure of the same row decides. */
+const relativeLimits: Readonly<Record<string, (figures: Figures) => Limits>> = {
+  churn: ({ rssStartBytes }) => (rssStartBytes === undefined ? {} : { rssGrowthBytes: rssStartBytes / 10 }),
+  "slow-readers": ({ undisturbedP99Ms }) => (undisturbedP99Ms === undefined ? {} : { p99Ms: undisturbedP99Ms * 2 }),
+};
+
 /** The same with few proxies. */
 const limitsOfFew: Readonly<Record<string, Limits>> = { endpoint: { p50Ms: 20 } };
 
 /** Undefined where nothing is promised. */
-export function findLimit({ size, source, variant }: Run, scenario: string, name: FigureName): number | undefined {
+export function findLimit(
+  { size, source, variant }: Run,
+  { scenario, figures }: Row,
+  name: FigureName,
+): number | undefined {
   if (source !== "memory" || variant !== "sotw" || size.services !== 1000 || size.endpoints !== 2) return undefined;
-  if (size.proxies === 1000) return limits[scenario]?.[name];
+  if (size.proxies === 1000) return limits[scenario]?.[name] ?? relativeLimits[scenario]?.(figures)[name];
   return size.proxies === 50 ? limitsOfFew[scenario]?.[name] : undefined;
 }

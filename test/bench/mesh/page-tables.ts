@@ -54,8 +54,9 @@ export function formatMemoryCost(run: Run): string {
   return formatMarkdownTable([["", ...names.map((name) => figureStyles[name].title)], ...rows]);
 }
 
-function formatLimited(run: Run, { scenario, figures }: Row, name: FigureName): string {
-  const limit = findLimit(run, scenario, name);
+function formatLimited(run: Run, row: Row, name: FigureName): string {
+  const { figures } = row;
+  const limit = findLimit(run, row, name);
   const text = formatFigure(figures, name);
   return limit === undefined || figures[name] === undefined ? text : `${text} (≤ ${figureStyles[name].format(limit)})`;
 }
