@@ -3,14 +3,12 @@
  * subscription, also when its nonce is stale; answers to responses are told apart by the nonce alone.
  */
 import {
-  buildPart,
-  buildSet,
   diffSets,
   findInSet,
   listSet,
   type ResourceSet,
+  restrictSet,
   type SetDifference,
-  type Versioned,
 } from "../push/resource-set.ts";
 import { basisOf, diffAttempts, forgetUnwanted, joinNames, settleNonce } from "./delivery.ts";
 import { markSent, transitionShared } from "./shared-transitions.ts";
@@ -37,8 +35,8 @@ export interface DeltaRequest {
   readonly kind: "request";
   readonly subscribe: readonly string[];
   readonly unsubscribe: readonly string[];
-  /** What the client brings along from an earlier stream: versions by name. Counts only in the first request. */
-  readonly initialVersions: { readonly [name: string]: string };
+  /** What the client brings along from an earlier stream. Counts only in the first request. */
+  readonly brought: ResourceSet;
   readonly nonce: string;
   readonly error: ErrorDetail | undefined;
 }
@@ -69,22 +67,20 @@ function handleRequest(state: WatchState, request: DeltaRequest): Transition {
 
 function handleFirst(state: WatchState, request: DeltaRequest): WatchState {
   const subscription = changeSubscription(undefined, request, state.type.isWholeSet);
-  const brought = new Map(Object.entries(request.initialVersions));
+  const { brought } = request;
   // Only what is subscribed to: having a resource is not asking for it.
-  const held = listBrought(brought).filter(({ name }) => covers(subscription, name));
-  const asked = request.subscribe.filter((name) => !brought.has(name) && namesOf(subscription).names.has(name));
+  const held = restrictSet(brought, (name) => covers(subscription, name));
+  const asked = request.subscribe.filter(
+    (name) => findInSet(brought, name) === undefined && namesOf(subscription).names.has(name),
+  );
   const base: WatchState = {
     ...state,
     subscription,
-    delivery: { kind: "none", held: buildSet([buildPart(held)]) },
+    delivery: { kind: "none", held },
     // Also where the client has everything: its initialization waits for an answer.
     owed: "answer",
   };
   return forceNames(base, asked);
-}
-
-function listBrought(versions: ReadonlyMap<string, string>): readonly Versioned[] {
-  return [...versions].map(([name, version]) => ({ name, version }));
 }
 
 function settle(state: WatchState, { nonce, error }: DeltaRequest): Transition {

@@ -24,6 +24,7 @@ import { Connection } from "./connection.ts";
 import { answerDebugRequest, type DebugPages, isDebugType } from "./debug-requests.ts";
 import { createDebugView, type XdsDebug } from "./debug-view.ts";
 import { DistributionCounter, type DistributionView } from "./distribution.ts";
+import { HeldVersions } from "./held-versions.ts";
 import type { XdsLimits } from "./limits.ts";
 import { NameLists } from "./name-lists.ts";
 import { healthTypeUrl, parseRequest, type ReceivedRequest, readHealth } from "./request.ts";
@@ -116,7 +117,7 @@ class Server implements DiscoveryServer, StreamService {
   readonly #admission: RateLimit;
   readonly #transports: Transport[] = [];
   readonly #refusalLog: RateLimit;
-  readonly #nameLists = new NameLists();
+  readonly #shared = { lists: new NameLists(), versions: new HeldVersions() };
   readonly #connections = new Map<string, Connection>();
   /** What others are told of connections, by their ids. */
   readonly #announced = new Map<string, ConnectedProxy>();
@@ -277,7 +278,7 @@ class Server implements DiscoveryServer, StreamService {
   #read(bytes: Uint8Array, variant: Variant): ReceivedRequest | Status {
     this.#options.metrics.noteRequestSize(bytes.length);
     try {
-      const request = parseRequest(bytes, variant, this.#nameLists);
+      const request = parseRequest(bytes, variant, this.#shared);
       if (request.typeUrl !== "") return request;
       return { code: "INVALID_ARGUMENT", details: "type_url is missing" };
     } catch (cause) {

@@ -1,7 +1,15 @@
 /** D-34: for random histories of the mesh and of one client, both variants leave the client with the same resources. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { buildPart, buildSet, findInSet, listSet, type ResourceSet, type Versioned } from "../push/resource-set.ts";
+import {
+  buildPart,
+  buildSet,
+  emptySet,
+  findInSet,
+  listSet,
+  type ResourceSet,
+  type Versioned,
+} from "../push/resource-set.ts";
 import { resourceTypes } from "../push/resource-types.ts";
 import { transitionDelta } from "./delta.ts";
 import { transitionSotw } from "./sotw.ts";
@@ -163,7 +171,7 @@ class DeltaParty extends Party {
       error,
     }: { readonly nonce?: string; readonly error?: { readonly code: number; readonly message: string } },
   ): void {
-    const request = { kind: "request", subscribe, unsubscribe, initialVersions: {}, nonce, error } as const;
+    const request = { kind: "request", subscribe, unsubscribe, brought: emptySet(), nonce, error } as const;
     [this.state] = transitionDelta(this.state, request);
   }
 }

@@ -6,7 +6,7 @@ export interface XdsLimits {
   readonly debounceMaxMs: number;
   /** Streams written to at once (PILOT_PUSH_THROTTLE). */
   readonly maxWriting: number;
-  /** A write that is not read for so long no longer holds its place in the line. */
+  /** A write that is not read for so long no longer holds its place in the line: until then others may have to wait for it. */
   readonly stallMs: number;
   /** A write that is not read for so long ends the stream (PILOT_XDS_SEND_TIMEOUT); may be infinite. */
   readonly sendTimeoutMs: number;
@@ -38,7 +38,7 @@ export function defaultLimits(processors: number): XdsLimits {
     debounceQuietMs: 100,
     debounceMaxMs: 10_000,
     maxWriting: Math.min(15 + 5 * processors, 100),
-    stallMs: 1000,
+    stallMs: 50,
     sendTimeoutMs: 30_000,
     maxStalledBytes: 256 * 1024 * 1024,
     turnMs: 10,

@@ -1,5 +1,6 @@
 import { encode } from "@meltemi/protos";
 import { expect, test } from "vitest";
+import { HeldVersions } from "./held-versions.ts";
 import { NameLists } from "./name-lists.ts";
 import { parseRequest } from "./request.ts";
 
@@ -25,7 +26,10 @@ test.each(["sotw", "delta"] as const)("a request reads the same with and without
   const type = variant === "sotw" ? sotw : delta;
   for (const names of [[], ["a"], many, many, [...many, "*"]]) {
     const request = { ...common, [field]: names, error_detail: { code: 13, message: "no" } };
-    const { node, typeUrl, event } = parseRequest(encode(type, request), variant, lists);
+    const { node, typeUrl, event } = parseRequest(encode(type, request), variant, {
+      lists,
+      versions: new HeldVersions(),
+    });
     expect({ node, typeUrl }).toEqual({ node: common.node, typeUrl: "t" });
     const key = variant === "sotw" ? "names" : "subscribe";
     expect(event.request).toMatchObject({ [key]: names, nonce: "n-1", error: { code: 13, message: "no" } });

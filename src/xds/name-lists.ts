@@ -4,10 +4,10 @@
  */
 import { decode } from "@meltemi/protos";
 import { contentHash } from "../lib/hash.ts";
+import { endOfField, fieldNumber } from "./request-fields.ts";
 
 /** Field `resource_names` of a DiscoveryRequest, and `resource_names_subscribe` of a DeltaDiscoveryRequest. */
 const namesField = 3;
-const delimited = 2;
 
 /** Below this many bytes decoding costs less than looking up. */
 const shortest = 1024;
@@ -95,9 +95,9 @@ function findNames(request: Uint8Array, recent: readonly Kept[]): NamesSpan | un
   let end = -1;
   let kept: Kept | undefined;
   for (let at = 0; at < request.length; ) {
-    const next = skipField(request, at);
+    const next = endOfField(request, at);
     if (next === undefined) return undefined;
-    const isName = (request[at] ?? 0) >> 3 === namesField;
+    const isName = fieldNumber(request, at) === namesField;
     if (isName && start === -1) {
       start = at;
       // A list that is known need not be walked through.
@@ -121,21 +121,4 @@ function holds(request: Uint8Array, start: number, bytes: Uint8Array): boolean {
   // The last byte tells most lists of one beginning apart without a walk through all of it.
   if (end > request.length || request[end - 1] !== bytes[bytes.length - 1]) return false;
   return Buffer.compare(request.subarray(start, end), bytes) === 0;
-}
-
-/** Where the field that begins at `at` ends; undefined for one that requests of today do not have: beyond 15, or no text. */
-function skipField(request: Uint8Array, at: number): number | undefined {
-  const tag = request[at] ?? 0;
-  if (tag >= 0x80 || (tag & 7) !== delimited) return undefined;
-  let length = 0;
-  let position = at + 1;
-  for (let shift = 0; shift <= 28; shift += 7) {
-    const byte = request[position] ?? 0;
-    position += 1;
-    length += (byte & 0x7f) * 2 ** shift;
-    if (byte >= 0x80) continue;
-    const end = position + length;
-    return end <= request.length ? end : undefined;
-  }
-  return undefined;
 }

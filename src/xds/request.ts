@@ -4,6 +4,7 @@ import type { Node } from "@meltemi/protos/envoy/config/core/v3";
 import type { Status as RpcStatus } from "@meltemi/protos/google/rpc";
 import type { HealthReport } from "../model/proxy-connections.ts";
 import type { DeltaRequest } from "./delta.ts";
+import type { HeldVersions } from "./held-versions.ts";
 import type { NameLists } from "./name-lists.ts";
 import type { SotwRequest } from "./sotw.ts";
 import type { Variant } from "./transport.ts";
@@ -24,10 +25,16 @@ export interface ReceivedRequest {
 }
 
 /** Decodes a DiscoveryRequest or a DeltaDiscoveryRequest. Throws `ProtoError` on malformed bytes. */
-export function parseRequest(bytes: Uint8Array, variant: Variant, lists: NameLists): ReceivedRequest {
-  const split = lists.split(bytes);
+export function parseRequest(bytes: Uint8Array, variant: Variant, shared: SharedContent): ReceivedRequest {
+  const split = shared.lists.split(bytes);
   const { rest, names } = split ?? { rest: bytes, names: undefined };
-  return variant === "sotw" ? parseSotw(rest, names) : parseDelta(rest, names);
+  return variant === "sotw" ? parseSotw(rest, names) : parseDelta(rest, names, shared.versions);
+}
+
+/** What many requests have in common, and is kept once. */
+export interface SharedContent {
+  readonly lists: NameLists;
+  readonly versions: HeldVersions;
 }
 
 function parseSotw(bytes: Uint8Array, names: readonly string[] | undefined): ReceivedRequest {
@@ -42,13 +49,14 @@ function parseSotw(bytes: Uint8Array, names: readonly string[] | undefined): Rec
   return { typeUrl: message.type_url ?? "", node: message.node, event: { variant: "sotw", request } };
 }
 
-function parseDelta(bytes: Uint8Array, names: readonly string[] | undefined): ReceivedRequest {
-  const message = decode("envoy.service.discovery.v3.DeltaDiscoveryRequest", bytes);
+function parseDelta(bytes: Uint8Array, names: readonly string[] | undefined, versions: HeldVersions): ReceivedRequest {
+  const split = versions.split(bytes);
+  const message = decode("envoy.service.discovery.v3.DeltaDiscoveryRequest", split?.rest ?? bytes);
   const request: DeltaRequest = {
     kind: "request",
     subscribe: names ?? message.resource_names_subscribe ?? [],
     unsubscribe: message.resource_names_unsubscribe ?? [],
-    initialVersions: message.initial_resource_versions ?? {},
+    brought: split?.held ?? versions.take(message.initial_resource_versions ?? {}),
     nonce: message.response_nonce ?? "",
     error: parseError(message.error_detail),
   };
