@@ -1,0 +1,454 @@
+/**
+ * One end of an HTTP/2 connection (RFC 9113): frames in and out, streams, windows, settings. It knows nothing of what heads
+ * mean. All that is written in one turn of the event loop goes out together.
+ */
+import type { Duplex } from "node:stream";
+import type { Clock } from "../lib/clock.ts";
+import { ConnectionError, errorCodes, protocolError } from "./error-codes.ts";
+import { FloodGuard, type FloodLimits } from "./flood-guard.ts";
+import { FrameReader, type FrameSink } from "./frame-reader.ts";
+import { clientPreface, type FrameHead, frameFlags, frameTypes, largest31 } from "./frame-types.ts";
+import { FrameWriter } from "./frame-writer.ts";
+import { type BlockLimits, checkDependency, type HeaderBlock, HeaderBlocks } from "./header-blocks.ts";
+import { SessionStream, type StreamOwner } from "./session-stream.ts";
+import { defaultWindow, formatSettings, type OwnSettings, parseSettings } from "./settings.ts";
+import { StreamTable } from "./stream-table.ts";
+
+export interface SessionOptions extends BlockLimits, FloodLimits {
+  readonly settings: OwnSettings;
+  /** Bytes that the peer may send on all streams before they are consumed; at least 65,535. */
+  readonly connectionWindow: number;
+}
+
+/** What a session tells its owner. */
+export interface SessionEvents {
+  /** The peer has opened a stream; its handler is to be set. Throws ConnectionError. */
+  onStream(stream: SessionStream, block: HeaderBlock): void;
+  /** A stream that was opened is over. */
+  onClosed(): void;
+  /** The connection cannot go on: GOAWAY is written, the streams are gone; the owner has to close it. */
+  onFailure(error: ConnectionError): void;
+  /** The peer wants nothing more. */
+  onGoaway(): void;
+  onPingAnswer(): void;
+  /** RST_STREAM came, or was sent. */
+  onResetFrame(direction: "rx_reset" | "tx_reset"): void;
+}
+
+export interface SessionParts {
+  readonly stream: Duplex;
+  readonly options: SessionOptions;
+  readonly events: SessionEvents;
+  readonly clock: Pick<Clock, "monotonic">;
+}
+
+/** Bytes that wait for a peer that does not read before nothing is read of it, either. */
+const writtenAhead = 1024 * 1024;
+
+export class Session implements FrameSink, StreamOwner {
+  readonly #stream: Duplex;
+  readonly #options: SessionOptions;
+  readonly #events: SessionEvents;
+  readonly #clock: Pick<Clock, "monotonic">;
+  readonly #reader: FrameReader;
+  readonly #blocks: HeaderBlocks;
+  readonly #guard: FloodGuard;
+  readonly #streams = new StreamTable<SessionStream>();
+  readonly #run = (): void => this.#flushTurn();
+  readonly writer: FrameWriter;
+  #ready: SessionStream[] = [];
+  #isScheduled = false;
+  #hasSettings = false;
+  #areSettingsTaken = false;
+  #peerWindow = defaultWindow;
+  sendWindow = defaultWindow;
+  #receiveWindow: number;
+  #consumed = 0;
+  #lastStream = 0;
+  /** Streams above this one come too late. */
+  #lastTaken = largest31;
+  /** The stream of the DATA frame that is coming; undefined where it is over. */
+  #dataStream: SessionStream | undefined;
+  /** Bytes of it, without padding, that have come. */
+  #dataBytes = 0;
+  #isOver = false;
+  #isReading = false;
+  #isReadPaused = false;
+  bytesRead = 0;
+
+  constructor({ stream, options, events, clock }: SessionParts) {
+    this.#stream = stream;
+    this.#options = options;
+    this.#events = events;
+    this.#clock = clock;
+    this.#reader = new FrameReader(this, clientPreface);
+    this.#blocks = new HeaderBlocks(options.settings.headerTableSize, options);
+    this.#guard = new FloodGuard(options);
+    this.writer = new FrameWriter(stream);
+    this.#receiveWindow = options.connectionWindow;
+    this.writer.writeFrame(frameTypes.settings, 0, formatSettings(options.settings));
+    const more = options.connectionWindow - defaultWindow;
+    if (more > 0) this.writer.writeNumber(frameTypes.windowUpdate, 0, more);
+    this.flushSoon();
+    stream.on("drain", () => this.#onDrain());
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  get openStreams(): number {
+    return this.#streams.size;
+  }
+
+  /** True while a head goes on in frames that have not come. */
+  get isWithinHead(): boolean {
+    return this.#reader.isWithinHead;
+  }
+
+  /** Bytes from the peer. */
+  feed(chunk: Buffer): void {
+    if (this.#isOver) return;
+    this.bytesRead += chunk.length;
+    this.#isReading = true;
+    try {
+      this.#reader.feed(chunk);
+      this.#checkOutbound();
+    } catch (cause: unknown) {
+      if (!(cause instanceof ConnectionError)) throw cause;
+      this.fail(cause);
+    } finally {
+      this.#isReading = false;
+    }
+  }
+
+  /** Ends the connection with GOAWAY. */
+  fail(error: ConnectionError): void {
+    if (this.#isOver) return;
+    this.writer.writeGoaway(error.code, error.message, this.#lastStream);
+    this.#end();
+    this.writer.flush();
+    this.#events.onFailure(error);
+  }
+
+  /** The connection is gone: so are its streams. */
+  destroy(): void {
+    if (!this.#isOver) this.#end();
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    this.#reader.stop();
+    this.#ready = [];
+    for (const stream of this.#streams.list()) stream.leave();
+  }
+
+  /** A first GOAWAY that takes all streams, so that those on their way are not lost (RFC 9113, section 6.8). */
+  announceEnd(): void {
+    if (this.#isOver) return;
+    this.writer.writeGoaway(errorCodes.none);
+    this.flushSoon();
+  }
+
+  /** No stream that comes from now on is taken. */
+  refuseStreams(): void {
+    if (this.#isOver || this.#lastTaken !== largest31) return;
+    this.#lastTaken = this.#lastStream;
+    this.writer.writeGoaway(errorCodes.none, "", this.#lastStream);
+    this.flushSoon();
+  }
+
+  ping(payload: Uint8Array): void {
+    if (this.#isOver) return;
+    this.writer.writeFrame(frameTypes.ping, 0, payload);
+    this.flushSoon();
+  }
+
+  /** Writes what waits, at once. */
+  flush(): void {
+    this.#flushTurn();
+  }
+
+  // What follows is called by the reader.
+
+  onHead({ type, flags, stream: id, length }: FrameHead): void {
+    if (!this.#hasSettings) {
+      if (type !== frameTypes.settings || (flags & frameFlags.ack) !== 0) throw protocolError("SETTINGS expected");
+      this.#hasSettings = true;
+    }
+    if (type !== frameTypes.data) return;
+    const stream = this.#streams.get(id);
+    if (stream === undefined) this.#checkNotIdle(id, "DATA");
+    if (length > this.#receiveWindow)
+      throw new ConnectionError(errorCodes.flowControl, "DATA: too much for the window");
+    this.#receiveWindow -= length;
+    this.#dataStream = stream;
+    this.#dataBytes = 0;
+    if (stream === undefined) return;
+    if (stream.isRemoteEnded) throw new ConnectionError(errorCodes.streamClosed, "DATA: stream closed");
+    if (length > stream.receiveWindow) this.#resetForError(stream, errorCodes.flowControl);
+    else stream.receiveWindow -= length;
+  }
+
+  #resetForError(stream: SessionStream, code: number): void {
+    const { handler } = stream;
+    stream.reset(code);
+    handler?.onReset(code);
+    this.#dataStream = undefined;
+  }
+
+  onData(_head: FrameHead, bytes: Buffer): void {
+    this.#dataBytes += bytes.length;
+    const stream = this.#dataStream;
+    if (stream === undefined || stream.isClosed) this.consume(bytes.length);
+    else stream.handler?.onData(bytes);
+  }
+
+  onDataEnd({ flags, length }: FrameHead): void {
+    const isEnd = (flags & frameFlags.endStream) !== 0;
+    const stream = this.#dataStream;
+    this.#dataStream = undefined;
+    this.#guard.addContentFrame(this.#dataBytes === 0 && !isEnd);
+    // Padding is read by nobody else.
+    const padding = length - this.#dataBytes;
+    if (padding > 0) {
+      if (stream === undefined || stream.isClosed) this.consume(padding);
+      else stream.consume(padding);
+    }
+    if (!isEnd || stream === undefined || stream.isClosed) return;
+    stream.isRemoteEnded = true;
+    stream.handler?.onEnd();
+    this.#closeEnded(stream);
+  }
+
+  onFrame(head: FrameHead, payload: Buffer): void {
+    switch (head.type) {
+      case frameTypes.headers:
+      case frameTypes.continuation:
+        this.#onHeaders(head, payload);
+        return;
+      case frameTypes.windowUpdate:
+        this.#onWindowUpdate(head.stream, payload.readUInt32BE(0) & 0x7fffffff);
+        return;
+      case frameTypes.reset:
+        this.#onReset(head.stream, payload.readUInt32BE(0));
+        return;
+      case frameTypes.settings:
+        this.#onSettings(head, payload);
+        return;
+      case frameTypes.ping:
+        this.#onPing(head, payload);
+        return;
+      case frameTypes.priority:
+        this.#guard.addPriority();
+        checkDependency(payload.readUInt32BE(0), head.stream);
+        return;
+      case frameTypes.goaway:
+        this.#events.onGoaway();
+        return;
+      case frameTypes.pushPromise:
+        throw protocolError("PUSH_PROMISE from a client");
+      default:
+        this.countUseless();
+    }
+  }
+
+  #onHeaders(head: FrameHead, payload: Buffer): void {
+    const isEnd = head.type === frameTypes.headers && (head.flags & frameFlags.endStream) !== 0;
+    this.#guard.addContentFrame(payload.length === 0 && !isEnd);
+    if (head.type === frameTypes.headers && head.stream % 2 === 0) throw protocolError("HEADERS: invalid stream_id");
+    const block = this.#blocks.take(head, payload);
+    if (block === undefined) return;
+    const stream = this.#streams.get(block.stream);
+    if (stream !== undefined) this.#onTrailers(stream, block);
+    // A stream that was reset here may still get trailers, which are indistinguishable from a head that comes too late.
+    else if (block.stream > this.#lastStream) this.#onOpen(block);
+  }
+
+  #onOpen(block: HeaderBlock): void {
+    this.#lastStream = block.stream;
+    if (block.stream > this.#lastTaken) return;
+    const stream = new SessionStream(block.stream, this, {
+      send: this.#peerWindow,
+      receive: this.#options.settings.initialWindowSize,
+    });
+    stream.isRemoteEnded = block.isEnd;
+    if (this.#streams.size >= this.#options.settings.maxConcurrentStreams) {
+      // Before it has heard of the limit, a client cannot keep to it (RFC 9113, section 5.1.2).
+      if (this.#areSettingsTaken) throw protocolError("too many concurrent streams");
+      this.countUseless();
+      this.writer.writeNumber(frameTypes.reset, block.stream, errorCodes.refusedStream);
+      this.countSentReset();
+      this.flushSoon();
+      return;
+    }
+    this.#guard.openedStreams += 1;
+    this.#streams.add(stream);
+    this.#events.onStream(stream, block);
+  }
+
+  /** Something came that was of no use: whoever does that too often is ended. Throws ConnectionError. */
+  countUseless(): void {
+    this.#guard.addUseless(this.#clock.monotonic());
+  }
+
+  #onTrailers(stream: SessionStream, block: HeaderBlock): void {
+    if (stream.isRemoteEnded) throw new ConnectionError(errorCodes.streamClosed, "HEADERS: stream closed");
+    stream.isRemoteEnded = block.isEnd;
+    if (block.isTooLarge) stream.handler?.onOverflow();
+    else stream.handler?.onTrailers(block.raw);
+    this.#closeEnded(stream);
+  }
+
+  #closeEnded(stream: SessionStream): void {
+    if (stream.isLocalEnded && stream.isRemoteEnded) stream.close();
+  }
+
+  #onReset(id: number, code: number): void {
+    const stream = this.#streams.get(id);
+    if (stream === undefined) this.#checkNotIdle(id, "RST_STREAM");
+    this.#events.onResetFrame("rx_reset");
+    stream?.leave(code);
+  }
+
+  #checkNotIdle(id: number, name: string): void {
+    if (id % 2 === 0 || id > this.#lastStream) throw protocolError(`${name}: stream in idle`);
+  }
+
+  #onWindowUpdate(id: number, increment: number): void {
+    this.#guard.addWindowUpdate(this.writer.dataFrames);
+    if (increment === 0) throw protocolError("WINDOW_UPDATE: window_size_increment == 0");
+    if (id === 0) {
+      this.sendWindow += increment;
+      if (this.sendWindow > largest31) throw new ConnectionError(errorCodes.flowControl, "WINDOW_UPDATE: too large");
+      if (this.#ready.length > 0) this.flushSoon();
+      return;
+    }
+    const stream = this.#streams.get(id);
+    if (stream === undefined) {
+      this.#checkNotIdle(id, "WINDOW_UPDATE");
+      return;
+    }
+    stream.sendWindow += increment;
+    // That would cost the stream alone (RFC 9113, section 6.9.1); as with Envoy, nothing more is expected of such a peer.
+    if (stream.sendWindow > largest31) throw new ConnectionError(errorCodes.flowControl, "WINDOW_UPDATE: too large");
+    this.queue(stream);
+  }
+
+  #onSettings({ flags }: FrameHead, payload: Buffer): void {
+    if ((flags & frameFlags.ack) !== 0) {
+      if (!this.#areSettingsTaken) this.#blocks.onSettingsTaken();
+      this.#areSettingsTaken = true;
+      return;
+    }
+    this.countUseless();
+    const { headerTableSize, initialWindowSize, maxFrameSize } = parseSettings(payload);
+    if (headerTableSize !== undefined) this.writer.setMaxTableBytes(headerTableSize);
+    if (maxFrameSize !== undefined) this.writer.maxFrameBytes = maxFrameSize;
+    if (initialWindowSize !== undefined) this.#changeWindows(initialWindowSize);
+    this.#answer(frameTypes.settings, Buffer.alloc(0));
+  }
+
+  /** A new window is for streams that are there, too (RFC 9113, section 6.9.2). */
+  #changeWindows(bytes: number): void {
+    const change = bytes - this.#peerWindow;
+    this.#peerWindow = bytes;
+    for (const stream of this.#streams.list()) {
+      stream.sendWindow += change;
+      if (stream.sendWindow > largest31)
+        throw new ConnectionError(errorCodes.flowControl, "SETTINGS: too large window");
+      if (change > 0) this.queue(stream);
+    }
+  }
+
+  #onPing({ flags }: FrameHead, payload: Buffer): void {
+    // An answer that nobody waits for is no error.
+    if ((flags & frameFlags.ack) !== 0) this.#events.onPingAnswer();
+    else this.#answer(frameTypes.ping, payload);
+  }
+
+  #answer(type: number, payload: Buffer): void {
+    this.writer.writeFrame(type, frameFlags.ack, payload);
+    this.flushSoon();
+    this.#countControl();
+  }
+
+  /** A PING, SETTINGS or RST_STREAM goes out for what has come. */
+  #countControl(): void {
+    this.writer.waitingControlFrames += 1;
+    this.#checkOutbound();
+  }
+
+  #checkOutbound(): void {
+    this.#guard.checkOutbound(this.writer.waitingFrames, this.writer.waitingControlFrames);
+  }
+
+  // What follows is called by streams.
+
+  queue(stream: SessionStream): void {
+    if (stream.isQueued || this.#isOver) return;
+    stream.isQueued = true;
+    this.#ready.push(stream);
+    this.flushSoon();
+  }
+
+  flushSoon(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    // After the events that wait now, the rest of answers among them.
+    setImmediate(this.#run);
+  }
+
+  consume(bytes: number): void {
+    this.#consumed += bytes;
+    if (this.#consumed * 2 < this.#options.connectionWindow) return;
+    this.writer.writeNumber(frameTypes.windowUpdate, 0, this.#consumed);
+    this.#receiveWindow += this.#consumed;
+    this.#consumed = 0;
+    this.flushSoon();
+  }
+
+  drop(stream: SessionStream): void {
+    if (this.#streams.delete(stream)) this.#events.onClosed();
+  }
+
+  countSentReset(): void {
+    this.#events.onResetFrame("tx_reset");
+    if (this.#isReading) this.#countControl();
+  }
+
+  #flushTurn(): void {
+    this.#isScheduled = false;
+    const ready = this.#ready;
+    if (ready.length > 0 && !this.#isOver) {
+      this.#ready = [];
+      for (const stream of ready) {
+        stream.isQueued = false;
+        stream.emit();
+        if (stream.waitsForConnection && !stream.isQueued) {
+          stream.isQueued = true;
+          this.#ready.push(stream);
+        }
+      }
+    }
+    this.writer.flush();
+    if (this.#ready.length > 0 && !this.writer.isFull && this.sendWindow > 0) this.flushSoon();
+    if (this.#streams.size === 0) this.writer.rest();
+    if (this.#stream.writableLength > writtenAhead) this.#pauseReading();
+  }
+
+  #onDrain(): void {
+    this.writer.onDrained();
+    if (this.#isReadPaused) {
+      this.#isReadPaused = false;
+      this.#stream.resume();
+    }
+    if (this.#ready.length > 0) this.#flushTurn();
+  }
+
+  #pauseReading(): void {
+    if (this.#isReadPaused || this.#isOver) return;
+    this.#isReadPaused = true;
+    this.#stream.pause();
+  }
+}
