@@ -27,6 +27,8 @@ export interface StreamOwner {
   readonly writer: FrameWriter;
   /** Bytes that the peer takes on all streams. */
   sendWindow: number;
+  /** Bytes that wait on all streams. */
+  waitingBytes: number;
   /** Has `emit` of the stream called when what is there to be read now has been taken in. */
   queue(stream: SessionStream): void;
   /** Has what was written sent soon. */
@@ -39,11 +41,13 @@ export interface StreamOwner {
 }
 
 /** Bytes that wait on a stream before its source has to. */
-const heldBytes = 65_536;
+const heldBytes = 131_072;
+/** The same of all streams of a connection; each may have one piece waiting in any case. */
+const heldTogether = 1024 * 1024;
 /** Smaller pieces that wait are put together. */
 const smallPiece = 2_048;
 /** Bytes of one stream in a turn, before the others have theirs. */
-const turnBytes = 65_536;
+const turnBytes = 131_072;
 
 const empty = Buffer.alloc(0);
 
@@ -57,6 +61,7 @@ export class SessionStream implements Numbered<SessionStream> {
   sendWindow: number;
   /** Bytes that the peer may send. */
   receiveWindow: number;
+  #held = 0;
   #consumed = 0;
   #head: readonly string[] | undefined;
   #first: Uint8Array | undefined;
@@ -99,11 +104,17 @@ export class SessionStream implements Numbered<SessionStream> {
   send(bytes: Uint8Array): boolean {
     if (this.isClosed || this.#isEnding || bytes.length === 0) return true;
     this.#waitingBytes += bytes.length;
+    this.#owner.waitingBytes += bytes.length;
     if (this.#first === undefined) this.#first = bytes;
     else this.#addOther(bytes);
     this.#owner.queue(this);
-    this.#wantsMore = this.#waitingBytes >= heldBytes || this.#owner.writer.isFull;
+    this.#wantsMore = !this.#takesMore || this.#owner.writer.isFull;
     return !this.#wantsMore;
+  }
+
+  get #takesMore(): boolean {
+    if (this.#waitingBytes === 0) return true;
+    return this.#waitingBytes < heldBytes && this.#owner.waitingBytes < heldTogether;
   }
 
   #addOther(bytes: Uint8Array): void {
@@ -132,10 +143,18 @@ export class SessionStream implements Numbered<SessionStream> {
     this.close();
   }
 
+  /** So many bytes came, which wait to be consumed. */
+  hold(bytes: number): void {
+    this.#held += bytes;
+  }
+
   /** The holder of content has done with so many bytes of it: the peer may send as many. */
   consume(bytes: number): void {
+    // What was held by the end of the stream is the connection's already.
+    if (this.isClosed) return;
+    this.#held -= bytes;
     this.#owner.consume(bytes);
-    if (this.isClosed || this.isRemoteEnded) return;
+    if (this.isRemoteEnded) return;
     this.#consumed += bytes;
     if (this.#consumed * 2 < this.#windowBytes) return;
     this.#owner.writer.writeNumber(frameTypes.windowUpdate, this.id, this.#consumed);
@@ -159,11 +178,11 @@ export class SessionStream implements Numbered<SessionStream> {
   get waitsForConnection(): boolean {
     if (this.isClosed || this.isLocalEnded) return false;
     if (this.#waitingBytes > 0 && this.sendWindow > 0) return true;
-    return this.#wantsMore && this.#waitingBytes < heldBytes;
+    return this.#wantsMore && this.#takesMore;
   }
 
   #askForMore(): void {
-    if (!this.#wantsMore || this.#waitingBytes >= heldBytes || this.#owner.writer.isFull) return;
+    if (!this.#wantsMore || !this.#takesMore || this.#owner.writer.isFull) return;
     this.#wantsMore = false;
     this.handler?.onWritable();
   }
@@ -195,6 +214,7 @@ export class SessionStream implements Numbered<SessionStream> {
       this.sendWindow -= length;
       this.#owner.sendWindow -= length;
       this.#waitingBytes -= length;
+      this.#owner.waitingBytes -= length;
       const isEnd = this.#waitingBytes === 0 && this.#isEnding && this.#trailers === undefined;
       if (length === piece.length) {
         this.#first = this.#others.shift();
@@ -223,7 +243,9 @@ export class SessionStream implements Numbered<SessionStream> {
     this.#head = undefined;
     this.#first = undefined;
     this.#others = noPieces;
+    this.#owner.waitingBytes -= this.#waitingBytes;
     this.#waitingBytes = 0;
+    if (this.#held > 0) this.#owner.consume(this.#held);
     this.#owner.drop(this);
   }
 }

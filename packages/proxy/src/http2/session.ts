@@ -62,6 +62,7 @@ export class Session implements FrameSink, StreamOwner {
   #areSettingsTaken = false;
   #peerWindow = defaultWindow;
   sendWindow = defaultWindow;
+  waitingBytes = 0;
   #receiveWindow: number;
   #consumed = 0;
   #lastStream = 0;
@@ -200,8 +201,12 @@ export class Session implements FrameSink, StreamOwner {
   onData(_head: FrameHead, bytes: Buffer): void {
     this.#dataBytes += bytes.length;
     const stream = this.#dataStream;
-    if (stream === undefined || stream.isClosed) this.consume(bytes.length);
-    else stream.handler?.onData(bytes);
+    if (stream === undefined || stream.isClosed) {
+      this.consume(bytes.length);
+      return;
+    }
+    stream.hold(bytes.length);
+    stream.handler?.onData(bytes);
   }
 
   onDataEnd({ flags, length }: FrameHead): void {
@@ -212,6 +217,7 @@ export class Session implements FrameSink, StreamOwner {
     // Padding is read by nobody else.
     const padding = length - this.#dataBytes;
     if (padding > 0) {
+      stream?.hold(padding);
       if (stream === undefined || stream.isClosed) this.consume(padding);
       else stream.consume(padding);
     }

@@ -105,6 +105,7 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
   }
 
   refuseLateHead(): void {
+    this.headStartedAt = undefined;
     // A head that never ends is no request that could be answered.
     this.#session.fail(protocolError("the rest of a head did not come in time"));
   }
@@ -117,7 +118,7 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
       return;
     }
     this.#session.feed(chunk);
-    if (!this.#session.isWithinHead) this.headStartedAt = undefined;
+    if (this.#isEnding || !this.#session.isWithinHead) this.headStartedAt = undefined;
     else this.headStartedAt ??= this.#parts.clock.monotonic();
   }
 
@@ -209,8 +210,9 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
     stats.counters.goaway_sent.inc();
     if (error instanceof FloodError && error.flood !== undefined) stats.counters[error.flood].inc();
     else this.#parts.onProtocolError();
+    this.#end();
     // As with Envoy, whoever floods is not waited for.
-    this.#end(error instanceof FloodError ? 0 : this.#parts.options.delayedCloseMs);
+    if (error instanceof FloodError) this.#parts.connection.close("reset");
   }
 
   /** Clients that begin streams only to reset them cost more than they are worth: their connection ends. */
@@ -253,21 +255,21 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
    * Lets go out what was written, and gives the client time to read it: a connection that is cut while bytes of the
    * client are unread loses the answers, too.
    */
-  #end(delayMs: number = this.#parts.options.delayedCloseMs): void {
+  #end(): void {
     if (this.#isEnding || this.#isGone) return;
     this.#isEnding = true;
     this.#stopTimers();
     this.#session.flush();
     this.#session.destroy();
-    const { connection, receiver, clock } = this.#parts;
+    const { connection, options, receiver, clock } = this.#parts;
     receiver.onClosing();
-    if (delayMs === 0 || this.#stream.destroyed) {
+    if (options.delayedCloseMs === 0 || this.#stream.destroyed) {
       connection.close("flush");
       return;
     }
     this.#stream.resume();
     this.#stream.end();
-    this.#lingering = clock.after(delayMs, () => {
+    this.#lingering = clock.after(options.delayedCloseMs, () => {
       receiver.onDelayedClose();
       connection.close("reset");
     });
