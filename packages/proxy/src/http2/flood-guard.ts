@@ -92,9 +92,12 @@ export class FloodGuard {
     }
   }
 
-  /** A frame that is of no use: of an unknown type, SETTINGS, a head that is refused. `now` is of the monotonic clock. */
-  addUseless(now: number): void {
-    this.#left = Math.min(budget, this.#left + ((now - this.#spentAt) * perSecond) / 1_000) - 1;
+  /**
+   * A frame that is of no use: of an unknown type, SETTINGS, a head that is refused; `weight` is how many of them it is
+   * worth. `now` is of the monotonic clock.
+   */
+  addUseless(now: number, weight: number): void {
+    this.#left = Math.min(budget, this.#left + ((now - this.#spentAt) * perSecond) / 1_000) - weight;
     this.#spentAt = now;
     if (this.#left < 0) throw new FloodError("too many frames without use");
   }

@@ -271,6 +271,13 @@ describe("floods", () => {
     ["WINDOW_UPDATE after a request", Buffer.concat([post(1), many(7, update)]), update, "WINDOW_UPDATE"],
     ["unknown frames", many(999, frame(0xfa, 0, 0)), frame(0xfa, 0, 0), "frames without use"],
     [
+      "heads that unfold",
+      // One entry of some 2,000 bytes, meant again and again: 4 MB, of which each is a thousand times what is allowed.
+      frame(headers, 5, 1, Buffer.concat([get, Buffer.from("40017a7fd10e", "hex"), Buffer.alloc(2_000, "v")])),
+      frame(headers, 5, 3, Buffer.concat([get, Buffer.alloc(5_000, 0x80 | 62)])),
+      "frames without use",
+    ],
+    [
       "CONTINUATION",
       Buffer.concat([frame(headers, 0, 1), many(128, frame(continuation, 0, 1, "a"))]),
       frame(continuation, 0, 1, "a"),

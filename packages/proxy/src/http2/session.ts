@@ -290,12 +290,14 @@ export class Session implements FrameSink, StreamOwner {
     }
     this.#guard.openedStreams += 1;
     this.#streams.add(stream);
+    // A few bytes that unfold into megabytes cost as much as those, although nothing of them is kept.
+    if (block.isTooLarge) this.countUseless(Math.ceil(block.bytes / this.#options.maxHeadBytes));
     this.#events.onStream(stream, block);
   }
 
   /** Something came that was of no use: whoever does that too often is ended. Throws ConnectionError. */
-  countUseless(): void {
-    this.#guard.addUseless(this.#clock.monotonic());
+  countUseless(weight = 1): void {
+    this.#guard.addUseless(this.#clock.monotonic(), weight);
   }
 
   #onTrailers(stream: SessionStream, block: HeaderBlock): void {

@@ -12,7 +12,7 @@ import { formatHead, formatTrailers } from "./write-head.ts";
 
 /** The connection of a stream, as far as the stream needs it. */
 export interface ServerStreamOwner {
-  /** The client has reset a stream that was begun at this time, on the monotonic clock, before an answer to it began. */
+  /** A stream that was begun at this time, on the monotonic clock, was reset for the client's part, unanswered. */
   onReset(openedAt: number): void;
   /** The same, before the request itself was begun. */
   onUnbegunReset(openedAt: number): void;
@@ -143,13 +143,14 @@ export class Http2Stream implements CodecStream, BodySink, StreamHandler {
   refuse(refusal: Refusal, code: ErrorCode | undefined): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#owner.onOtherEnd();
     const cause = new Error(refusal.details);
     this.#responseBody?.cancel(cause);
     this.#requestBody?.abort(cause);
     this.#events?.onRefused(refusal);
     if (code === undefined) this.#stream.close();
     else this.#stream.reset(code);
+    // As with Envoy, whoever makes the proxy reset is no better than who does it himself (CVE-2025-8671).
+    this.#tellReset();
   }
 
   pauseBody(): void {
@@ -261,6 +262,10 @@ export class Http2Stream implements CodecStream, BodySink, StreamHandler {
     this.#responseBody?.cancel(cause);
     this.#requestBody?.abort(cause);
     this.#events?.onGone(cause);
+    this.#tellReset();
+  }
+
+  #tellReset(): void {
     if (this.#hasAnswered) this.#owner.onOtherEnd();
     else this.#owner.onReset(this.#openedAt);
   }
