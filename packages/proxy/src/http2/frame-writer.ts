@@ -53,6 +53,13 @@ export class FrameWriter {
     return this.#at > this.#from || this.#pieces.length > 0;
   }
 
+  /** What a client says before its first frame. */
+  writePreface(preface: Uint8Array): void {
+    this.#begin(preface.length);
+    this.#slab.set(preface, this.#at);
+    this.#at += preface.length;
+  }
+
   /** A frame without a stream's content. */
   writeFrame(type: number, flags: number, payload: Uint8Array = empty): void {
     this.waitingFrames += 1;

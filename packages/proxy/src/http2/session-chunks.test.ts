@@ -58,7 +58,7 @@ function startEcho(): TestSession {
     if (stream.isRemoteEnded) stream.end(["x-done", "1"]);
     const { handler } = stream;
     if (handler === undefined) return;
-    const { onData, onEnd, onTrailers } = handler;
+    const { onData, onEnd, onHeaders } = handler;
     handler.onData = (bytes) => {
       onData(bytes);
       stream.send(Buffer.from(bytes));
@@ -67,8 +67,8 @@ function startEcho(): TestSession {
       onEnd();
       stream.end();
     };
-    handler.onTrailers = (raw) => {
-      onTrailers(raw);
+    handler.onHeaders = (raw) => {
+      onHeaders(raw);
       if (stream.isRemoteEnded) stream.end(raw);
       else stream.reset(1);
     };

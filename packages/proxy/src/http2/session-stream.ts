@@ -8,8 +8,11 @@ import type { Numbered } from "./stream-table.ts";
 export interface StreamHandler {
   /** Content. It is to be told to the stream as consumed when nothing of it is held any more. */
   onData(bytes: Buffer): void;
-  /** Trailers, which end the peer's side: name, value, name, value …, unchecked. Throws ConnectionError. */
-  onTrailers(raw: string[]): void;
+  /**
+   * Trailers; before them what heads an answer, to a client: name, value, name, value …, unchecked. Whether the peer's side
+   * has ended with them the stream says. Throws ConnectionError.
+   */
+  onHeaders(raw: string[]): void;
   /** The peer's side has ended without trailers. Throws ConnectionError. */
   onEnd(): void;
   /** Trailers came that are more than the limits let pass: the stream has to be reset. */

@@ -11,10 +11,12 @@ import { clientPreface, type FrameHead, frameFlags, frameTypes, largest31 } from
 import { FrameWriter } from "./frame-writer.ts";
 import { type BlockLimits, checkDependency, type HeaderBlock, HeaderBlocks } from "./header-blocks.ts";
 import { SessionStream, type StreamOwner } from "./session-stream.ts";
-import { defaultWindow, formatSettings, type OwnSettings, parseSettings } from "./settings.ts";
+import { defaultWindow, formatSettings, type OwnSettings, type PeerSettings, parseSettings } from "./settings.ts";
 import { StreamTable } from "./stream-table.ts";
 
 export interface SessionOptions extends BlockLimits, FloodLimits {
+  /** Which end this is: a client opens streams, a server takes them. */
+  readonly role: "client" | "server";
   readonly settings: OwnSettings;
   /** Bytes that the peer may send on all streams before they are consumed; at least 65,535. */
   readonly connectionWindow: number;
@@ -22,14 +24,16 @@ export interface SessionOptions extends BlockLimits, FloodLimits {
 
 /** What a session tells its owner. */
 export interface SessionEvents {
-  /** The peer has opened a stream; its handler is to be set. Throws ConnectionError. */
-  onStream(stream: SessionStream, block: HeaderBlock): void;
+  /** The peer has opened a stream; its handler is to be set. A client's never does. Throws ConnectionError. */
+  onStream?(stream: SessionStream, block: HeaderBlock): void;
   /** A stream that was opened is over. */
   onClosed(): void;
   /** The connection cannot go on: GOAWAY is written, the streams are gone; the owner has to close it. */
   onFailure(error: ConnectionError): void;
-  /** The peer wants nothing more. */
+  /** The peer takes no more streams; those of a client that it has not taken are reset with REFUSED_STREAM after this. */
   onGoaway(): void;
+  /** The peer has said what it wants. */
+  onSettings?(settings: PeerSettings): void;
   onPingAnswer(): void;
   /** RST_STREAM came, or was sent. */
   onResetFrame(direction: "rx_reset" | "tx_reset"): void;
@@ -44,6 +48,7 @@ export interface SessionParts {
 
 /** Bytes that wait for a peer that does not read before nothing is read of it, either. */
 const writtenAhead = 1024 * 1024;
+const empty = Buffer.alloc(0);
 
 export class Session implements FrameSink, StreamOwner {
   readonly #stream: Duplex;
@@ -65,7 +70,9 @@ export class Session implements FrameSink, StreamOwner {
   waitingBytes = 0;
   #receiveWindow: number;
   #consumed = 0;
-  #lastStream = 0;
+  /** The last stream that was opened, by whichever end does. */
+  #lastStream: number;
+  readonly #isClient: boolean;
   /** Streams above this one come too late. */
   #lastTaken = largest31;
   /** The stream of the DATA frame that is coming; undefined where it is over. */
@@ -73,6 +80,8 @@ export class Session implements FrameSink, StreamOwner {
   /** Bytes of it, without padding, that have come. */
   #dataBytes = 0;
   #isOver = false;
+  /** What ended the connection, where this end had to. */
+  failure: ConnectionError | undefined;
   #isReading = false;
   #isReadPaused = false;
   bytesRead = 0;
@@ -82,11 +91,14 @@ export class Session implements FrameSink, StreamOwner {
     this.#options = options;
     this.#events = events;
     this.#clock = clock;
-    this.#reader = new FrameReader(this, clientPreface);
+    this.#isClient = options.role === "client";
+    this.#lastStream = this.#isClient ? -1 : 0;
+    this.#reader = new FrameReader(this, this.#isClient ? empty : clientPreface);
     this.#blocks = new HeaderBlocks(options.settings.headerTableSize, options);
     this.#guard = new FloodGuard(options);
     this.writer = new FrameWriter(stream);
     this.#receiveWindow = options.connectionWindow;
+    if (this.#isClient) this.writer.writePreface(clientPreface);
     this.writer.writeFrame(frameTypes.settings, 0, formatSettings(options.settings));
     const more = options.connectionWindow - defaultWindow;
     if (more > 0) this.writer.writeNumber(frameTypes.windowUpdate, 0, more);
@@ -126,7 +138,8 @@ export class Session implements FrameSink, StreamOwner {
   /** Ends the connection with GOAWAY. */
   fail(error: ConnectionError): void {
     if (this.#isOver) return;
-    this.writer.writeGoaway(error.code, error.message, this.#lastStream);
+    this.failure = error;
+    this.writer.writeGoaway(error.code, error.message, this.#lastTakenStream);
     this.#end();
     this.writer.flush();
     this.#events.onFailure(error);
@@ -155,8 +168,38 @@ export class Session implements FrameSink, StreamOwner {
   refuseStreams(): void {
     if (this.#isOver || this.#lastTaken !== largest31) return;
     this.#lastTaken = this.#lastStream;
-    this.writer.writeGoaway(errorCodes.none, "", this.#lastStream);
+    this.writer.writeGoaway(errorCodes.none, "", this.#lastTakenStream);
     this.flushSoon();
+  }
+
+  /** For GOAWAY: the last stream of the peer that was looked at. */
+  get #lastTakenStream(): number {
+    return this.#isClient ? 0 : this.#lastStream;
+  }
+
+  /** True where all numbers of streams are used up (RFC 9113, section 5.1.1). */
+  get isExhausted(): boolean {
+    return this.#lastStream >= largest31 - 2;
+  }
+
+  /**
+   * Opens a stream, as a client: name, value, name, value …, pseudo headers first; `isEnd` where nothing follows. What the
+   * peer allows at a time is for the caller to keep to.
+   */
+  open(raw: readonly string[], isEnd: boolean): SessionStream {
+    this.#lastStream += 2;
+    this.#guard.openedStreams += 1;
+    const stream = this.#createStream(this.#lastStream);
+    this.#streams.add(stream);
+    stream.sendHead(raw, isEnd);
+    return stream;
+  }
+
+  #createStream(id: number): SessionStream {
+    return new SessionStream(id, this, {
+      send: this.#peerWindow,
+      receive: this.#options.settings.initialWindowSize,
+    });
   }
 
   ping(payload: Uint8Array): void {
@@ -250,10 +293,11 @@ export class Session implements FrameSink, StreamOwner {
         checkDependency(payload.readUInt32BE(0), head.stream);
         return;
       case frameTypes.goaway:
-        this.#events.onGoaway();
+        this.#onGoaway(payload.readUInt32BE(0) & largest31);
         return;
       case frameTypes.pushPromise:
-        throw protocolError("PUSH_PROMISE from a client");
+        // Of a client it is wrong by itself, and a server was told that it is not wanted (RFC 9113, section 8.4).
+        throw protocolError("PUSH_PROMISE");
       default:
         this.countUseless();
     }
@@ -266,7 +310,8 @@ export class Session implements FrameSink, StreamOwner {
     const block = this.#blocks.take(head, payload);
     if (block === undefined) return;
     const stream = this.#streams.get(block.stream);
-    if (stream !== undefined) this.#onTrailers(stream, block);
+    if (stream !== undefined) this.#onMoreHeaders(stream, block);
+    else if (this.#isClient) this.#checkNotIdle(block.stream, "HEADERS");
     // A stream that was reset here may still get trailers, which are indistinguishable from a head that comes too late.
     else if (block.stream > this.#lastStream) this.#onOpen(block);
   }
@@ -274,12 +319,9 @@ export class Session implements FrameSink, StreamOwner {
   #onOpen(block: HeaderBlock): void {
     this.#lastStream = block.stream;
     if (block.stream > this.#lastTaken) return;
-    const stream = new SessionStream(block.stream, this, {
-      send: this.#peerWindow,
-      receive: this.#options.settings.initialWindowSize,
-    });
+    const stream = this.#createStream(block.stream);
     stream.isRemoteEnded = block.isEnd;
-    if (this.#streams.size >= this.#options.settings.maxConcurrentStreams) {
+    if (this.#streams.size >= (this.#options.settings.maxConcurrentStreams ?? Number.POSITIVE_INFINITY)) {
       // Before it has heard of the limit, a client cannot keep to it (RFC 9113, section 5.1.2).
       if (this.#areSettingsTaken) throw protocolError("too many concurrent streams");
       this.countUseless();
@@ -292,7 +334,7 @@ export class Session implements FrameSink, StreamOwner {
     this.#streams.add(stream);
     // A few bytes that unfold into megabytes cost as much as those, although nothing of them is kept.
     if (block.isTooLarge) this.countUseless(Math.ceil(block.bytes / this.#options.maxHeadBytes));
-    this.#events.onStream(stream, block);
+    this.#events.onStream?.(stream, block);
   }
 
   /** Something came that was of no use: whoever does that too often is ended. Throws ConnectionError. */
@@ -300,11 +342,11 @@ export class Session implements FrameSink, StreamOwner {
     this.#guard.addUseless(this.#clock.monotonic(), weight);
   }
 
-  #onTrailers(stream: SessionStream, block: HeaderBlock): void {
+  #onMoreHeaders(stream: SessionStream, block: HeaderBlock): void {
     if (stream.isRemoteEnded) throw new ConnectionError(errorCodes.streamClosed, "HEADERS: stream closed");
     stream.isRemoteEnded = block.isEnd;
     if (block.isTooLarge) stream.handler?.onOverflow();
-    else stream.handler?.onTrailers(block.raw);
+    else stream.handler?.onHeaders(block.raw);
     this.#closeEnded(stream);
   }
 
@@ -317,6 +359,13 @@ export class Session implements FrameSink, StreamOwner {
     if (stream === undefined) this.#checkNotIdle(id, "RST_STREAM");
     this.#events.onResetFrame("rx_reset");
     stream?.leave(code);
+  }
+
+  #onGoaway(lastStream: number): void {
+    this.#events.onGoaway();
+    if (!this.#isClient) return;
+    // What the server has not looked at may go elsewhere (RFC 9113, section 6.8).
+    for (const stream of this.#streams.list()) if (stream.id > lastStream) stream.leave(errorCodes.refusedStream);
   }
 
   #checkNotIdle(id: number, name: string): void {
@@ -350,11 +399,13 @@ export class Session implements FrameSink, StreamOwner {
       return;
     }
     this.countUseless();
-    const { headerTableSize, initialWindowSize, maxFrameSize } = parseSettings(payload);
+    const settings = parseSettings(payload);
+    const { headerTableSize, initialWindowSize, maxFrameSize } = settings;
     if (headerTableSize !== undefined) this.writer.setMaxTableBytes(headerTableSize);
     if (maxFrameSize !== undefined) this.writer.maxFrameBytes = maxFrameSize;
     if (initialWindowSize !== undefined) this.#changeWindows(initialWindowSize);
-    this.#answer(frameTypes.settings, Buffer.alloc(0));
+    this.#answer(frameTypes.settings, empty);
+    this.#events.onSettings?.(settings);
   }
 
   /** A new window is for streams that are there, too (RFC 9113, section 6.9.2). */

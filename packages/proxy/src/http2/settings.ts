@@ -18,10 +18,13 @@ export const defaultWindow = 65_535;
 /** What a side says of itself. */
 export interface OwnSettings {
   readonly headerTableSize: number;
-  readonly maxConcurrentStreams: number;
   readonly initialWindowSize: number;
-  /** RFC 8441. */
-  readonly enableConnectProtocol: boolean;
+  /** Streams that the peer may have open; not said where undefined. */
+  readonly maxConcurrentStreams?: number;
+  /** RFC 8441: a server's. */
+  readonly enableConnectProtocol?: boolean;
+  /** A client's. */
+  readonly enablePush?: false;
 }
 
 /** What the peer has said; what it has not is not there. */
@@ -34,16 +37,23 @@ export interface PeerSettings {
 }
 
 export function formatSettings(settings: OwnSettings): Buffer {
+  const { headerTableSize, enablePush, enableConnectProtocol, maxConcurrentStreams, initialWindowSize } = settings;
   const pairs = [
-    [ids.headerTableSize, settings.headerTableSize],
-    [ids.enableConnectProtocol, settings.enableConnectProtocol ? 1 : 0],
-    [ids.maxConcurrentStreams, settings.maxConcurrentStreams],
-    [ids.initialWindowSize, settings.initialWindowSize],
+    [ids.headerTableSize, headerTableSize],
+    [ids.enablePush, toNumber(enablePush)],
+    [ids.enableConnectProtocol, toNumber(enableConnectProtocol)],
+    [ids.maxConcurrentStreams, maxConcurrentStreams],
+    [ids.initialWindowSize, initialWindowSize],
   ] as const;
-  const payload = Buffer.alloc(pairs.length * entryBytes);
+  const said = pairs.flatMap(([id, value]) => (value === undefined ? [] : [[id, value] as const]));
+  const payload = Buffer.alloc(said.length * entryBytes);
   let at = 0;
-  for (const [id, value] of pairs) at = payload.writeUInt32BE(value, payload.writeUInt16BE(id, at));
+  for (const [id, value] of said) at = payload.writeUInt32BE(value, payload.writeUInt16BE(id, at));
   return payload;
+}
+
+function toNumber(value: boolean | undefined): number | undefined {
+  return value === undefined ? undefined : Number(value);
 }
 
 /** The last one of each kind counts, unknown ones are ignored. Throws ConnectionError. */

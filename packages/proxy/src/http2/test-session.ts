@@ -96,6 +96,7 @@ export interface TestSession {
 }
 
 export const testOptions: SessionOptions = {
+  role: "server",
   settings: {
     headerTableSize: 4_096,
     maxConcurrentStreams: 100,
@@ -142,7 +143,7 @@ export function createTestSession(
           told.push(`${id} data ${bytes.length > 40 ? `#${bytes.length}` : bytes.toString("latin1")}`);
           if (!keeps) opened.consume(bytes.length);
         },
-        onTrailers: (trailers) => told.push(`${id} trailers ${trailers.join(" ")}`),
+        onHeaders: (trailers) => told.push(`${id} trailers ${trailers.join(" ")}`),
         onEnd: () => told.push(`${id} end`),
         onOverflow: () => opened.reset(2),
         onReset: (code) => told.push(`${id} reset ${code}`),

@@ -77,8 +77,8 @@ export function compileHttp2Options(
   };
 }
 
-/** With Envoy's defaults. */
-function compileFloods(wire: Http2ProtocolOptions): FloodLimits {
+/** Limits of frames that are of no use, with Envoy's defaults. Throws ConfigError. */
+export function compileFloods(wire: Http2ProtocolOptions): FloodLimits {
   return {
     outboundFrames: inRange("max_outbound_frames", wrappedNumber(wire.max_outbound_frames, 10_000), 1),
     outboundControlFrames: inRange(

@@ -70,6 +70,7 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
       stream: this.#stream,
       options: {
         ...options,
+        role: "server",
         settings: {
           headerTableSize: options.headerTableSize,
           maxConcurrentStreams: options.maxConcurrentStreams,

@@ -108,7 +108,8 @@ export class Http2Stream implements CodecStream, BodySink, StreamHandler {
     else this.#stream.consume(bytes.length);
   }
 
-  onTrailers(raw: string[]): void {
+  /** Trailers. */
+  onHeaders(raw: string[]): void {
     const isWhole = this.#stream.isRemoteEnded && !this.#isShort;
     const details = isWhole ? checkTrailers(raw) : brokenRule;
     if (details !== undefined) {
