@@ -28,9 +28,16 @@ export interface Http2CodecStats {
   readonly streamsActive: Gauge;
 }
 
-/** `root` is the scope of all statistics. */
-export function createHttp2CodecStats(root: Stats): Http2CodecStats {
-  const stats = root.scope("http2");
+/** Made, as in Envoy, when the first connection needs them. `root` is the scope of all statistics. */
+export function findHttp2CodecStats(root: Stats): () => Http2CodecStats {
+  let found: Http2CodecStats | undefined;
+  return () => {
+    found ??= createHttp2CodecStats(root.scope("http2"));
+    return found;
+  };
+}
+
+function createHttp2CodecStats(stats: Stats): Http2CodecStats {
   const counters = Object.fromEntries(counterNames.map((name) => [name, stats.counter(name)]));
   return {
     counters: counters as Record<Http2Counter, Counter>,
