@@ -75,7 +75,6 @@ export class Session implements FrameSink, StreamOwner {
   #isOver = false;
   #isReading = false;
   #isReadPaused = false;
-  bytesRead = 0;
 
   constructor({ stream, options, events, clock }: SessionParts) {
     this.#stream = stream;
@@ -110,7 +109,6 @@ export class Session implements FrameSink, StreamOwner {
   /** Bytes from the peer. */
   feed(chunk: Buffer): void {
     if (this.#isOver) return;
-    this.bytesRead += chunk.length;
     this.#isReading = true;
     try {
       this.#reader.feed(chunk);
@@ -441,7 +439,6 @@ export class Session implements FrameSink, StreamOwner {
     }
     this.writer.flush();
     if (this.#ready.length > 0 && !this.writer.isFull && this.sendWindow > 0) this.flushSoon();
-    if (this.#streams.size === 0) this.writer.rest();
     if (this.#stream.writableLength > writtenAhead) this.#pauseReading();
   }
 
