@@ -22,6 +22,8 @@ export interface SessionOptions extends BlockLimits, FloodLimits {
 
 /** What a session tells its owner. */
 export interface SessionEvents {
+  /** A stream beyond SETTINGS_MAX_CONCURRENT_STREAMS was refused. */
+  onStreamRefused(): void;
   /** The peer has opened a stream; its handler is to be set. Throws ConnectionError. */
   onStream(stream: SessionStream, block: HeaderBlock): void;
   /** A stream that was opened is over. */
@@ -101,9 +103,18 @@ export class Session implements FrameSink, StreamOwner {
     return this.#streams.size;
   }
 
-  /** True while a head goes on in frames that have not come. */
+  /** True while the head of a new stream goes on in frames that have not come. */
   get isWithinHead(): boolean {
-    return this.#reader.isWithinHead;
+    return this.#reader.continuedStream > this.#lastStream;
+  }
+
+  /** Opens the stream whose head goes on, so that it can be answered: what comes of the head is read and thrown away. */
+  openLate(): SessionStream {
+    this.#lastStream = this.#reader.continuedStream;
+    this.#guard.openedStreams += 1;
+    const stream = this.#createStream(this.#lastStream);
+    this.#streams.add(stream);
+    return stream;
   }
 
   /** Bytes from the peer. */
@@ -272,15 +283,13 @@ export class Session implements FrameSink, StreamOwner {
   #onOpen(block: HeaderBlock): void {
     this.#lastStream = block.stream;
     if (block.stream > this.#lastTaken) return;
-    const stream = new SessionStream(block.stream, this, {
-      send: this.#peerWindow,
-      receive: this.#options.settings.initialWindowSize,
-    });
+    const stream = this.#createStream(block.stream);
     stream.isRemoteEnded = block.isEnd;
     if (this.#streams.size >= this.#options.settings.maxConcurrentStreams) {
       // Before it has heard of the limit, a client cannot keep to it (RFC 9113, section 5.1.2).
       if (this.#areSettingsTaken) throw protocolError("too many concurrent streams");
       this.countUseless();
+      this.#events.onStreamRefused();
       this.writer.writeNumber(frameTypes.reset, block.stream, errorCodes.refusedStream);
       this.countSentReset();
       this.flushSoon();
@@ -291,6 +300,11 @@ export class Session implements FrameSink, StreamOwner {
     // A few bytes that unfold into megabytes cost as much as those, although nothing of them is kept.
     if (block.isTooLarge) this.countUseless(Math.ceil(block.bytes / this.#options.maxHeadBytes));
     this.#events.onStream(stream, block);
+  }
+
+  #createStream(id: number): SessionStream {
+    const windows = { send: this.#peerWindow, receive: this.#options.settings.initialWindowSize };
+    return new SessionStream(id, this, windows);
   }
 
   /** Something came that was of no use: whoever does that too often is ended. Throws ConnectionError. */

@@ -151,6 +151,7 @@ export function createTestSession(
       };
       onStream(opened);
     },
+    onStreamRefused: () => told.push("refused"),
     onClosed: () => told.push("closed"),
     onFailure: ({ code, message }) => told.push(`failure ${code} ${message}`),
     onGoaway: () => told.push("goaway"),

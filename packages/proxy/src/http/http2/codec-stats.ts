@@ -6,7 +6,6 @@ const counterNames = [
   "goaway_sent",
   "header_list_size_too_large",
   "header_overflow",
-  "headers_cb_no_stream",
   "inbound_empty_frames_flood",
   "inbound_priority_frames_flood",
   "inbound_window_update_frames_flood",

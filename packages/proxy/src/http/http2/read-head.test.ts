@@ -112,6 +112,7 @@ describe("limits of heads", () => {
     const read = readHead(change({}, "x_y", "1", "z", "2"), { ...limits, underscores }, false);
     expect(read.kind).toBe(kind);
     expect(read.kind === "head" ? read.head.headers.raw : undefined).toEqual(raw);
+    expect(read.kind === "head" ? read.head.droppedHeaders : 0).toBe(underscores === "DROP_HEADER" ? 1 : 0);
   });
 
   it("is no shorter than it says, but for CONNECT", () => {
