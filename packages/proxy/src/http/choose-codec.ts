@@ -70,7 +70,7 @@ function startHttp2(client: ClientConnection): Http2Connection {
     receiver: client,
     clock: env.clock,
     runtime: env.runtime,
-    stats: http2Stats,
+    stats: http2Stats(),
     onPrematureResets: () => stats.counters.rq_too_many_premature_resets.inc(),
     onProtocolError: () => stats.counters.cx_protocol_error.inc(),
     onResetUnbegun: () => {

@@ -79,9 +79,11 @@ export class ClientConnection implements RequestReceiver {
   }
 
   onMalformedHead(stream: CodecStream, reply: LocalReply): StreamEvents {
-    const exchange = this.#begin(stream, { request: placeholder("HTTP/1.1"), malformed: reply });
+    const isHttp2 = this.#protocol === "http2";
+    const exchange = this.#begin(stream, { request: placeholder(isHttp2 ? "HTTP/2" : "HTTP/1.1"), malformed: reply });
     const { counters } = this.manager.stats;
     counters.rq_total.inc();
+    if (isHttp2) counters.rq_http2_total.inc();
     if (reply !== headTimeout) counters.cx_protocol_error.inc();
     return exchange;
   }

@@ -15,7 +15,7 @@ export interface Manager {
   readonly env: HttpFilterEnv;
   readonly settings: Settings;
   readonly stats: ConnectionStats;
-  readonly http2Stats: Http2CodecStats;
+  readonly http2Stats: () => Http2CodecStats;
   readonly date: DateHeader;
   readonly chain: FilterChain;
   readonly upgrades: UpgradeChains;

@@ -70,8 +70,16 @@ describe("frames as they come", () => {
 
   it("are read no further once it was stopped", () => {
     const told: number[] = [];
-    const sink: FrameSink = { ...record().sink, onFrame: ({ type }) => void (told.push(type), reader.stop()) };
-    const reader = new FrameReader(sink, clientPreface);
+    const reader: FrameReader = new FrameReader(
+      {
+        ...record().sink,
+        onFrame({ type }) {
+          told.push(type);
+          reader.stop();
+        },
+      },
+      clientPreface,
+    );
     reader.feed(stream);
     expect(told).toEqual([frameTypes.settings]);
   });

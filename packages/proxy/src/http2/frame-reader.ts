@@ -20,7 +20,7 @@ export interface FrameSink {
 type State = "preface" | "head" | "payload" | "padding length" | "data" | "padding" | "ignored";
 
 const empty = Buffer.alloc(0);
-const noStream = -1;
+const noStream = 0;
 
 export class FrameReader {
   readonly #sink: FrameSink;
@@ -45,9 +45,9 @@ export class FrameReader {
     this.#gathered = Buffer.allocUnsafe(Math.max(preface.length, frameHeadBytes));
   }
 
-  /** True while the head of a request goes on in frames that have not come. */
-  get isWithinHead(): boolean {
-    return this.#continued !== noStream;
+  /** The stream whose head or trailers go on in frames that have not come; 0 for none. */
+  get continuedStream(): number {
+    return this.#continued;
   }
 
   /** Reads no more: what is left of a chunk is dropped. */

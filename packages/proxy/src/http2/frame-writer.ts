@@ -6,9 +6,9 @@ import type { Duplex } from "node:stream";
 import { defaultFrameBytes, frameFlags, frameHeadBytes, frameTypes, largest31 } from "./frame-types.ts";
 import { HpackEncoder } from "./hpack/encoder.ts";
 
-/** Memory that frames are put together in: as much as a few small answers take, and more where one batch needs it. */
-const leastSlabBytes = 2_048;
-const mostSlabBytes = 16_384;
+/** Memory that frames are put together in: as much as the batch before has taken, and some more. */
+const leastSlabBytes = 512;
+const mostSlabBytes = 65_536;
 /** Content of at least this many bytes is not copied. */
 const ownPieceBytes = 4_096;
 /** Bytes of one batch, beyond which content waits for the next. */
@@ -26,6 +26,8 @@ export class FrameWriter {
   /** Pieces before what is in the slab. */
   #pieces: Buffer[] = [];
   #pieceBytes = 0;
+  /** Bytes of this batch that went through a slab. */
+  #copiedBytes = 0;
   /** The longest frame that the peer takes (SETTINGS_MAX_FRAME_SIZE). */
   maxFrameBytes = defaultFrameBytes;
   /** Frames that the stream has not taken to its end, as Envoy counts those that wait. */
@@ -34,7 +36,6 @@ export class FrameWriter {
   waitingControlFrames = 0;
   /** All DATA frames so far. */
   dataFrames = 0;
-  bytesWritten = 0;
 
   constructor(stream: Duplex) {
     this.#stream = stream;
@@ -139,7 +140,11 @@ export class FrameWriter {
     const stream = this.#stream;
     const pieces = this.#pieces;
     this.#pieces = [];
-    this.bytesWritten += this.#pieceBytes;
+    this.#slabBytes = Math.min(Math.max(leastSlabBytes, this.#copiedBytes + (this.#copiedBytes >> 2)), mostSlabBytes);
+    this.#copiedBytes = 0;
+    this.#slab = empty;
+    this.#from = 0;
+    this.#at = 0;
     this.#pieceBytes = 0;
     if (stream.destroyed || stream.writableEnded) return;
     const [first = empty] = pieces;
@@ -158,23 +163,17 @@ export class FrameWriter {
     this.waitingControlFrames = 0;
   }
 
-  /** Lets go of memory that a connection without streams does not need. */
-  rest(): void {
-    this.#slabBytes = leastSlabBytes;
-    if (this.hasOutput || this.#slab.length === leastSlabBytes) return;
-    this.#slab = empty;
-    this.#from = 0;
-    this.#at = 0;
-  }
-
   /** Makes room for a frame with a payload of so many bytes. */
   #begin(length: number): void {
     const needed = length + frameHeadBytes;
     if (this.#slab.length - this.#at >= needed) return;
-    // A second one in a batch: the next ones will not be smaller.
-    if (this.#from > 0 && this.hasOutput) this.#slabBytes = Math.min(this.#slabBytes * 2, mostSlabBytes);
-    this.#cut();
-    this.#slab = Buffer.allocUnsafeSlow(Math.max(this.#slabBytes, needed));
+    if (this.hasOutput) {
+      // A second one in a batch: the next should not be smaller.
+      this.#cut();
+      this.#slabBytes = Math.min(this.#slabBytes * 2, mostSlabBytes);
+    }
+    // Small ones are a part of what Node keeps for that.
+    this.#slab = Buffer.allocUnsafe(Math.max(this.#slabBytes, needed));
     this.#from = 0;
     this.#at = 0;
   }
@@ -193,6 +192,7 @@ export class FrameWriter {
     if (this.#at === this.#from) return;
     this.#pieces.push(this.#slab.subarray(this.#from, this.#at));
     this.#pieceBytes += this.#at - this.#from;
+    this.#copiedBytes += this.#at - this.#from;
     this.#from = this.#at;
   }
 }

@@ -125,16 +125,16 @@ function createLimits() {
   return { headerTableSize: 4_096, maxConcurrentStreams: 100, initialWindowSize: 65_535, enableConnectProtocol: false };
 }
 
-describe("windows", () => {
-  const answer = (test: TestSession, id: number, bytes: number): boolean | undefined => {
-    test.streams.get(id)?.sendHead([":status", "200"], false);
-    return test.streams.get(id)?.send(Buffer.alloc(bytes));
-  };
-  const sent = (test: TestSession, id: number): number =>
-    linesOf(test)
-      .filter((line) => line.startsWith(`DATA 0 ${id} `))
-      .reduce((sum, line) => sum + Number(line.split("#")[1]), 0);
+const answer = (test: TestSession, id: number, bytes: number): boolean | undefined => {
+  test.streams.get(id)?.sendHead([":status", "200"], false);
+  return test.streams.get(id)?.send(Buffer.alloc(bytes));
+};
+const sent = (test: TestSession, id: number): number =>
+  linesOf(test)
+    .filter((line) => line.startsWith(`DATA 0 ${id} `))
+    .reduce((sum, line) => sum + Number(line.split("#")[1]), 0);
 
+describe("windows of the peer", () => {
   it("of a stream hold back what it sends", () => {
     const test = createTestSession();
     test.feed(clientPreface, frame(settings, 0, 0, setting(4, 10_000)), ask(1), ask(3));
@@ -191,7 +191,9 @@ describe("windows", () => {
     }
     expect(taken).toBeLessThan(1024 * 1024 + 101 * 16_384 + 131_072);
   });
+});
 
+describe("windows of this side", () => {
   it("are opened again for what was consumed, and for nothing else", () => {
     const consumed = createTestSession();
     const kept = createTestSession({}, () => undefined, true);
@@ -302,38 +304,40 @@ describe("floods", () => {
 
 describe("what breaks the protocol costs the connection", () => {
   const { protocol, flowControl, streamClosed, compression, frameSize } = errorCodes;
-  it.each<readonly [string, number, ...(readonly Buffer[])]>([
-    ["no SETTINGS first", protocol, clientPreface, ask(1)],
-    ["an acknowledgement first", protocol, clientPreface, acknowledged],
-    ["an even stream", protocol, opening, ask(2)],
-    ["DATA on an idle stream", protocol, opening, frame(data, 0, 1, "a")],
-    ["RST_STREAM on an idle stream", protocol, opening, frame(reset, 0, 1, uint32(0))],
-    ["WINDOW_UPDATE on an idle stream", protocol, opening, frame(windowUpdate, 0, 1, uint32(1))],
-    ["a window that grows by nothing", protocol, opening, frame(windowUpdate, 0, 0, uint32(0))],
-    ["a window beyond the largest", flowControl, opening, frame(windowUpdate, 0, 0, uint32(2 ** 31 - 1))],
-    ["a stream's window beyond it", flowControl, opening, post(1), frame(windowUpdate, 0, 1, uint32(2 ** 31 - 1))],
-    ["an initial window beyond it", flowControl, clientPreface, frame(settings, 0, 0, setting(4, 2 ** 31))],
-    ["frames smaller than the least", protocol, clientPreface, frame(settings, 0, 0, setting(5, 16_383))],
-    ["frames larger than the largest", protocol, clientPreface, frame(settings, 0, 0, setting(5, 2 ** 24))],
-    ["a push that is neither on nor off", protocol, clientPreface, frame(settings, 0, 0, setting(2, 2))],
-    ["a promise of a client", protocol, opening, post(1), frame(pushPromise, 4, 1, uint32(2))],
-    ["DATA behind the end", streamClosed, opening, ask(1), frame(data, 0, 1, "a")],
-    ["HEADERS behind the end", streamClosed, opening, ask(1), ask(1)],
-    ["a block that is none", compression, opening, frame(headers, 5, 1, "\xff\xff\xff\xff\xff\xff\xff")],
-    ["a priority that is cut", frameSize, opening, frame(headers, 0x25, 1, "abcd")],
-    ["padding alone, and more", protocol, opening, frame(headers, 0xd, 1, "\x09abc")],
-    ["a stream that depends on itself", protocol, opening, frame(headers, 0x25, 1, Buffer.concat([uint32(1), get]))],
-    ["the same in PRIORITY", protocol, opening, frame(priority, 0, 1, Buffer.from([0, 0, 0, 1, 1]))],
+  it.each<readonly [string, number, readonly Buffer[]]>([
+    ["no SETTINGS first", protocol, [clientPreface, ask(1)]],
+    ["an acknowledgement first", protocol, [clientPreface, acknowledged]],
+    ["an even stream", protocol, [opening, ask(2)]],
+    ["DATA on an idle stream", protocol, [opening, frame(data, 0, 1, "a")]],
+    ["RST_STREAM on an idle stream", protocol, [opening, frame(reset, 0, 1, uint32(0))]],
+    ["WINDOW_UPDATE on an idle stream", protocol, [opening, frame(windowUpdate, 0, 1, uint32(1))]],
+    ["a window that grows by nothing", protocol, [opening, frame(windowUpdate, 0, 0, uint32(0))]],
+    ["a window beyond the largest", flowControl, [opening, frame(windowUpdate, 0, 0, uint32(2 ** 31 - 1))]],
+    ["a stream's window beyond it", flowControl, [opening, post(1), frame(windowUpdate, 0, 1, uint32(2 ** 31 - 1))]],
+    ["an initial window beyond it", flowControl, [clientPreface, frame(settings, 0, 0, setting(4, 2 ** 31))]],
+    ["frames smaller than the least", protocol, [clientPreface, frame(settings, 0, 0, setting(5, 16_383))]],
+    ["frames larger than the largest", protocol, [clientPreface, frame(settings, 0, 0, setting(5, 2 ** 24))]],
+    ["a push that is neither on nor off", protocol, [clientPreface, frame(settings, 0, 0, setting(2, 2))]],
+    ["a promise of a client", protocol, [opening, post(1), frame(pushPromise, 4, 1, uint32(2))]],
+    ["DATA behind the end", streamClosed, [opening, ask(1), frame(data, 0, 1, "a")]],
+    ["HEADERS behind the end", streamClosed, [opening, ask(1), ask(1)]],
+    ["a block that is none", compression, [opening, frame(headers, 5, 1, "\xff\xff\xff\xff\xff\xff\xff")]],
+    ["a priority that is cut", frameSize, [opening, frame(headers, 0x25, 1, "abcd")]],
+    ["padding alone, and more", protocol, [opening, frame(headers, 0xd, 1, "\x09abc")]],
+    ["a stream that depends on itself", protocol, [opening, frame(headers, 0x25, 1, Buffer.concat([uint32(1), get]))]],
+    ["the same in PRIORITY", protocol, [opening, frame(priority, 0, 1, Buffer.from([0, 0, 0, 1, 1]))]],
     [
       "more than the window of the connection",
       flowControl,
-      opening,
-      ...[1, 3, 5].flatMap((id) => [
-        post(id),
-        ...Array.from({ length: 3 }, () => frame(data, 0, id, "x".repeat(16_384))),
-      ]),
+      [
+        opening,
+        ...[1, 3, 5].flatMap((id) => [
+          post(id),
+          ...Array.from({ length: 3 }, () => frame(data, 0, id, "x".repeat(16_384))),
+        ]),
+      ],
     ],
-  ])("%s", (_name, code, ...bytes) => {
+  ])("%s", (_name, code, bytes) => {
     const test = createTestSession({}, () => undefined, true);
     test.feed(...bytes);
     expect(test.told.at(-1)).toMatch(new RegExp(`^failure ${code} `));

@@ -5,46 +5,15 @@
 import type { Duplex } from "node:stream";
 import type { Clock } from "../lib/clock.ts";
 import { ConnectionError, errorCodes, protocolError } from "./error-codes.ts";
-import { FloodGuard, type FloodLimits } from "./flood-guard.ts";
+import { FloodGuard } from "./flood-guard.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { clientPreface, type FrameHead, frameFlags, frameTypes, largest31 } from "./frame-types.ts";
 import { FrameWriter } from "./frame-writer.ts";
-import { type BlockLimits, checkDependency, type HeaderBlock, HeaderBlocks } from "./header-blocks.ts";
+import { checkDependency, type HeaderBlock, HeaderBlocks } from "./header-blocks.ts";
+import type { SessionEvents, SessionOptions, SessionParts } from "./session-parts.ts";
 import { SessionStream, type StreamOwner } from "./session-stream.ts";
-import { defaultWindow, formatSettings, type OwnSettings, type PeerSettings, parseSettings } from "./settings.ts";
+import { defaultWindow, formatSettings, parseSettings } from "./settings.ts";
 import { StreamTable } from "./stream-table.ts";
-
-export interface SessionOptions extends BlockLimits, FloodLimits {
-  /** Which end this is: a client opens streams, a server takes them. */
-  readonly role: "client" | "server";
-  readonly settings: OwnSettings;
-  /** Bytes that the peer may send on all streams before they are consumed; at least 65,535. */
-  readonly connectionWindow: number;
-}
-
-/** What a session tells its owner. */
-export interface SessionEvents {
-  /** The peer has opened a stream; its handler is to be set. A client's never does. Throws ConnectionError. */
-  onStream?(stream: SessionStream, block: HeaderBlock): void;
-  /** A stream that was opened is over. */
-  onClosed(): void;
-  /** The connection cannot go on: GOAWAY is written, the streams are gone; the owner has to close it. */
-  onFailure(error: ConnectionError): void;
-  /** The peer takes no more streams; those of a client that it has not taken are reset with REFUSED_STREAM after this. */
-  onGoaway(): void;
-  /** The peer has said what it wants. */
-  onSettings?(settings: PeerSettings): void;
-  onPingAnswer(): void;
-  /** RST_STREAM came, or was sent. */
-  onResetFrame(direction: "rx_reset" | "tx_reset"): void;
-}
-
-export interface SessionParts {
-  readonly stream: Duplex;
-  readonly options: SessionOptions;
-  readonly events: SessionEvents;
-  readonly clock: Pick<Clock, "monotonic">;
-}
 
 /** Bytes that wait for a peer that does not read before nothing is read of it, either. */
 const writtenAhead = 1024 * 1024;
@@ -84,7 +53,6 @@ export class Session implements FrameSink, StreamOwner {
   failure: ConnectionError | undefined;
   #isReading = false;
   #isReadPaused = false;
-  bytesRead = 0;
 
   constructor({ stream, options, events, clock }: SessionParts) {
     this.#stream = stream;
@@ -114,15 +82,23 @@ export class Session implements FrameSink, StreamOwner {
     return this.#streams.size;
   }
 
-  /** True while a head goes on in frames that have not come. */
+  /** True while the head of a new stream goes on in frames that have not come. */
   get isWithinHead(): boolean {
-    return this.#reader.isWithinHead;
+    return this.#reader.continuedStream > this.#lastStream;
+  }
+
+  /** Opens the stream whose head goes on, so that it can be answered: what comes of the head is read and thrown away. */
+  openLate(): SessionStream {
+    this.#lastStream = this.#reader.continuedStream;
+    this.#guard.openedStreams += 1;
+    const stream = this.#createStream(this.#lastStream);
+    this.#streams.add(stream);
+    return stream;
   }
 
   /** Bytes from the peer. */
   feed(chunk: Buffer): void {
     if (this.#isOver) return;
-    this.bytesRead += chunk.length;
     this.#isReading = true;
     try {
       this.#reader.feed(chunk);
@@ -193,13 +169,6 @@ export class Session implements FrameSink, StreamOwner {
     this.#streams.add(stream);
     stream.sendHead(raw, isEnd);
     return stream;
-  }
-
-  #createStream(id: number): SessionStream {
-    return new SessionStream(id, this, {
-      send: this.#peerWindow,
-      receive: this.#options.settings.initialWindowSize,
-    });
   }
 
   ping(payload: Uint8Array): void {
@@ -325,6 +294,7 @@ export class Session implements FrameSink, StreamOwner {
       // Before it has heard of the limit, a client cannot keep to it (RFC 9113, section 5.1.2).
       if (this.#areSettingsTaken) throw protocolError("too many concurrent streams");
       this.countUseless();
+      this.#events.onStreamRefused?.();
       this.writer.writeNumber(frameTypes.reset, block.stream, errorCodes.refusedStream);
       this.countSentReset();
       this.flushSoon();
@@ -335,6 +305,11 @@ export class Session implements FrameSink, StreamOwner {
     // A few bytes that unfold into megabytes cost as much as those, although nothing of them is kept.
     if (block.isTooLarge) this.countUseless(Math.ceil(block.bytes / this.#options.maxHeadBytes));
     this.#events.onStream?.(stream, block);
+  }
+
+  #createStream(id: number): SessionStream {
+    const windows = { send: this.#peerWindow, receive: this.#options.settings.initialWindowSize };
+    return new SessionStream(id, this, windows);
   }
 
   /** Something came that was of no use: whoever does that too often is ended. Throws ConnectionError. */
@@ -492,7 +467,6 @@ export class Session implements FrameSink, StreamOwner {
     }
     this.writer.flush();
     if (this.#ready.length > 0 && !this.writer.isFull && this.sendWindow > 0) this.flushSoon();
-    if (this.#streams.size === 0) this.writer.rest();
     if (this.#stream.writableLength > writtenAhead) this.#pauseReading();
   }
 

@@ -1,7 +1,8 @@
 /** A session whose peer is the test: bytes go in as they are given, frames come out as text. */
 import { Duplex } from "node:stream";
 import { HpackDecoder } from "./hpack/decoder.ts";
-import { Session, type SessionEvents, type SessionOptions } from "./session.ts";
+import { Session } from "./session.ts";
+import type { SessionEvents, SessionOptions } from "./session-parts.ts";
 import type { SessionStream } from "./session-stream.ts";
 
 /** A frame as bytes. */
@@ -152,6 +153,7 @@ export function createTestSession(
       };
       onStream(opened);
     },
+    onStreamRefused: () => told.push("refused"),
     onClosed: () => told.push("closed"),
     onFailure: ({ code, message }) => told.push(`failure ${code} ${message}`),
     onGoaway: () => told.push("goaway"),

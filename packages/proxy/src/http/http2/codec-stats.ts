@@ -6,7 +6,6 @@ const counterNames = [
   "goaway_sent",
   "header_list_size_too_large",
   "header_overflow",
-  "headers_cb_no_stream",
   "inbound_empty_frames_flood",
   "inbound_priority_frames_flood",
   "inbound_window_update_frames_flood",
@@ -28,9 +27,16 @@ export interface Http2CodecStats {
   readonly streamsActive: Gauge;
 }
 
-/** `root` is the scope of all statistics. */
-export function createHttp2CodecStats(root: Stats): Http2CodecStats {
-  const stats = root.scope("http2");
+/** Made, as in Envoy, when the first connection needs them. `root` is the scope of all statistics. */
+export function findHttp2CodecStats(root: Stats): () => Http2CodecStats {
+  let found: Http2CodecStats | undefined;
+  return () => {
+    found ??= createHttp2CodecStats(root.scope("http2"));
+    return found;
+  };
+}
+
+function createHttp2CodecStats(stats: Stats): Http2CodecStats {
   const counters = Object.fromEntries(counterNames.map((name) => [name, stats.counter(name)]));
   return {
     counters: counters as Record<Http2Counter, Counter>,

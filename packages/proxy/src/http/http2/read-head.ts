@@ -15,6 +15,8 @@ export interface Http2Head {
   readonly headers: HeaderList;
   readonly upgrade: string | undefined;
   readonly contentLength: number | undefined;
+  /** Headers that were left out for an underscore in their names. */
+  readonly droppedHeaders: number;
 }
 
 export type ReadHead =
@@ -69,6 +71,7 @@ class HeadReader {
   #cookie: string | undefined;
   #contentLength: number | undefined;
   #hasHeaders = false;
+  #dropped = 0;
 
   constructor(limits: Http2HeadLimits) {
     this.#limits = limits;
@@ -144,8 +147,9 @@ class HeadReader {
   #takeOther(name: string, value: string): ReadHead | undefined {
     if (!isFieldName(name)) return malformedField;
     const { underscores } = this.#limits;
-    if (underscores !== "ALLOW" && name.includes("_")) return underscores === "DROP_HEADER" ? undefined : underscore;
-    this.#list.push(name, value);
+    if (underscores === "ALLOW" || !name.includes("_")) this.#list.push(name, value);
+    else if (underscores === "REJECT_REQUEST") return underscore;
+    else this.#dropped += 1;
     return undefined;
   }
 
@@ -159,6 +163,7 @@ class HeadReader {
       headers: new HeaderList(this.#list),
       scheme: this.#scheme === "https" ? "https" : "http",
       contentLength: this.#contentLength,
+      droppedHeaders: this.#dropped,
     } as const;
     const path = this.#path;
     if (method === "CONNECT" && this.#protocol === undefined) {

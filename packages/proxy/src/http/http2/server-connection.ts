@@ -4,11 +4,13 @@ import type { Runtime } from "../../config/runtime.ts";
 import { type ConnectionError, errorCodes, protocolError } from "../../http2/error-codes.ts";
 import { FloodError } from "../../http2/flood-guard.ts";
 import type { HeaderBlock } from "../../http2/header-blocks.ts";
-import { Session, type SessionEvents } from "../../http2/session.ts";
+import { Session } from "../../http2/session.ts";
+import type { SessionEvents } from "../../http2/session-parts.ts";
 import type { SessionStream } from "../../http2/session-stream.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
 import type { DownstreamConnection } from "../../listeners/connection.ts";
 import type { CodecConnection, RequestReceiver } from "../codec-stream.ts";
+import type { LocalReply } from "../exchange.ts";
 import type { Http2CodecStats, Http2Counter } from "./codec-stats.ts";
 import type { Http2Options } from "./options.ts";
 import { PrematureResets } from "./premature-resets.ts";
@@ -105,10 +107,12 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
     if (this.#session.openStreams === 0) this.#end();
   }
 
-  refuseLateHead(): void {
+  refuseLateHead(reply: LocalReply): void {
     this.headStartedAt = undefined;
-    // A head that never ends is no request that could be answered.
-    this.#session.fail(protocolError("the rest of a head did not come in time"));
+    if (this.#isEnding || !this.#session.isWithinHead) return;
+    const { receiver, clock, stats } = this.#parts;
+    stats.streamsActive.inc();
+    new Http2Stream(this.#session.openLate(), this, clock.monotonic()).beginMalformed(receiver, reply);
   }
 
   #feed(chunk: Buffer): void {
@@ -123,6 +127,10 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
     else this.headStartedAt ??= this.#parts.clock.monotonic();
   }
 
+  onStreamRefused(): void {
+    this.#parts.stats.counters.stream_refused_errors.inc();
+  }
+
   onStream(stream: SessionStream, { raw, isTooLarge, isEnd }: HeaderBlock): void {
     const { options, receiver, clock, stats } = this.#parts;
     stats.streamsActive.inc();
@@ -133,6 +141,9 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
       if (head.kind === "refused") this.#refuse(serverStream, head.details);
       else this.onMalformed(serverStream, head.details);
       return;
+    }
+    if (head.head.droppedHeaders > 0) {
+      stats.counters.dropped_headers_with_underscores.inc(head.head.droppedHeaders);
     }
     if (stream.isRemoteEnded && this.#resets.count >= suspiciousResets) {
       this.#beginLater({ stream: serverStream, head: head.head });

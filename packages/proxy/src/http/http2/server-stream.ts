@@ -4,6 +4,7 @@ import type { SessionStream, StreamHandler } from "../../http2/session-stream.ts
 import type { BodySink, BodySource } from "../body.ts";
 import { clientReset } from "../client-gone.ts";
 import type { CodecStream, Refusal, RequestReceiver, StreamEvents } from "../codec-stream.ts";
+import type { LocalReply } from "../exchange.ts";
 import { HeaderList } from "../header-list.ts";
 import type { HttpResponse } from "../message.ts";
 import { RequestBody } from "../request-body.ts";
@@ -88,6 +89,13 @@ export class Http2Stream implements CodecStream, BodySink, StreamHandler {
     });
     this.#events.onStart();
     if (this.isRequestComplete && !this.#isOver) this.#events.onRequestEnd();
+  }
+
+  /** Begins a request whose head has not come, only to answer it. */
+  beginMalformed(receiver: RequestReceiver, reply: LocalReply): void {
+    this.#hasBegun = true;
+    this.#events = receiver.onMalformedHead(this, reply);
+    this.#events.onStart();
   }
 
   /** Begins a request only to refuse it: it is counted and logged. */

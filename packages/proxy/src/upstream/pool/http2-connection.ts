@@ -1,7 +1,9 @@
 /** One HTTP/2 connection of a pool: as many requests at a time as both sides allow. */
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { ConnectionError } from "../../http2/error-codes.ts";
-import { Session, type SessionEvents } from "../../http2/session.ts";
+import { Session } from "../../http2/session.ts";
+import type { SessionEvents } from "../../http2/session-parts.ts";
 import type { PeerSettings } from "../../http2/settings.ts";
 import type { Timer } from "../../lib/clock.ts";
 import { UpstreamError } from "../types.ts";
@@ -145,7 +147,7 @@ export class Http2Connection implements PooledConnection, StreamOwner, SessionEv
 
   /** Bytes that were handed to the socket since it was last asked. */
   #countSent(): void {
-    const { bytesWritten } = this.session.writer;
+    const { bytesWritten = 0 } = this.#dialed.stream as Partial<Socket>;
     this.stats.upstream_cx_tx_bytes_total.inc(bytesWritten - this.#sentBytes);
     this.#sentBytes = bytesWritten;
   }
