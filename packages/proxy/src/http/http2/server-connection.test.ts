@@ -316,3 +316,47 @@ describe("a client that reads nothing", () => {
     await expect.poll(() => taken).toBeGreaterThan(60_000_000);
   });
 });
+
+describe("a body that nobody reads yet", () => {
+  it("waits in the proxy up to the window, in order, however small its pieces are", async () => {
+    let resume: () => void = () => undefined;
+    const read: string[] = [];
+    const { server, socket, lines } = await talk(
+      {
+        wire: { http2_protocol_options: { initial_stream_window_size: { value: 100_000 } } },
+        handle: ({ request }) =>
+          new Promise((resolve) => {
+            resume = () =>
+              request.body?.pipe({
+                write: (chunk) => {
+                  read.push(Buffer.from(chunk).toString("latin1"));
+                  // Says that it has enough now and then, and goes on a moment later.
+                  if (read.length % 3 !== 0) return true;
+                  setImmediate(() => request.body?.resume());
+                  return false;
+                },
+                end: () => resolve({ status: 204, headers: new HeaderList(), body: undefined }),
+                abort: () => undefined,
+              });
+          }),
+      },
+      post(1),
+    );
+    const pieces = Array.from({ length: 2_500 }, (_, index) =>
+      String(index).padStart(index % 40 === 0 ? 1_000 : 10, "."),
+    );
+    const whole = pieces.join("");
+    expect(whole.length).toBeLessThan(100_000);
+    for (const piece of pieces) socket.write(frame(data, 0, 1, piece));
+    socket.write(frame(data, 1, 1));
+    await expect.poll(() => server.seen.length).toBe(1);
+    socket.write(frame(ping, 0, 0, "12345678"));
+    await expect.poll(() => lines.at(-1)).toMatch(/^PING 1 0/);
+    // What the proxy keeps without a reader is 64 KiB; only for that the window is opened again.
+    expect(lines.filter((line) => line.startsWith("WINDOW 0 1 ")).length).toBeLessThanOrEqual(1);
+    resume();
+    await expect.poll(() => lines.at(-1)).toMatch(/^HEADERS 5 1 :status 204/);
+    expect(read.join("")).toBe(whole);
+    expect(read.length).toBeLessThan(200);
+  });
+});

@@ -1,6 +1,7 @@
 /** One request on an HTTP/2 connection, and its answer. */
 import { type ErrorCode, errorCodes } from "../../http2/error-codes.ts";
 import type { SessionStream, StreamHandler } from "../../http2/session-stream.ts";
+import { PieceList } from "../../lib/piece-list.ts";
 import type { BodySink, BodySource } from "../body.ts";
 import { clientReset } from "../client-gone.ts";
 import type { CodecStream, Refusal, RequestReceiver, StreamEvents } from "../codec-stream.ts";
@@ -41,8 +42,9 @@ export class Http2Stream implements CodecStream, BodySink, StreamHandler {
   /** Content-Length of the request; undefined where it has none, and where that means nothing. */
   #promised: number | undefined;
   #isPaused = false;
-  /** Bytes that came while nobody wanted more. */
-  #unread = 0;
+  /** What came while nobody wanted more. */
+  #unread: PieceList | undefined;
+  #requestTrailers: HeaderList | undefined;
   #hasBegun = false;
   #hasAnswered = false;
   #isOver = false;
@@ -111,9 +113,13 @@ export class Http2Stream implements CodecStream, BodySink, StreamHandler {
       this.#owner.onWrongLength(this);
       return;
     }
-    this.#requestBody?.push(keepSmall(bytes));
-    if (this.#isPaused) this.#unread += bytes.length;
-    else this.#stream.consume(bytes.length);
+    if (this.#isPaused) this.#keep(keepSmall(bytes));
+    else this.#push(keepSmall(bytes));
+  }
+
+  #push(bytes: Uint8Array): void {
+    this.#requestBody?.push(bytes);
+    this.#stream.consume(bytes.length);
   }
 
   /** Trailers. */
@@ -140,7 +146,8 @@ export class Http2Stream implements CodecStream, BodySink, StreamHandler {
 
   #finishRequest(trailers: HeaderList | undefined): void {
     this.isRequestComplete = true;
-    this.#requestBody?.end(trailers);
+    this.#requestTrailers = trailers;
+    if (this.#unread === undefined) this.#requestBody?.end(trailers);
     this.#events?.onRequestEnd();
   }
 
@@ -169,8 +176,26 @@ export class Http2Stream implements CodecStream, BodySink, StreamHandler {
   resumeBody(): void {
     this.#isPaused = false;
     const unread = this.#unread;
-    this.#unread = 0;
-    if (unread > 0) this.#stream.consume(unread);
+    if (unread === undefined) return;
+    this.#unread = undefined;
+    for (const piece of unread.take()) {
+      if (this.#isPaused) this.#keep(piece);
+      else this.#push(piece);
+    }
+    if (this.isRequestComplete && this.#unread === undefined && !this.#isOver) {
+      this.#requestBody?.end(this.#requestTrailers);
+    }
+  }
+
+  #pushAll(): void {
+    for (const piece of this.#unread?.take() ?? []) this.#requestBody?.push(piece);
+    if (this.#unread !== undefined) this.#requestBody?.end(this.#requestTrailers);
+    this.#unread = undefined;
+  }
+
+  #keep(piece: Uint8Array): void {
+    this.#unread ??= new PieceList();
+    this.#unread.add(piece);
   }
 
   inform(status: number, headers: HeaderList): void {
@@ -228,6 +253,8 @@ export class Http2Stream implements CodecStream, BodySink, StreamHandler {
 
   onSent(): void {
     if (this.#isOver) return;
+    // Whoever reads the rest of a request that is answered may still want it.
+    if (this.isRequestComplete) this.#pushAll();
     this.#isOver = true;
     this.#owner.onOtherEnd();
     if (!this.isRequestComplete) {
