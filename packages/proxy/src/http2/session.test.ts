@@ -32,7 +32,7 @@ describe("a stream", () => {
     stream?.send(Buffer.from("ok"));
     stream?.end();
     test.feed();
-    expect(test.told).toEqual(["1 head :method GET :path /", "1 data ab", "1 data c", "1 end", "closed", "1 sent"]);
+    expect(test.told).toEqual(["1 head :method GET :path /", "1 data abc", "1 end", "closed", "1 sent"]);
     expect(linesOf(test)).toEqual(["HEADERS 4 1 :status 200", "DATA 1 1 ok"]);
     expect(test.session.openStreams).toBe(0);
   });
@@ -199,7 +199,7 @@ describe("windows of this side", () => {
     const kept = createTestSession({}, () => undefined, true);
     const piece = frame(data, 0, 1, "x".repeat(16_384));
     for (const test of [consumed, kept]) test.feed(opening, post(1), piece, piece, piece, piece.subarray(0, 0));
-    expect(linesOf(consumed)).toContain("WINDOW 0 1 32768");
+    expect(linesOf(consumed)).toContain("WINDOW 0 1 49152");
     expect(linesOf(kept)).toEqual([]);
     for (const test of [consumed, kept]) test.feed(piece);
     expect(kept.told.at(-1)).toBe("1 reset 3");

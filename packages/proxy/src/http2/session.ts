@@ -4,6 +4,7 @@
  */
 import type { Duplex } from "node:stream";
 import type { Clock } from "../lib/clock.ts";
+import { ContentBatch } from "./content-batch.ts";
 import { ConnectionError, errorCodes, protocolError } from "./error-codes.ts";
 import { FloodGuard, type FloodLimits } from "./flood-guard.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
@@ -74,6 +75,7 @@ export class Session implements FrameSink, StreamOwner {
   #dataStream: SessionStream | undefined;
   /** Bytes of it, without padding, that have come. */
   #dataBytes = 0;
+  readonly #content = new ContentBatch();
   #isOver = false;
   #isReading = false;
   #isReadPaused = false;
@@ -117,12 +119,13 @@ export class Session implements FrameSink, StreamOwner {
     return stream;
   }
 
-  /** Bytes from the peer. */
+  /** Bytes from the peer, of which nothing is kept. */
   feed(chunk: Buffer): void {
     if (this.#isOver) return;
     this.#isReading = true;
     try {
       this.#reader.feed(chunk);
+      this.#content.handOn();
       this.#checkOutbound();
     } catch (cause: unknown) {
       if (!(cause instanceof ConnectionError)) throw cause;
@@ -150,6 +153,7 @@ export class Session implements FrameSink, StreamOwner {
     this.#isOver = true;
     this.#reader.stop();
     this.#ready = [];
+    this.#content.drop();
     for (const stream of this.#streams.list()) stream.leave();
   }
 
@@ -215,7 +219,7 @@ export class Session implements FrameSink, StreamOwner {
       return;
     }
     stream.hold(bytes.length);
-    stream.handler?.onData(bytes);
+    this.#content.add(stream, bytes);
   }
 
   onDataEnd({ flags, length }: FrameHead): void {
@@ -231,6 +235,8 @@ export class Session implements FrameSink, StreamOwner {
       else stream.consume(padding);
     }
     if (!isEnd || stream === undefined || stream.isClosed) return;
+    this.#content.handOn();
+    if (stream.isClosed) return;
     stream.isRemoteEnded = true;
     stream.handler?.onEnd();
     this.#closeEnded(stream);
@@ -313,6 +319,7 @@ export class Session implements FrameSink, StreamOwner {
   }
 
   #onTrailers(stream: SessionStream, block: HeaderBlock): void {
+    this.#content.handOn();
     if (stream.isRemoteEnded) throw new ConnectionError(errorCodes.streamClosed, "HEADERS: stream closed");
     stream.isRemoteEnded = block.isEnd;
     if (block.isTooLarge) stream.handler?.onOverflow();
@@ -328,6 +335,7 @@ export class Session implements FrameSink, StreamOwner {
     const stream = this.#streams.get(id);
     if (stream === undefined) this.#checkNotIdle(id, "RST_STREAM");
     this.#events.onResetFrame("rx_reset");
+    this.#content.handOn();
     stream?.leave(code);
   }
 

@@ -113,8 +113,8 @@ export class Http2Stream implements CodecStream, BodySink, StreamHandler {
       this.#owner.onWrongLength(this);
       return;
     }
-    if (this.#isPaused) this.#keep(keepSmall(bytes));
-    else this.#push(keepSmall(bytes));
+    if (this.#isPaused) this.#keep(bytes);
+    else this.#push(bytes);
   }
 
   #push(bytes: Uint8Array): void {
@@ -304,9 +304,4 @@ export class Http2Stream implements CodecStream, BodySink, StreamHandler {
     if (this.#hasAnswered) this.#owner.onOtherEnd();
     else this.#owner.onReset(this.#openedAt);
   }
-}
-
-/** A small part of a large piece of memory would hold all of it for as long as it waits. */
-function keepSmall(bytes: Buffer): Buffer {
-  return bytes.length * 8 < bytes.buffer.byteLength ? Buffer.from(bytes) : bytes;
 }
