@@ -129,10 +129,20 @@ export class Session implements FrameSink, StreamOwner {
       this.#checkOutbound();
     } catch (cause: unknown) {
       if (!(cause instanceof ConnectionError)) throw cause;
-      this.fail(cause);
+      this.#failWith(cause);
     } finally {
       this.#isReading = false;
     }
+  }
+
+  /** What came before what is wrong is still handed on, which may be wrong itself. */
+  #failWith(error: ConnectionError): void {
+    try {
+      this.#content.handOn();
+    } catch (cause: unknown) {
+      if (!(cause instanceof ConnectionError)) throw cause;
+    }
+    this.fail(error);
   }
 
   /** Ends the connection with GOAWAY. */
