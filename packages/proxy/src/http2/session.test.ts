@@ -228,6 +228,26 @@ describe("windows of this side", () => {
   });
 });
 
+describe("memory of content that is the session's own", () => {
+  it("is given back when all of it has been written, and not before", () => {
+    const test = createTestSession();
+    test.feed(clientPreface, frame(settings, 0, 0, setting(4, 20_000)), ask(1));
+    const bytes = Buffer.from(new ArrayBuffer(32_768)).fill("x");
+    const others = Buffer.from(new ArrayBuffer(32_768)).fill("y");
+    const stream = test.streams.get(1);
+    stream?.sendHead([":status", "200"], false);
+    stream?.send(bytes, true);
+    stream?.send(others);
+    test.feed();
+    expect(bytes.byteLength).toBe(32_768);
+    test.feed(frame(windowUpdate, 0, 1, uint32(20_000)));
+    expect([bytes.byteLength, others.byteLength]).toEqual([0, 32_768]);
+    test.feed(frame(windowUpdate, 0, 1, uint32(60_000)));
+    expect(others.byteLength).toBe(32_768);
+    expect(sent(test, 1)).toBe(65_535);
+  });
+});
+
 describe("a peer that does not read", () => {
   it("gets no more than its socket takes, and the rest when it does", () => {
     const test = createTestSession();

@@ -225,10 +225,10 @@ export class Http2Stream implements CodecStream, BodySink, StreamHandler {
   }
 
   /** BodySink: bytes of the answer. */
-  write(chunk: Uint8Array): boolean {
+  write(chunk: Uint8Array, isOwned = false): boolean {
     if (this.#isOver) return true;
     this.bytesSent += chunk.length;
-    return this.#stream.send(chunk);
+    return this.#stream.send(chunk, isOwned);
   }
 
   onWritable(): void {
