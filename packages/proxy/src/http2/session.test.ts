@@ -229,7 +229,8 @@ describe("windows of this side", () => {
 });
 
 describe("memory of content that is the session's own", () => {
-  it("is given back when all of it has been written, and not before", () => {
+  it("is given back when all of it has been written, and not before", async () => {
+    const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
     const test = createTestSession();
     test.feed(clientPreface, frame(settings, 0, 0, setting(4, 20_000)), ask(1));
     const bytes = Buffer.from(new ArrayBuffer(32_768)).fill("x");
@@ -239,10 +240,13 @@ describe("memory of content that is the session's own", () => {
     stream?.send(bytes, true);
     stream?.send(others);
     test.feed();
+    await turn();
     expect(bytes.byteLength).toBe(32_768);
     test.feed(frame(windowUpdate, 0, 1, uint32(20_000)));
+    await turn();
     expect([bytes.byteLength, others.byteLength]).toEqual([0, 32_768]);
     test.feed(frame(windowUpdate, 0, 1, uint32(60_000)));
+    await turn();
     expect(others.byteLength).toBe(32_768);
     expect(sent(test, 1)).toBe(65_535);
   });
