@@ -86,7 +86,7 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
     this.#stream.on("data", (chunk: Buffer) => this.#feed(chunk));
     // The client's end of the connection is the end of its requests, as with HTTP/1.
     this.#stream.once("end", () => this.#leave());
-    this.#stream.once("error", () => this.#leave());
+    this.#stream.on("error", () => this.#leave());
     connection.onClose(() => this.#leave());
     this.#startKeepalive();
     this.#stream.resume();

@@ -18,10 +18,17 @@ function addFields(list: string[], { raw }: HeaderList): string[] {
     const name = raw[index] ?? "";
     if (isLeftOut(name)) continue;
     const value = raw[index + 1] ?? "";
-    if (!isFieldName(name) || !isFieldValue(value)) throw new Error("a header that HTTP/2 cannot carry");
-    list.push(name, value);
+    const bytes = isFieldValue(value) ? value : toBytes(value);
+    if (bytes === undefined || !isFieldName(name)) throw new Error("a header that HTTP/2 cannot carry");
+    list.push(name, bytes);
   }
   return list;
+}
+
+/** Text of a configuration is UTF-8 on the wire; undefined for what no value may have. */
+function toBytes(value: string): string | undefined {
+  const bytes = Buffer.from(value, "utf8").toString("latin1");
+  return isFieldValue(bytes) ? bytes : undefined;
 }
 
 /** What HTTP/2 has no place for (RFC 9113, section 8.2.2). */
