@@ -14,3 +14,13 @@ export function isFieldName(text: string): boolean {
 export function isFieldValue(text: string): boolean {
   return !forbidden.test(text);
 }
+
+/**
+ * A value as it goes out, a character for each byte: text of a configuration beyond Latin-1 is UTF-8 on the wire. Undefined
+ * for what no value may have.
+ */
+export function toFieldValue(text: string): string | undefined {
+  if (isFieldValue(text)) return text;
+  const bytes = Buffer.from(text, "utf8").toString("latin1");
+  return isFieldValue(bytes) ? bytes : undefined;
+}

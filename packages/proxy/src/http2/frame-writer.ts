@@ -25,6 +25,8 @@ export class FrameWriter {
   #at = 0;
   /** Pieces before what is in the slab. */
   #pieces: Buffer[] = [];
+  /** By the place of a piece: what is to be called when it has been written. */
+  #onWritten: (() => void)[] = [];
   #pieceBytes = 0;
   /** Bytes of this batch that went through a slab. */
   #copiedBytes = 0;
@@ -124,6 +126,12 @@ export class FrameWriter {
     this.#pieceBytes += length;
   }
 
+  /** Has `run` called when all that was written so far has left, and is needed no more. */
+  whenWritten(run: () => void): void {
+    this.#cut();
+    this.#onWritten[this.#pieces.length - 1] = run;
+  }
+
   /** GOAWAY; without a number all streams of the peer are still taken. */
   writeGoaway(code: number, text = "", lastStream = largest31): void {
     const payload = Buffer.alloc(8 + text.length);
@@ -139,7 +147,9 @@ export class FrameWriter {
     this.#cut();
     const stream = this.#stream;
     const pieces = this.#pieces;
+    const onWritten = this.#onWritten;
     this.#pieces = [];
+    if (onWritten.length > 0) this.#onWritten = [];
     this.#slabBytes = Math.min(Math.max(leastSlabBytes, this.#copiedBytes + (this.#copiedBytes >> 2)), mostSlabBytes);
     this.#copiedBytes = 0;
     this.#slab = empty;
@@ -148,10 +158,10 @@ export class FrameWriter {
     this.#pieceBytes = 0;
     if (stream.destroyed || stream.writableEnded) return;
     const [first = empty] = pieces;
-    if (pieces.length === 1) stream.write(first);
+    if (pieces.length === 1) stream.write(first, onWritten[0]);
     else {
       stream.cork();
-      for (const piece of pieces) stream.write(piece);
+      for (const [place, piece] of pieces.entries()) stream.write(piece, onWritten[place]);
       stream.uncork();
     }
     if (stream.writableLength === 0) this.onDrained();

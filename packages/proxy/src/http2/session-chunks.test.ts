@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { clientPreface } from "./frame-types.ts";
-import { block, createTestSession, frame, setting, type TestSession, uint32 } from "./test-session.ts";
+import { block, createTestSession, frame, setting, type TestSession, testOptions, uint32 } from "./test-session.ts";
 
 const get = block(":method", "GET", ":path", "/");
 const ids = fc.constantFrom(0, 1, 1, 1, 3, 3, 5, 7, 2, 2 ** 31 - 1);
@@ -53,7 +53,9 @@ const frames = fc.oneof(
 
 /** A server that answers each head at once, and passes content back. */
 function startEcho(): TestSession {
-  const test: TestSession = createTestSession({}, (stream) => {
+  // Larger than all that comes: how soon a window is opened again depends on the pieces.
+  const settings = { ...testOptions.settings, initialWindowSize: 1_048_576 };
+  const test: TestSession = createTestSession({ settings, connectionWindow: 4_194_304 }, (stream) => {
     stream.sendHead([":status", "200"], false);
     if (stream.isRemoteEnded) stream.end(["x-done", "1"]);
     const { handler } = stream;

@@ -1,7 +1,9 @@
 /** A stream of a session: its windows, and what waits to be sent on it. */
+import { whenWritten } from "../lib/free-bytes.ts";
 import { errorCodes } from "./error-codes.ts";
 import { frameTypes } from "./frame-types.ts";
 import type { FrameWriter } from "./frame-writer.ts";
+import { ReceiveWindow } from "./receive-window.ts";
 import type { Numbered } from "./stream-table.ts";
 
 /** What a stream tells of what the peer sends on it. */
@@ -54,21 +56,26 @@ const turnBytes = 131_072;
 
 const empty = Buffer.alloc(0);
 
+interface Piece {
+  readonly bytes: Uint8Array;
+  readonly onWritten: (() => void) | undefined;
+}
+
 export class SessionStream implements Numbered<SessionStream> {
   readonly id: number;
   readonly #owner: StreamOwner;
-  readonly #windowBytes: number;
   next: SessionStream | undefined;
   handler: StreamHandler | undefined;
   /** Bytes that the peer takes; below 0 where its SETTINGS made it so. */
   sendWindow: number;
   /** Bytes that the peer may send. */
-  receiveWindow: number;
+  readonly receiveWindow: ReceiveWindow;
   #held = 0;
-  #consumed = 0;
   #head: readonly string[] | undefined;
   #first: Uint8Array | undefined;
-  #others: Uint8Array[] = noPieces;
+  /** What is to be called when the first piece has been written. */
+  #onWritten: (() => void) | undefined;
+  #others: Piece[] = noPieces;
   #waitingBytes = 0;
   #trailers: readonly string[] | undefined;
   #isEnding = false;
@@ -83,9 +90,8 @@ export class SessionStream implements Numbered<SessionStream> {
   constructor(id: number, owner: StreamOwner, windows: { readonly send: number; readonly receive: number }) {
     this.id = id;
     this.#owner = owner;
-    this.#windowBytes = windows.receive;
     this.sendWindow = windows.send;
-    this.receiveWindow = windows.receive;
+    this.receiveWindow = new ReceiveWindow(windows.receive);
   }
 
   /** Sends a head that is not the last one (1xx), at once. */
@@ -103,13 +109,19 @@ export class SessionStream implements Numbered<SessionStream> {
     this.#owner.queue(this);
   }
 
-  /** Sends content. False where the sender should wait for `onWritable`. */
-  send(bytes: Uint8Array): boolean {
+  /**
+   * Sends content. False where the sender should wait for `onWritable`. Where `isOwned` is true nobody else will look at
+   * the bytes again, and their memory is given back when they have been written (lib/free-bytes.ts).
+   */
+  send(bytes: Uint8Array, isOwned = false): boolean {
     if (this.isClosed || this.#isEnding || bytes.length === 0) return true;
     this.#waitingBytes += bytes.length;
     this.#owner.waitingBytes += bytes.length;
-    if (this.#first === undefined) this.#first = bytes;
-    else this.#addOther(bytes);
+    const onWritten = isOwned ? whenWritten(bytes) : undefined;
+    if (this.#first === undefined) {
+      this.#first = bytes;
+      this.#onWritten = onWritten;
+    } else this.#addOther({ bytes, onWritten });
     this.#owner.queue(this);
     this.#wantsMore = !this.#takesMore || this.#owner.writer.isFull;
     return !this.#wantsMore;
@@ -120,12 +132,12 @@ export class SessionStream implements Numbered<SessionStream> {
     return this.#waitingBytes < heldBytes && this.#owner.waitingBytes < heldTogether;
   }
 
-  #addOther(bytes: Uint8Array): void {
+  #addOther(piece: Piece): void {
     if (this.#others === noPieces) this.#others = [];
     const others = this.#others;
-    const last = others.at(-1);
-    if (last === undefined || last.length + bytes.length > smallPiece) others.push(bytes);
-    else others[others.length - 1] = Buffer.concat([last, bytes]);
+    const last = others.at(-1)?.bytes;
+    if (last === undefined || last.length + piece.bytes.length > smallPiece) others.push(piece);
+    else others[others.length - 1] = { bytes: Buffer.concat([last, piece.bytes]), onWritten: undefined };
   }
 
   /** Ends this side behind what was sent. */
@@ -158,11 +170,9 @@ export class SessionStream implements Numbered<SessionStream> {
     this.#held -= bytes;
     this.#owner.consume(bytes);
     if (this.isRemoteEnded) return;
-    this.#consumed += bytes;
-    if (this.#consumed * 2 < this.#windowBytes) return;
-    this.#owner.writer.writeNumber(frameTypes.windowUpdate, this.id, this.#consumed);
-    this.receiveWindow += this.#consumed;
-    this.#consumed = 0;
+    const increment = this.receiveWindow.consume(bytes);
+    if (increment === 0) return;
+    this.#owner.writer.writeNumber(frameTypes.windowUpdate, this.id, increment);
     this.#owner.flushSoon();
   }
 
@@ -220,8 +230,11 @@ export class SessionStream implements Numbered<SessionStream> {
       this.#owner.waitingBytes -= length;
       const isEnd = this.#waitingBytes === 0 && this.#isEnding && this.#trailers === undefined;
       if (length === piece.length) {
-        this.#first = this.#others.shift();
         writer.writeData(this.id, piece, isEnd);
+        if (this.#onWritten !== undefined) writer.whenWritten(this.#onWritten);
+        const next = this.#others.shift();
+        this.#first = next?.bytes;
+        this.#onWritten = next?.onWritten;
       } else {
         this.#first = piece.subarray(length);
         writer.writeData(this.id, piece.subarray(0, length), isEnd);
@@ -245,6 +258,7 @@ export class SessionStream implements Numbered<SessionStream> {
     this.handler = undefined;
     this.#head = undefined;
     this.#first = undefined;
+    this.#onWritten = undefined;
     this.#others = noPieces;
     this.#owner.waitingBytes -= this.#waitingBytes;
     this.#waitingBytes = 0;
@@ -254,4 +268,4 @@ export class SessionStream implements Numbered<SessionStream> {
 }
 
 /** Of all streams that have no second piece waiting: nobody adds to it. */
-const noPieces: Uint8Array[] = [];
+const noPieces: Piece[] = [];

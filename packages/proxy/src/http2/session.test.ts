@@ -32,7 +32,7 @@ describe("a stream", () => {
     stream?.send(Buffer.from("ok"));
     stream?.end();
     test.feed();
-    expect(test.told).toEqual(["1 head :method GET :path /", "1 data ab", "1 data c", "1 end", "closed", "1 sent"]);
+    expect(test.told).toEqual(["1 head :method GET :path /", "1 data abc", "1 end", "closed", "1 sent"]);
     expect(linesOf(test)).toEqual(["HEADERS 4 1 :status 200", "DATA 1 1 ok"]);
     expect(test.session.openStreams).toBe(0);
   });
@@ -199,7 +199,7 @@ describe("windows of this side", () => {
     const kept = createTestSession({}, () => undefined, true);
     const piece = frame(data, 0, 1, "x".repeat(16_384));
     for (const test of [consumed, kept]) test.feed(opening, post(1), piece, piece, piece, piece.subarray(0, 0));
-    expect(linesOf(consumed)).toContain("WINDOW 0 1 32768");
+    expect(linesOf(consumed)).toContain("WINDOW 0 1 49152");
     expect(linesOf(kept)).toEqual([]);
     for (const test of [consumed, kept]) test.feed(piece);
     expect(kept.told.at(-1)).toBe("1 reset 3");
@@ -225,6 +225,30 @@ describe("windows of this side", () => {
     for (let count = 0; count < 255; count++) test.feed(padded);
     expect(linesOf(test).some((line) => line.startsWith("WINDOW 0 1 "))).toBe(true);
     expect(test.told.at(-1)).toBe("1 data a");
+  });
+});
+
+describe("memory of content that is the session's own", () => {
+  it("is given back when all of it has been written, and not before", async () => {
+    const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+    const test = createTestSession();
+    test.feed(clientPreface, frame(settings, 0, 0, setting(4, 20_000)), ask(1));
+    const bytes = Buffer.from(new ArrayBuffer(32_768)).fill("x");
+    const others = Buffer.from(new ArrayBuffer(32_768)).fill("y");
+    const stream = test.streams.get(1);
+    stream?.sendHead([":status", "200"], false);
+    stream?.send(bytes, true);
+    stream?.send(others);
+    test.feed();
+    await turn();
+    expect(bytes.byteLength).toBe(32_768);
+    test.feed(frame(windowUpdate, 0, 1, uint32(20_000)));
+    await turn();
+    expect([bytes.byteLength, others.byteLength]).toEqual([0, 32_768]);
+    test.feed(frame(windowUpdate, 0, 1, uint32(60_000)));
+    await turn();
+    expect(others.byteLength).toBe(32_768);
+    expect(sent(test, 1)).toBe(65_535);
   });
 });
 

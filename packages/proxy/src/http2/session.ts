@@ -4,12 +4,14 @@
  */
 import type { Duplex } from "node:stream";
 import type { Clock } from "../lib/clock.ts";
+import { ContentBatch } from "./content-batch.ts";
 import { ConnectionError, errorCodes, protocolError } from "./error-codes.ts";
 import { FloodGuard } from "./flood-guard.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { clientPreface, type FrameHead, frameFlags, frameTypes, largest31 } from "./frame-types.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { checkDependency, type HeaderBlock, HeaderBlocks } from "./header-blocks.ts";
+import { ReceiveWindow } from "./receive-window.ts";
 import type { SessionEvents, SessionOptions, SessionParts } from "./session-parts.ts";
 import { SessionStream, type StreamOwner } from "./session-stream.ts";
 import { defaultWindow, formatSettings, parseSettings } from "./settings.ts";
@@ -37,8 +39,7 @@ export class Session implements FrameSink, StreamOwner {
   #peerWindow = defaultWindow;
   sendWindow = defaultWindow;
   waitingBytes = 0;
-  #receiveWindow: number;
-  #consumed = 0;
+  readonly #receiveWindow: ReceiveWindow;
   /** The last stream that was opened, by whichever end does. */
   #lastStream: number;
   readonly #isClient: boolean;
@@ -48,6 +49,7 @@ export class Session implements FrameSink, StreamOwner {
   #dataStream: SessionStream | undefined;
   /** Bytes of it, without padding, that have come. */
   #dataBytes = 0;
+  readonly #content = new ContentBatch();
   #isOver = false;
   /** What ended the connection, where this end had to. */
   failure: ConnectionError | undefined;
@@ -65,7 +67,7 @@ export class Session implements FrameSink, StreamOwner {
     this.#blocks = new HeaderBlocks(options.settings.headerTableSize, options);
     this.#guard = new FloodGuard(options);
     this.writer = new FrameWriter(stream);
-    this.#receiveWindow = options.connectionWindow;
+    this.#receiveWindow = new ReceiveWindow(options.connectionWindow);
     if (this.#isClient) this.writer.writePreface(clientPreface);
     this.writer.writeFrame(frameTypes.settings, 0, formatSettings(options.settings));
     const more = options.connectionWindow - defaultWindow;
@@ -96,19 +98,30 @@ export class Session implements FrameSink, StreamOwner {
     return stream;
   }
 
-  /** Bytes from the peer. */
+  /** Bytes from the peer, of which nothing is kept. */
   feed(chunk: Buffer): void {
     if (this.#isOver) return;
     this.#isReading = true;
     try {
       this.#reader.feed(chunk);
+      this.#content.handOn();
       this.#checkOutbound();
     } catch (cause: unknown) {
       if (!(cause instanceof ConnectionError)) throw cause;
-      this.fail(cause);
+      this.#failWith(cause);
     } finally {
       this.#isReading = false;
     }
+  }
+
+  /** What came before what is wrong is still handed on, which may be wrong itself. */
+  #failWith(error: ConnectionError): void {
+    try {
+      this.#content.handOn();
+    } catch (cause: unknown) {
+      if (!(cause instanceof ConnectionError)) throw cause;
+    }
+    this.fail(error);
   }
 
   /** Ends the connection with GOAWAY. */
@@ -130,6 +143,7 @@ export class Session implements FrameSink, StreamOwner {
     this.#isOver = true;
     this.#reader.stop();
     this.#ready = [];
+    this.#content.drop();
     for (const stream of this.#streams.list()) stream.leave();
   }
 
@@ -192,15 +206,12 @@ export class Session implements FrameSink, StreamOwner {
     if (type !== frameTypes.data) return;
     const stream = this.#streams.get(id);
     if (stream === undefined) this.#checkNotIdle(id, "DATA");
-    if (length > this.#receiveWindow)
-      throw new ConnectionError(errorCodes.flowControl, "DATA: too much for the window");
-    this.#receiveWindow -= length;
+    if (!this.#receiveWindow.take(length)) throw new ConnectionError(errorCodes.flowControl, "DATA: too much");
     this.#dataStream = stream;
     this.#dataBytes = 0;
     if (stream === undefined) return;
     if (stream.isRemoteEnded) throw new ConnectionError(errorCodes.streamClosed, "DATA: stream closed");
-    if (length > stream.receiveWindow) this.#resetForError(stream, errorCodes.flowControl);
-    else stream.receiveWindow -= length;
+    if (!stream.receiveWindow.take(length)) this.#resetForError(stream, errorCodes.flowControl);
   }
 
   #resetForError(stream: SessionStream, code: number): void {
@@ -218,7 +229,7 @@ export class Session implements FrameSink, StreamOwner {
       return;
     }
     stream.hold(bytes.length);
-    stream.handler?.onData(bytes);
+    this.#content.add(stream, bytes);
   }
 
   onDataEnd({ flags, length }: FrameHead): void {
@@ -234,6 +245,8 @@ export class Session implements FrameSink, StreamOwner {
       else stream.consume(padding);
     }
     if (!isEnd || stream === undefined || stream.isClosed) return;
+    this.#content.handOn();
+    if (stream.isClosed) return;
     stream.isRemoteEnded = true;
     stream.handler?.onEnd();
     this.#closeEnded(stream);
@@ -318,6 +331,7 @@ export class Session implements FrameSink, StreamOwner {
   }
 
   #onMoreHeaders(stream: SessionStream, block: HeaderBlock): void {
+    this.#content.handOn();
     if (stream.isRemoteEnded) throw new ConnectionError(errorCodes.streamClosed, "HEADERS: stream closed");
     stream.isRemoteEnded = block.isEnd;
     if (block.isTooLarge) stream.handler?.onOverflow();
@@ -333,6 +347,7 @@ export class Session implements FrameSink, StreamOwner {
     const stream = this.#streams.get(id);
     if (stream === undefined) this.#checkNotIdle(id, "RST_STREAM");
     this.#events.onResetFrame("rx_reset");
+    this.#content.handOn();
     stream?.leave(code);
   }
 
@@ -434,11 +449,9 @@ export class Session implements FrameSink, StreamOwner {
   }
 
   consume(bytes: number): void {
-    this.#consumed += bytes;
-    if (this.#consumed * 2 < this.#options.connectionWindow) return;
-    this.writer.writeNumber(frameTypes.windowUpdate, 0, this.#consumed);
-    this.#receiveWindow += this.#consumed;
-    this.#consumed = 0;
+    const increment = this.#receiveWindow.consume(bytes);
+    if (increment === 0) return;
+    this.writer.writeNumber(frameTypes.windowUpdate, 0, increment);
     this.flushSoon();
   }
 

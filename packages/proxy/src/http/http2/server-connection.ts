@@ -1,4 +1,5 @@
 /** An HTTP/2 connection of a client. */
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Runtime } from "../../config/runtime.ts";
 import { type ConnectionError, errorCodes, protocolError } from "../../http2/error-codes.ts";
@@ -8,6 +9,7 @@ import { Session } from "../../http2/session.ts";
 import type { SessionEvents } from "../../http2/session-parts.ts";
 import type { SessionStream } from "../../http2/session-stream.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
+import { whenWritten } from "../../lib/free-bytes.ts";
 import type { DownstreamConnection } from "../../listeners/connection.ts";
 import type { CodecConnection, RequestReceiver } from "../codec-stream.ts";
 import type { LocalReply } from "../exchange.ts";
@@ -86,7 +88,7 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
     this.#stream.on("data", (chunk: Buffer) => this.#feed(chunk));
     // The client's end of the connection is the end of its requests, as with HTTP/1.
     this.#stream.once("end", () => this.#leave());
-    this.#stream.once("error", () => this.#leave());
+    this.#stream.on("error", () => this.#leave());
     connection.onClose(() => this.#leave());
     this.#startKeepalive();
     this.#stream.resume();
@@ -123,6 +125,8 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
       return;
     }
     this.#session.feed(chunk);
+    // What a socket has read is nobody else's.
+    if (this.#stream instanceof Socket) whenWritten(chunk)?.();
     if (this.#isEnding || !this.#session.isWithinHead) this.headStartedAt = undefined;
     else this.headStartedAt ??= this.#parts.clock.monotonic();
   }

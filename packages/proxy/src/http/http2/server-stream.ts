@@ -113,8 +113,8 @@ export class Http2Stream implements CodecStream, BodySink, StreamHandler {
       this.#owner.onWrongLength(this);
       return;
     }
-    if (this.#isPaused) this.#keep(keepSmall(bytes));
-    else this.#push(keepSmall(bytes));
+    if (this.#isPaused) this.#keep(bytes);
+    else this.#push(bytes);
   }
 
   #push(bytes: Uint8Array): void {
@@ -226,10 +226,10 @@ export class Http2Stream implements CodecStream, BodySink, StreamHandler {
   }
 
   /** BodySink: bytes of the answer. */
-  write(chunk: Uint8Array): boolean {
+  write(chunk: Uint8Array, isOwned = false): boolean {
     if (this.#isOver) return true;
     this.bytesSent += chunk.length;
-    return this.#stream.send(chunk);
+    return this.#stream.send(chunk, isOwned);
   }
 
   onWritable(): void {
@@ -305,9 +305,4 @@ export class Http2Stream implements CodecStream, BodySink, StreamHandler {
     if (this.#hasAnswered) this.#owner.onOtherEnd();
     else this.#owner.onReset(this.#openedAt);
   }
-}
-
-/** A small part of a large piece of memory would hold all of it for as long as it waits. */
-function keepSmall(bytes: Buffer): Buffer {
-  return bytes.length * 8 < bytes.buffer.byteLength ? Buffer.from(bytes) : bytes;
 }

@@ -1,5 +1,5 @@
 /** Heads of answers as HTTP/2 has them. */
-import { isFieldName, isFieldValue } from "../../http2/field-rules.ts";
+import { isFieldName, toFieldValue } from "../../http2/field-rules.ts";
 import { isConnectionHeader } from "../connection-headers.ts";
 import type { HeaderList } from "../header-list.ts";
 
@@ -18,8 +18,9 @@ function addFields(list: string[], { raw }: HeaderList): string[] {
     const name = raw[index] ?? "";
     if (isLeftOut(name)) continue;
     const value = raw[index + 1] ?? "";
-    if (!isFieldName(name) || !isFieldValue(value)) throw new Error("a header that HTTP/2 cannot carry");
-    list.push(name, value);
+    const bytes = toFieldValue(value);
+    if (bytes === undefined || !isFieldName(name)) throw new Error("a header that HTTP/2 cannot carry");
+    list.push(name, bytes);
   }
   return list;
 }

@@ -20,7 +20,6 @@ export class Http2Connection implements PooledConnection, StreamOwner, SessionEv
   readonly protocol = "HTTP/2";
   readonly session: Session;
   readonly stats: PoolStats;
-  readonly isMemoryShared: boolean;
   readonly resetsStreamsOnly: boolean;
   idleSince = 0;
   isReady = false;
@@ -43,7 +42,6 @@ export class Http2Connection implements PooledConnection, StreamOwner, SessionEv
     this.#owner = owner;
     this.#dialed = dialed;
     this.stats = owner.stats;
-    this.isMemoryShared = reader !== undefined;
     this.resetsStreamsOnly = http2.resetsStreamsOnly;
     const settings = {
       headerTableSize: http2.headerTableSize,

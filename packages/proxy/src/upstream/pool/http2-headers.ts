@@ -2,7 +2,7 @@
 import { isConnectionHeader } from "../../http/connection-headers.ts";
 import { HeaderList } from "../../http/header-list.ts";
 import { protocolError } from "../../http2/error-codes.ts";
-import { isFieldName, isFieldValue } from "../../http2/field-rules.ts";
+import { isFieldName, isFieldValue, toFieldValue } from "../../http2/field-rules.ts";
 import type { UpstreamRequest } from "../types.ts";
 
 /**
@@ -12,14 +12,13 @@ import type { UpstreamRequest } from "../types.ts";
 export function encodeRequestHeaders(request: UpstreamRequest): string[] {
   const { upgrade } = request;
   const list = encodePseudoHeaders(request);
-  for (let index = 1; index < list.length; index += 2) checkField(":", list[index] ?? "");
+  for (let index = 1; index < list.length; index += 2) list[index] = encodeValue(list[index] ?? "");
   const { raw } = request.headers;
   for (let index = 0; index < raw.length; index += 2) {
     const name = raw[index] ?? "";
     const value = raw[index + 1] ?? "";
     if (isOfConnection(name, value) || (upgrade !== undefined && name === "content-length")) continue;
-    checkField(name, value);
-    list.push(name, value);
+    list.push(checkName(name), encodeValue(value));
   }
   return list;
 }
@@ -34,13 +33,18 @@ function encodePseudoHeaders({ upgrade, method, scheme, authority, path }: Upstr
 
 /** The same of trailers. */
 export function encodeTrailers({ raw }: HeaderList): string[] {
-  for (let index = 0; index < raw.length; index += 2) checkField(raw[index] ?? "", raw[index + 1] ?? "");
-  return raw;
+  return raw.map((text, index) => (index % 2 === 0 ? checkName(text) : encodeValue(text)));
 }
 
-function checkField(name: string, value: string): void {
-  if ((name !== ":" && !isFieldName(name)) || !isFieldValue(value))
-    throw new Error("a header that HTTP/2 cannot carry");
+function checkName(name: string): string {
+  if (!isFieldName(name)) throw new Error("a header that HTTP/2 cannot carry");
+  return name;
+}
+
+function encodeValue(text: string): string {
+  const value = toFieldValue(text);
+  if (value === undefined) throw new Error("a header that HTTP/2 cannot carry");
+  return value;
 }
 
 function isOfConnection(name: string, value: string): boolean {

@@ -13,8 +13,6 @@ import type { UpstreamExchange } from "./upstream-exchange.ts";
 export interface StreamOwner {
   readonly session: Session;
   readonly stats: PoolStats;
-  /** True where what is read lies in memory that is read into again. */
-  readonly isMemoryShared: boolean;
   /** False: an answer that breaks the rules ends the connection, not its stream alone. */
   readonly resetsStreamsOnly: boolean;
   /** True where the connection itself has ended. */
@@ -123,7 +121,7 @@ export class Http2RequestStream implements BodySink, BodyOwner, StreamHandler {
       return;
     }
     if (this.#exchange !== undefined) this.#exchange.received += length;
-    this.#body?.push(this.#owner.isMemoryShared ? Buffer.from(bytes) : bytes);
+    this.#body?.push(bytes);
     if (this.#body?.isBlocked !== true) this.#consume();
   }
 
@@ -205,10 +203,10 @@ export class Http2RequestStream implements BodySink, BodyOwner, StreamHandler {
     this.abort();
   }
 
-  write(chunk: Uint8Array): boolean {
+  write(chunk: Uint8Array, isOwned = false): boolean {
     if (this.#isRequestDone) return true;
     if (this.#exchange !== undefined) this.#exchange.sent += chunk.length;
-    return this.#stream.send(chunk);
+    return this.#stream.send(chunk, isOwned);
   }
 
   end(trailers?: HeaderList): void {
