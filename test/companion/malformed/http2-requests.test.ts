@@ -17,7 +17,7 @@ const ask = ({ frames }: Http2Input, port: number): Promise<Http2Answer> => askF
 
 beforeAll(async () => {
   planes = await startBoth((plane) => startLanes({ plane, codec: "HTTP2", nodeFlags: [inspectFlag] }));
-  const allowed = ["stricter", "answered otherwise", "passed on otherwise", "refused alone", "cleaned"] as const;
+  const allowed = ["stricter", "answered otherwise", "passed on otherwise"] as const;
   known = readKnownDifferences("http2-differences.yaml", allowed);
   found = await compareWithKnown(planes, { inputs: http2Inputs, known }, ask);
 });

@@ -63,13 +63,14 @@ function startHttp1(client: ClientConnection): Http1Connection {
 }
 
 function startHttp2(client: ClientConnection): Http2Connection {
-  const { settings, env, stats } = client.manager;
+  const { settings, env, stats, http2Stats } = client.manager;
   return new Http2Connection({
     connection: client.connection,
     options: settings.http2,
     receiver: client,
     clock: env.clock,
     runtime: env.runtime,
+    stats: http2Stats(),
     onPrematureResets: () => stats.counters.rq_too_many_premature_resets.inc(),
     onProtocolError: () => stats.counters.cx_protocol_error.inc(),
     onResetUnbegun: () => {

@@ -9,9 +9,11 @@ import type { Manager } from "./connection-manager-parts.ts";
 import type { LocalReply } from "./exchange.ts";
 import { HeaderList } from "./header-list.ts";
 import { type Begun, HttpExchange } from "./http-exchange.ts";
-import type { HttpRequest } from "./message.ts";
+import type { HttpProtocol, HttpRequest } from "./message.ts";
 
 const headTimeout: LocalReply = { status: 408, body: "request header timeout", details: "request_header_timeout" };
+/** Stands for the answer that a refused request does not get. */
+const refused: LocalReply = { status: 400, details: "" };
 const continueHeaders = new HeaderList();
 
 export class ClientConnection implements RequestReceiver {
@@ -77,10 +79,20 @@ export class ClientConnection implements RequestReceiver {
   }
 
   onMalformedHead(stream: CodecStream, reply: LocalReply): StreamEvents {
-    const exchange = this.#begin(stream, { request: placeholder(), malformed: reply });
+    const isHttp2 = this.#protocol === "http2";
+    const exchange = this.#begin(stream, { request: placeholder(isHttp2 ? "HTTP/2" : "HTTP/1.1"), malformed: reply });
     const { counters } = this.manager.stats;
     counters.rq_total.inc();
+    if (isHttp2) counters.rq_http2_total.inc();
     if (reply !== headTimeout) counters.cx_protocol_error.inc();
+    return exchange;
+  }
+
+  onRefusedHead(stream: CodecStream): StreamEvents {
+    const exchange = this.#begin(stream, { request: placeholder("HTTP/2"), malformed: refused });
+    const { counters } = this.manager.stats;
+    counters.rq_total.inc();
+    counters.rq_http2_total.inc();
     return exchange;
   }
 
@@ -238,7 +250,7 @@ function meetExpectation(stream: CodecStream, headers: HeaderList): void {
 }
 
 /** Stands for a request whose head could not be read. */
-function placeholder(): HttpRequest {
+function placeholder(protocol: HttpProtocol): HttpRequest {
   return {
     method: "",
     scheme: "http",
@@ -246,7 +258,7 @@ function placeholder(): HttpRequest {
     path: "",
     headers: new HeaderList(),
     body: undefined,
-    protocol: "HTTP/1.1",
+    protocol,
     upgrade: undefined,
   };
 }

@@ -5,6 +5,7 @@
 import type { LocalReply } from "./exchange.ts";
 import type { HeaderList } from "./header-list.ts";
 import type { HttpRequest, HttpResponse } from "./message.ts";
+import type { ResponseFlag } from "./response-flags.ts";
 
 /** One request and its answer on the wire. */
 export interface CodecStream {
@@ -27,6 +28,12 @@ export interface CodecStream {
   reset(details: string): void;
 }
 
+/** Why a request was refused without an answer, for its log entry. */
+export interface Refusal {
+  readonly details: string;
+  readonly flags: readonly ResponseFlag[];
+}
+
 /** What a codec tells of a request after its head. */
 export interface StreamEvents {
   /** The codec is ready for an answer, which may be given before this returns. The body follows. */
@@ -37,6 +44,8 @@ export interface StreamEvents {
   onMalformed(reply: LocalReply): void;
   /** The client is gone, or has reset the request. Nothing follows. */
   onGone(cause: Error): void;
+  /** The codec ends the request for what is wrong with it. Nothing follows. */
+  onRefused(refusal: Refusal): void;
   /** The answer is written. Nothing follows. */
   onResponseEnd(): void;
   /** The body of the answer broke off: the codec has reset the stream. Nothing follows. */
@@ -49,6 +58,8 @@ export interface RequestReceiver {
   onRequest(stream: CodecStream, request: HttpRequest): StreamEvents;
   /** A head came that cannot be read, and is answered after `onStart`; an HTTP/1 connection ends after that. */
   onMalformedHead(stream: CodecStream, reply: LocalReply): StreamEvents;
+  /** A head came that is refused without an answer: `onRefused` of the events follows. */
+  onRefusedHead(stream: CodecStream): StreamEvents;
   /** The codec ends the connection itself. */
   onClosing(): void;
   /** The client did not end a connection in time that was closed on this side. */

@@ -6,6 +6,7 @@ import type { Tracer } from "../tracing/types.ts";
 import type { ConnectionStats } from "./connection-stats.ts";
 import type { FilterChain } from "./filter-chain.ts";
 import type { DateHeader } from "./http-date.ts";
+import type { Http2CodecStats } from "./http2/codec-stats.ts";
 import type { RenderReply } from "./local-replies.ts";
 import type { Settings } from "./settings.ts";
 import type { UpgradeChains } from "./upgrade-chains.ts";
@@ -14,6 +15,7 @@ export interface Manager {
   readonly env: HttpFilterEnv;
   readonly settings: Settings;
   readonly stats: ConnectionStats;
+  readonly http2Stats: () => Http2CodecStats;
   readonly date: DateHeader;
   readonly chain: FilterChain;
   readonly upgrades: UpgradeChains;

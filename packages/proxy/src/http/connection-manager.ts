@@ -14,6 +14,7 @@ import type { Manager } from "./connection-manager-parts.ts";
 import { createConnectionStats } from "./connection-stats.ts";
 import { compileFilterChain, type FilterChain } from "./filter-chain.ts";
 import { DateHeader } from "./http-date.ts";
+import { findHttp2CodecStats } from "./http2/codec-stats.ts";
 import { compileLocalReplies } from "./local-replies.ts";
 import { compileSettings, type Settings } from "./settings.ts";
 import { compileUpgradeChains } from "./upgrade-chains.ts";
@@ -63,6 +64,7 @@ function assemble(wire: HttpConnectionManager, settings: Settings, { env, closer
     env: filterEnv,
     settings,
     stats: createConnectionStats(filterEnv.httpStats, env.listenerStats.scope(`http.${statPrefix}`)),
+    http2Stats: findHttp2CodecStats(env.stats),
     date: new DateHeader(env.clock),
     chain,
     upgrades,

@@ -10,7 +10,7 @@ import type { Route } from "../router/types.ts";
 import { decorateRequest, decorateResponse } from "../tracing/decorator.ts";
 import type { Span } from "../tracing/types.ts";
 import type { ClientConnection } from "./client-connection.ts";
-import type { CodecStream, StreamEvents } from "./codec-stream.ts";
+import type { CodecStream, Refusal, StreamEvents } from "./codec-stream.ts";
 import type { Manager } from "./connection-manager-parts.ts";
 import { ExchangeResetError, type HttpFilterFactory, type LocalReply, RestartError } from "./exchange.ts";
 import type { ChainExchange, FilterChain } from "./filter-chain.ts";
@@ -319,6 +319,15 @@ export class HttpExchange implements ChainExchange, StreamEvents, Placed {
     this.info.responseCodeDetails = "downstream_remote_disconnect";
     this.#manager.stats.counters.rq_rx_reset.inc();
     this.#tellAbort(cause);
+    this.#finish();
+  }
+
+  onRefused({ flags, details }: Refusal): void {
+    if (this.#isOver) return;
+    for (const flag of flags) this.info.responseFlags.add(flag);
+    this.info.responseCodeDetails = details;
+    this.#manager.stats.counters.rq_rx_reset.inc();
+    this.#tellAbort(new ExchangeResetError(details, flags));
     this.#finish();
   }
 

@@ -70,7 +70,7 @@ const echo: NonNullable<TestServerOptions["handle"]> = async ({ request }) => {
 
 describe("HTTP/2", () => {
   it.each([
-    [63_000, { code: constants.NGHTTP2_PROTOCOL_ERROR }],
+    [63_000, { code: constants.NGHTTP2_INTERNAL_ERROR }],
     [60_000, { status: 200 }],
   ])("holds a head to 60 KiB: %d bytes", async (bytes, expected) => {
     const { server, session } = await start();
@@ -155,12 +155,12 @@ describe("answers in HTTP/2", () => {
     const { session } = await start({
       handle: async ({ request }) => ({
         status: request.path === "/twice" ? 200 : 150,
-        headers: new HeaderList(["x", "1", "x", "2", "etag", "a", "etag", "b", "set-cookie", "c", "set-cookie", "d"]),
+        headers: new HeaderList(["x", "1", "x", "2", "set-cookie", "c", "set-cookie", "d"]),
         body: undefined,
       }),
     });
     const answer = await ask(session, { ":path": "/twice" });
-    expect(answer.headers).toMatchObject({ x: "1, 2", etag: "a, b", "set-cookie": ["c", "d"] });
+    expect(answer.headers).toMatchObject({ x: "1, 2", "set-cookie": ["c", "d"] });
     expect((await ask(session, { ":path": "/150" })).code).toBe(constants.NGHTTP2_INTERNAL_ERROR);
     expect((await ask(session, { ":path": "/twice" })).status).toBe(200);
   });

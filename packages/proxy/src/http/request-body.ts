@@ -2,6 +2,7 @@
  * The body of a request between the codec, which pushes, and whoever reads it. What comes before anybody reads is kept, up
  * to a limit at which the codec is asked to pause.
  */
+import { PieceList } from "../lib/piece-list.ts";
 import type { BodySink, BodySource } from "./body.ts";
 import type { HeaderList } from "./header-list.ts";
 
@@ -18,8 +19,7 @@ export class RequestBody implements BodySource {
   readonly length: number | undefined;
   readonly #producer: BodyProducer;
   #sink: BodySink | undefined;
-  #held: Uint8Array[] | undefined;
-  #heldBytes = 0;
+  #held: PieceList | undefined;
   #trailers: HeaderList | undefined;
   #cause: Error | undefined;
   #isEnded = false;
@@ -37,9 +37,8 @@ export class RequestBody implements BodySource {
     const held = this.#held;
     if (held !== undefined) {
       this.#held = undefined;
-      this.#heldBytes = 0;
       let takesMore = true;
-      for (const chunk of held) {
+      for (const chunk of held.take()) {
         takesMore = sink.write(chunk, true);
         if (this.#isCancelled) return;
       }
@@ -70,10 +69,9 @@ export class RequestBody implements BodySource {
       if (!this.#sink.write(chunk, true)) this.#pause();
       return;
     }
-    this.#held ??= [];
-    this.#held.push(chunk);
-    this.#heldBytes += chunk.length;
-    if (this.#heldBytes >= heldLimit) this.#pause();
+    this.#held ??= new PieceList();
+    this.#held.add(chunk);
+    if (this.#held.bytes >= heldLimit) this.#pause();
   }
 
   end(trailers?: HeaderList): void {

@@ -73,7 +73,7 @@ export function compileSettings(wire: HttpConnectionManager, env: NetworkFilterE
     maxRequestsPerConnection: wrappedNumber(common.max_requests_per_connection, 0),
     http1: compileHttp1(wire, common),
     http2: within("http2_protocol_options", () =>
-      compileHttp2Options(wire.http2_protocol_options, limitsOf(wire, common)),
+      compileHttp2Options(wire.http2_protocol_options, limitsOf(wire, common), delayedCloseMs(wire)),
     ),
     server: {
       name: wire.server_name === undefined || wire.server_name === "" ? "envoy" : wire.server_name,
@@ -119,6 +119,10 @@ function msOf(wire: Duration | undefined, otherwise: number): number {
   return wire === undefined ? otherwise : durationToMs(wire);
 }
 
+function delayedCloseMs(wire: HttpConnectionManager): number {
+  return msOf(wire.delayed_close_timeout, 1_000);
+}
+
 function compileHttp1(wire: HttpConnectionManager, common: HttpProtocolOptions): Http1Options {
   const options = wire.http_protocol_options ?? {};
   return {
@@ -130,7 +134,7 @@ function compileHttp1(wire: HttpConnectionManager, common: HttpProtocolOptions):
     allowsCustomMethods: options.allow_custom_methods === true,
     hasTrailers: options.enable_trailers === true,
     keyFormat: compileHeaderCase(options.header_key_format),
-    delayedCloseMs: msOf(wire.delayed_close_timeout, 1_000),
+    delayedCloseMs: delayedCloseMs(wire),
     names: new NameTable(),
   };
 }

@@ -15,6 +15,7 @@ import { createConnectionStats } from "./connection-stats.ts";
 import type { HttpHandler } from "./exchange.ts";
 import { HeaderList } from "./header-list.ts";
 import { DateHeader } from "./http-date.ts";
+import { findHttp2CodecStats } from "./http2/codec-stats.ts";
 import { compileLocalReplies } from "./local-replies.ts";
 import type { HttpResponse } from "./message.ts";
 import { compileSettings } from "./settings.ts";
@@ -81,6 +82,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       env,
       settings,
       stats: createConnectionStats(env.httpStats, env.listenerStats.scope("http.test")),
+      http2Stats: findHttp2CodecStats(stats),
       date: new DateHeader(clock),
       chain,
       upgrades: compileUpgradeChains(wire, env, []),

@@ -252,6 +252,8 @@ export class Http1Stream implements CodecStream, BodySink, BodyTarget {
   /** BodySink: the answer broke off. */
   abort(cause: Error): void {
     if (this.#events === undefined || this.#isOver) return;
+    // The client is to see what was answered, and that it is not all, however soon it broke off.
+    this.#flushHead();
     this.#break(cause);
   }
 

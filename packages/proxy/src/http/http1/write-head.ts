@@ -42,7 +42,13 @@ function restyle(name: string, headers: HeaderList, format: HeaderCase): string 
   return toProperCase(name);
 }
 
-/** A value without line ends: nothing that filters make of foreign text must begin another header. */
+/** Line ends, and text that is no Latin-1: of a character beyond it, a byte would be written that may be a line end. */
+const harmful = /[\r\n\u0100-\uffff]/;
+
+/** A value as UTF-8, and without line ends: nothing that filters make of foreign text must begin another header. */
 function harmless(value: string): string {
-  return value.includes("\n") || value.includes("\r") ? value.replace(/[\r\n]+/g, " ") : value;
+  if (!harmful.test(value)) return value;
+  return Buffer.from(value, "utf8")
+    .toString("latin1")
+    .replace(/[\r\n]+/g, " ");
 }

@@ -2,6 +2,7 @@
 
 import { durationToMs } from "@meltemi/protos";
 import type { Http2ProtocolOptions } from "@meltemi/protos/envoy/config/core/v3";
+import type { FloodLimits } from "../../http2/flood-guard.ts";
 import { ConfigError } from "../../lib/config-error.ts";
 import { wrappedNumber } from "../../lib/wrapped.ts";
 
@@ -11,14 +12,21 @@ export interface HeadLimits {
   readonly underscores: "ALLOW" | "REJECT_REQUEST" | "DROP_HEADER";
 }
 
-export interface Http2Options extends HeadLimits {
+/** The same in HTTP/2, where a request of another kind may be a head alone. */
+export interface Http2HeadLimits extends HeadLimits {
+  /** Takes extended CONNECT (RFC 8441). */
+  readonly allowsConnect: boolean;
+}
+
+export interface Http2Options extends Http2HeadLimits, FloodLimits {
   readonly maxConcurrentStreams: number;
   readonly streamWindow: number;
   readonly connectionWindow: number;
   readonly headerTableSize: number;
-  readonly allowsConnect: boolean;
-  /** How many malformed requests a connection outlives. */
-  readonly maxMalformed: number;
+  /** A malformed request costs its stream, and not the connection. */
+  readonly keepsConnection: boolean;
+  /** Milliseconds that a client has to read the end of a connection; 0: none. */
+  readonly delayedCloseMs: number;
   readonly keepalive: Keepalive | undefined;
 }
 
@@ -32,11 +40,12 @@ export interface Keepalive {
 const mebibyte = 1024 * 1024;
 const largest = 2 ** 31 - 1;
 
-/**
- * Limits of floods (max_outbound_frames and the like) are no settings here: nghttp2 has its own bounds for each of them,
- * which are stricter than Envoy's defaults. Throws ConfigError.
- */
-export function compileHttp2Options(wire: Http2ProtocolOptions = {}, limits: HeadLimits): Http2Options {
+/** Throws ConfigError. `delayedCloseMs` is delayed_close_timeout. */
+export function compileHttp2Options(
+  wire: Http2ProtocolOptions = {},
+  limits: HeadLimits,
+  delayedCloseMs: number,
+): Http2Options {
   if ((wire.custom_settings_parameters ?? []).length > 0) {
     throw new ConfigError("custom_settings_parameters", "is not implemented");
   }
@@ -57,7 +66,10 @@ export function compileHttp2Options(wire: Http2ProtocolOptions = {}, limits: Hea
     ),
     headerTableSize: wrappedNumber(wire.hpack_table_size, 4_096),
     allowsConnect: wire.allow_connect === true,
-    maxMalformed: keepsConnection(wire) ? 100 : 0,
+    ...compileFloods(wire),
+    keepsConnection:
+      wire.override_stream_error_on_invalid_http_message?.value ?? wire.stream_error_on_invalid_http_messaging === true,
+    delayedCloseMs,
     keepalive:
       interval === undefined
         ? undefined
@@ -65,11 +77,23 @@ export function compileHttp2Options(wire: Http2ProtocolOptions = {}, limits: Hea
   };
 }
 
-/** By default Envoy ends a connection with its first malformed request; nghttp2 tells of none before the second. */
-function keepsConnection(wire: Http2ProtocolOptions): boolean {
-  return (
-    wire.override_stream_error_on_invalid_http_message?.value ?? wire.stream_error_on_invalid_http_messaging === true
-  );
+/** Limits of frames that are of no use, with Envoy's defaults. Throws ConfigError. */
+export function compileFloods(wire: Http2ProtocolOptions): FloodLimits {
+  return {
+    outboundFrames: inRange("max_outbound_frames", wrappedNumber(wire.max_outbound_frames, 10_000), 1),
+    outboundControlFrames: inRange(
+      "max_outbound_control_frames",
+      wrappedNumber(wire.max_outbound_control_frames, 1_000),
+      1,
+    ),
+    emptyFrames: wrappedNumber(wire.max_consecutive_inbound_frames_with_empty_payload, 1),
+    priorityFramesPerStream: wrappedNumber(wire.max_inbound_priority_frames_per_stream, 100),
+    windowUpdatesPerDataFrame: inRange(
+      "max_inbound_window_update_frames_per_data_frame_sent",
+      wrappedNumber(wire.max_inbound_window_update_frames_per_data_frame_sent, 10),
+      1,
+    ),
+  };
 }
 
 function inRange(path: string, value: number, least: number): number {

@@ -1,7 +1,11 @@
-/** The head of an HTTP/2 request as filters see it. */
-import type { LocalReply } from "../exchange.ts";
+/**
+ * The head of an HTTP/2 request as filters see it. What is malformed by RFC 9113, section 8, is refused with Envoy's verdict;
+ * the details are those that Envoy logs.
+ */
+import { isFieldName, isFieldValue } from "../../http2/field-rules.ts";
 import { HeaderList } from "../header-list.ts";
-import type { HeadLimits } from "./options.ts";
+import { isAuthority } from "../http1/parse-target.ts";
+import type { Http2HeadLimits } from "./options.ts";
 
 export interface Http2Head {
   readonly method: string;
@@ -10,103 +14,197 @@ export interface Http2Head {
   readonly path: string;
   readonly headers: HeaderList;
   readonly upgrade: string | undefined;
+  readonly contentLength: number | undefined;
+  /** Headers that were left out for an underscore in their names. */
+  readonly droppedHeaders: number;
 }
 
 export type ReadHead =
   | { readonly kind: "head"; readonly head: Http2Head }
-  | { readonly kind: "reply"; readonly reply: LocalReply }
-  | { readonly kind: "reset" };
+  /** No request of HTTP/2: costs the connection, or the stream where it is configured so. */
+  | { readonly kind: "malformed"; readonly details: string }
+  /** More than the limits let pass, or headers_with_underscores_action: costs the stream. */
+  | { readonly kind: "refused"; readonly details: string };
 
-const reset: ReadHead = { kind: "reset" };
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-const forbidden = /[\0-\x08\x0a-\x1f\x7f]/;
+const invalidField = "http2.invalid.header.field";
+/** Details of a message whose parts, each right by itself, do not make one. */
+export const brokenRule = "http2.violation.of.messaging.rule";
+const malformedField: ReadHead = { kind: "malformed", details: invalidField };
+const malformedMessage: ReadHead = { kind: "malformed", details: brokenRule };
+export const tooMany = { kind: "refused", details: "http2.too_many_headers" } as const;
+export const tooLarge = { kind: "refused", details: "http2.header_list_size_too_large" } as const;
+const underscore: ReadHead = { kind: "refused", details: "http2.unexpected_underscore" };
+
+const methodText = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const schemeText = /^[A-Za-z][A-Za-z0-9+\-.]*$/;
 const visible = /^[!-~]+$/;
+const digits = /^[0-9]{1,15}$/;
 
-interface Pseudo {
-  method: string | undefined;
-  scheme: string | undefined;
-  authority: string | undefined;
-  path: string | undefined;
-  protocol: string | undefined;
-}
-
-/** `raw` is name, value, name, value …, as nghttp2 has checked it: pseudo headers are known, and come once each. */
-export function readHead(raw: readonly string[], limits: HeadLimits): ReadHead {
+/** `raw` is name, value, name, value …, as HPACK gives it; `isEnd` where no content follows. */
+export function readHead(raw: readonly string[], limits: Http2HeadLimits, isEnd: boolean): ReadHead {
   const reader = new HeadReader(limits);
+  if (raw.length / 2 > limits.maxHeaders) return tooMany;
+  let bytes = 0;
   for (let index = 0; index < raw.length; index += 2) {
-    if (!reader.take(raw[index] ?? "", raw[index + 1] ?? "")) return reset;
+    const name = raw[index] ?? "";
+    const value = raw[index + 1] ?? "";
+    bytes += name.length + value.length;
+    const problem = reader.take(name, value);
+    if (problem !== undefined) return problem;
   }
-  return reader.finish();
+  if (bytes > limits.maxHeadBytes) return tooLarge;
+  const read = reader.finish();
+  // What has no content is no shorter than it says, but for CONNECT, where a length means nothing.
+  const isShort = isEnd && read.kind === "head" && (read.head.contentLength ?? 0) > 0;
+  return isShort && read.head.upgrade !== "connect" ? malformedMessage : read;
 }
 
 class HeadReader {
-  readonly #limits: HeadLimits;
-  readonly #pseudo: Pseudo = {
-    method: undefined,
-    scheme: undefined,
-    authority: undefined,
-    path: undefined,
-    protocol: undefined,
-  };
+  readonly #limits: Http2HeadLimits;
   readonly #list: string[] = [];
-  #cookie = "";
-  #count = 0;
-  #bytes = 0;
+  #method: string | undefined;
+  #scheme: string | undefined;
+  #authority: string | undefined;
+  #path: string | undefined;
+  #protocol: string | undefined;
+  #host: string | undefined;
+  #cookie: string | undefined;
+  #contentLength: number | undefined;
+  #hasHeaders = false;
+  #dropped = 0;
 
-  constructor(limits: HeadLimits) {
+  constructor(limits: Http2HeadLimits) {
     this.#limits = limits;
   }
 
-  /** False where the request is to be refused. */
-  take(name: string, value: string): boolean {
-    this.#bytes += name.length + value.length;
-    if (forbidden.test(value) || this.#bytes > this.#limits.maxHeadBytes) return false;
-    if (name.startsWith(":")) {
-      this.#pseudo[name.slice(1) as keyof Pseudo] = value;
-      return true;
-    }
-    this.#count += 1;
-    if (this.#count > this.#limits.maxHeaders) return false;
+  /** What is wrong with a header; undefined where nothing is. */
+  take(name: string, value: string): ReadHead | undefined {
+    if (!isFieldValue(value)) return malformedField;
+    if (name.charCodeAt(0) === 0x3a) return this.#hasHeaders ? malformedField : this.#takePseudo(name, value);
+    this.#hasHeaders = true;
     switch (name) {
       // Clients may send crumbs (RFC 9113, section 8.2.3); those behind us see one cookie.
       case "cookie":
-        this.#cookie = this.#cookie === "" ? value : `${this.#cookie}; ${value}`;
-        return true;
+        this.#cookie = this.#cookie === undefined ? value : `${this.#cookie}; ${value}`;
+        return undefined;
       case "host":
-        this.#pseudo.authority ??= value;
-        return true;
-      case "transfer-encoding":
-      case "connection":
-        return true;
+        if (this.#host !== undefined || !isHost(value)) return malformedField;
+        this.#host = value;
+        return undefined;
+      case "content-length":
+        if (this.#contentLength !== undefined || !digits.test(value)) return malformedField;
+        this.#contentLength = Number(value);
+        this.#list.push(name, value);
+        return undefined;
       case "te":
-        if (value === "trailers") this.#list.push(name, value);
-        return true;
+        return this.#takeTe(value);
+      // RFC 9113, section 8.2.2.
+      case "connection":
+      case "keep-alive":
+      case "proxy-connection":
+      case "transfer-encoding":
+      case "upgrade":
+        return malformedField;
       default:
         return this.#takeOther(name, value);
     }
   }
 
-  #takeOther(name: string, value: string): boolean {
+  /** Each once, none that nobody knows, and before all others (RFC 9113, section 8.3). */
+  #takePseudo(name: string, value: string): ReadHead | undefined {
+    switch (name) {
+      case ":method":
+        if (this.#method !== undefined || !methodText.test(value)) return malformedField;
+        this.#method = value;
+        return undefined;
+      case ":scheme":
+        if (this.#scheme !== undefined || !schemeText.test(value)) return malformedField;
+        this.#scheme = value;
+        return undefined;
+      case ":authority":
+        if (this.#authority !== undefined || !isHost(value)) return malformedField;
+        this.#authority = value;
+        return undefined;
+      case ":path":
+        if (this.#path !== undefined || !visible.test(value)) return malformedField;
+        this.#path = value;
+        return undefined;
+      case ":protocol":
+        if (this.#protocol !== undefined || !methodText.test(value)) return malformedField;
+        this.#protocol = value;
+        return undefined;
+      default:
+        return malformedField;
+    }
+  }
+
+  #takeTe(value: string): ReadHead | undefined {
+    if (value.toLowerCase() !== "trailers") return malformedField;
+    if (value === "trailers") this.#list.push("te", value);
+    return undefined;
+  }
+
+  #takeOther(name: string, value: string): ReadHead | undefined {
+    if (!isFieldName(name)) return malformedField;
     const { underscores } = this.#limits;
-    if (underscores !== "ALLOW" && name.includes("_")) return underscores === "DROP_HEADER";
-    this.#list.push(name, value);
-    return true;
+    if (underscores === "ALLOW" || !name.includes("_")) this.#list.push(name, value);
+    else if (underscores === "REJECT_REQUEST") return underscore;
+    else this.#dropped += 1;
+    return undefined;
   }
 
   finish(): ReadHead {
-    if (this.#cookie !== "") this.#list.push("cookie", this.#cookie);
-    return finish(this.#pseudo, new HeaderList(this.#list));
+    if (this.#cookie !== undefined) this.#list.push("cookie", this.#cookie);
+    const method = this.#method;
+    const authority = this.#authority ?? this.#host;
+    if (method === undefined || authority === undefined) return malformedMessage;
+    const head = {
+      authority,
+      headers: new HeaderList(this.#list),
+      scheme: this.#scheme === "https" ? "https" : "http",
+      contentLength: this.#contentLength,
+      droppedHeaders: this.#dropped,
+    } as const;
+    const path = this.#path;
+    if (method === "CONNECT" && this.#protocol === undefined) {
+      // RFC 9113, section 8.5.
+      if (path !== undefined || this.#scheme !== undefined) return malformedMessage;
+      return { kind: "head", head: { ...head, method, path: "", upgrade: "connect" } };
+    }
+    if (path === undefined || this.#scheme === undefined) return malformedMessage;
+    if (this.#protocol !== undefined) return this.#finishExtended(path, head);
+    if (!path.startsWith("/") && !(path === "*" && method === "OPTIONS")) return malformedField;
+    return { kind: "head", head: { ...head, method, path, upgrade: undefined } };
+  }
+
+  /** Extended CONNECT (RFC 8441) is the upgrade of HTTP/1 in HTTP/2: filters see it as such. */
+  #finishExtended(path: string, head: Omit<Http2Head, "method" | "path" | "upgrade">): ReadHead {
+    const isAllowed = this.#method === "CONNECT" && this.#limits.allowsConnect && this.#authority !== undefined;
+    if (!isAllowed || !path.startsWith("/")) return malformedMessage;
+    const upgrade = (this.#protocol ?? "").toLowerCase();
+    return { kind: "head", head: { ...head, method: "GET", path, upgrade } };
   }
 }
 
-function finish({ method = "", scheme, authority = "", path = "", protocol }: Pseudo, headers: HeaderList): ReadHead {
-  const rest = { authority, headers, scheme: scheme === "https" ? "https" : "http" } as const;
-  if (method === "CONNECT") {
-    // Extended CONNECT (RFC 8441) is the upgrade of HTTP/1 in HTTP/2: filters see it as such.
-    if (protocol === undefined) return { kind: "head", head: { ...rest, method, path: "", upgrade: "connect" } };
-    if (!visible.test(path)) return reset;
-    return { kind: "head", head: { ...rest, method: "GET", path, upgrade: protocol.toLowerCase() } };
+/** Without the user of RFC 3986 (RFC 9113, section 8.3.1). */
+function isHost(text: string): boolean {
+  return text !== "" && isAuthority(text) && !text.includes("@");
+}
+
+/** The details of what is wrong with trailers; undefined where nothing is. */
+export function checkTrailers(raw: readonly string[]): string | undefined {
+  for (let index = 0; index < raw.length; index += 2) {
+    const name = raw[index] ?? "";
+    if (!isFieldName(name) || !isFieldValue(raw[index + 1] ?? "")) return invalidField;
+    switch (name) {
+      case "connection":
+      case "keep-alive":
+      case "proxy-connection":
+      case "transfer-encoding":
+      case "upgrade":
+        return invalidField;
+      default:
+    }
   }
-  if (!visible.test(path)) return reset;
-  return { kind: "head", head: { ...rest, method, path, upgrade: undefined } };
+  return undefined;
 }

@@ -1,29 +1,35 @@
-/**
- * An HTTP/2 connection of a client, on node:http2. What nghttp2 refuses by itself (connection headers, upper case, bad
- * lengths, floods of SETTINGS, PING and empty frames) never gets here.
- */
-import { constants, performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
-import type { Socket } from "node:net";
+/** An HTTP/2 connection of a client. */
+import { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Runtime } from "../../config/runtime.ts";
+import { type ConnectionError, errorCodes, protocolError } from "../../http2/error-codes.ts";
+import { FloodError } from "../../http2/flood-guard.ts";
+import type { HeaderBlock } from "../../http2/header-blocks.ts";
+import { Session } from "../../http2/session.ts";
+import type { SessionEvents } from "../../http2/session-parts.ts";
+import type { SessionStream } from "../../http2/session-stream.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
+import { whenWritten } from "../../lib/free-bytes.ts";
 import type { DownstreamConnection } from "../../listeners/connection.ts";
 import type { CodecConnection, RequestReceiver } from "../codec-stream.ts";
-import { isAuthority } from "../http1/parse-target.ts";
-import { FloodGuard } from "./flood-guard.ts";
+import type { LocalReply } from "../exchange.ts";
+import type { Http2CodecStats, Http2Counter } from "./codec-stats.ts";
 import type { Http2Options } from "./options.ts";
 import { PrematureResets } from "./premature-resets.ts";
-import { readHead } from "./read-head.ts";
-import { Http2Stream, type StreamOwner } from "./server-stream.ts";
+import { type Http2Head, readHead, tooLarge, tooMany } from "./read-head.ts";
+import { Http2Stream, type ServerStreamOwner } from "./server-stream.ts";
 
-const lastStreamOfAll = 2 ** 31 - 1;
 /** Once a client has reset so many requests at once, others wait to see whether they are, too. */
 const suspiciousResets = 10;
-/** Milliseconds until a connection is looked at: the first time, and while nothing comes. */
-const firstLookMs = 10;
-const busyLookMs = 50;
-const longestLookMs = 1_000;
-/** Bytes of frames for a byte of a body that waits: some are padded, or short. */
-const unreadShare = 2;
+/** Bytes that are read of a client whose connection ends: enough for what it had sent by then. */
+const discardLimit = 1024 * 1024;
+/** Details of refused heads, and what counts them. */
+const refusals: ReadonlyMap<string, Http2Counter> = new Map([
+  [tooMany.details, "header_overflow"],
+  [tooLarge.details, "header_list_size_too_large"],
+  ["http2.unexpected_underscore", "requests_rejected_with_underscores_in_headers"],
+]);
+const pingPayload = Buffer.alloc(8, "meltemi-");
 
 export interface Http2ConnectionOptions {
   readonly connection: DownstreamConnection;
@@ -31,185 +37,220 @@ export interface Http2ConnectionOptions {
   readonly receiver: RequestReceiver;
   readonly clock: Clock;
   readonly runtime: Pick<Runtime, "number">;
+  readonly stats: Http2CodecStats;
   readonly onPrematureResets: () => void;
   readonly onProtocolError: () => void;
   /** A request was reset before it was begun. */
   readonly onResetUnbegun: () => void;
 }
 
-/** What came of a request in its first frame. */
-interface Opening {
-  /** Name, value, name, value … */
-  readonly raw: readonly string[];
-  readonly hasBody: boolean;
-  /** On the monotonic clock. */
-  readonly openedAt: number;
+interface Waiting {
+  readonly stream: Http2Stream;
+  readonly head: Http2Head;
 }
 
-export class Http2Connection implements CodecConnection, StreamOwner {
-  readonly headStartedAt = undefined;
-  readonly #session: ServerHttp2Session;
+export class Http2Connection implements CodecConnection, ServerStreamOwner, SessionEvents {
+  readonly #session: Session;
   readonly #parts: Http2ConnectionOptions;
-  readonly #openedAt: number;
+  readonly #stream: Duplex;
   readonly #resets: PrematureResets;
-  readonly guard = new FloodGuard();
-  #bytesRead = 0;
+  headStartedAt: number | undefined;
   /** Requests that wait for the end of this turn of the event loop. */
-  #waiting: (() => void)[] | undefined;
-  /** Streams with a part of an answer that waits for the rest of it. */
-  #held: Http2Stream[] = [];
+  #waiting: Waiting[] | undefined;
   #keepalive: Timer | undefined;
   #pingTimeout: Timer | undefined;
-  #look: Timer | undefined;
+  #lingering: Timer | undefined;
+  #discardedBytes = 0;
+  #isFinishing = false;
+  #isEnding = false;
+  #isGone = false;
 
   constructor(parts: Http2ConnectionOptions) {
     this.#parts = parts;
     const { connection, options, runtime, clock } = parts;
     this.#resets = new PrematureResets(runtime);
-    this.#openedAt = clock.monotonic();
-    this.#session = performServerHandshake(connection.stream, {
-      maxHeaderListPairs: options.maxHeaders + 8,
-      maxSendHeaderBlockLength: 1024 * 1024,
-      // What is held in memory for one connection, in megabytes: above all what clients send ahead.
-      maxSessionMemory: 32,
-      maxSessionInvalidFrames: options.maxMalformed,
-      // A header with white space around its value is passed on as it is, and not silently left out.
-      strictFieldWhitespaceValidation: false,
-      maxSettings: 32,
-      settings: {
-        headerTableSize: options.headerTableSize,
-        initialWindowSize: options.streamWindow,
-        maxConcurrentStreams: options.maxConcurrentStreams,
-        maxHeaderListSize: options.maxHeadBytes,
-        enableConnectProtocol: options.allowsConnect,
+    this.#stream = connection.stream;
+    this.#session = new Session({
+      stream: this.#stream,
+      options: {
+        ...options,
+        role: "server",
+        settings: {
+          headerTableSize: options.headerTableSize,
+          maxConcurrentStreams: options.maxConcurrentStreams,
+          initialWindowSize: options.streamWindow,
+          enableConnectProtocol: options.allowsConnect,
+        },
       },
+      events: this,
+      clock,
     });
-    this.#session.on("stream", (stream, _headers, flags, raw) =>
-      this.#onStream(stream, flags, raw as unknown as string[]),
-    );
-    this.#session.on("error", () => parts.onProtocolError());
-    this.#session.on("close", () => this.#onClose());
-    connection.onClose(() => this.#onClose());
-    // The client's end of the connection is the end of its requests, as with HTTP/1; the session alone would wait for more.
-    connection.stream.once("end", () => this.#onClose());
-    // After the listeners: a client may be gone already, and its session with it.
-    if (!this.#session.destroyed && !this.#session.connecting)
-      this.#session.setLocalWindowSize(options.connectionWindow);
+    this.#stream.on("data", (chunk: Buffer) => this.#feed(chunk));
+    // The client's end of the connection is the end of its requests, as with HTTP/1.
+    this.#stream.once("end", () => this.#leave());
+    this.#stream.on("error", () => this.#leave());
+    connection.onClose(() => this.#leave());
     this.#startKeepalive();
-    this.#lookAgain(firstLookMs);
+    this.#stream.resume();
   }
 
   startDrain(): void {
-    // A first GOAWAY that takes all streams, so that requests on their way are not lost (RFC 9113, section 6.8).
-    if (!this.#session.destroyed) this.#session.goaway(constants.NGHTTP2_NO_ERROR, lastStreamOfAll);
+    this.#parts.stats.counters.goaway_sent.inc();
+    this.#session.announceEnd();
   }
 
   finishDrain(): void {
-    if (!this.#session.closed) this.#session.close();
+    if (this.#isEnding || this.#isGone) return;
+    if (!this.#isFinishing) {
+      this.#isFinishing = true;
+      this.#parts.stats.counters.goaway_sent.inc();
+      this.#session.refuseStreams();
+    }
+    if (this.#session.openStreams === 0) this.#end();
   }
 
-  refuseLateHead(): void {
-    // Heads come in one piece here: nghttp2 gives none before it is whole.
+  refuseLateHead(reply: LocalReply): void {
+    this.headStartedAt = undefined;
+    if (this.#isEnding || !this.#session.isWithinHead) return;
+    const { receiver, clock, stats } = this.#parts;
+    stats.streamsActive.inc();
+    new Http2Stream(this.#session.openLate(), this, clock.monotonic()).beginMalformed(receiver, reply);
   }
 
-  #onStream(stream: ServerHttp2Stream, flags: number, raw: readonly string[]): void {
-    stream.on("error", ignore);
-    if (this.#session.destroyed) return;
-    this.guard.addHead(raw);
-    const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0;
-    const openedAt = this.#parts.clock.monotonic();
-    if (hasBody || this.#resets.count < suspiciousResets) this.#begin(stream, { raw, hasBody, openedAt });
-    else this.#beginLater(stream, { raw, hasBody, openedAt });
+  #feed(chunk: Buffer): void {
+    if (this.#isEnding) {
+      // Whoever goes on sending has to wait for the end: reading all of it would be work for nothing.
+      this.#discardedBytes += chunk.length;
+      if (this.#discardedBytes >= discardLimit) this.#stream.pause();
+      return;
+    }
+    this.#session.feed(chunk);
+    // What a socket has read is nobody else's.
+    if (this.#stream instanceof Socket) whenWritten(chunk)?.();
+    if (this.#isEnding || !this.#session.isWithinHead) this.headStartedAt = undefined;
+    else this.headStartedAt ??= this.#parts.clock.monotonic();
+  }
+
+  onStreamRefused(): void {
+    this.#parts.stats.counters.stream_refused_errors.inc();
+  }
+
+  onStream(stream: SessionStream, { raw, isTooLarge, isEnd }: HeaderBlock): void {
+    const { options, receiver, clock, stats } = this.#parts;
+    stats.streamsActive.inc();
+    const serverStream = new Http2Stream(stream, this, clock.monotonic());
+    const head = isTooLarge ? tooLarge : readHead(raw, options, isEnd);
+    if (head.kind !== "head") {
+      serverStream.beginRefused(receiver);
+      if (head.kind === "refused") this.#refuse(serverStream, head.details);
+      else this.onMalformed(serverStream, head.details);
+      return;
+    }
+    if (head.head.droppedHeaders > 0) {
+      stats.counters.dropped_headers_with_underscores.inc(head.head.droppedHeaders);
+    }
+    if (stream.isRemoteEnded && this.#resets.count >= suspiciousResets) {
+      this.#beginLater({ stream: serverStream, head: head.head });
+    } else this.#begin(serverStream, head.head);
   }
 
   /** Where resets come with the requests that they end, that shows within the turn, and nobody else has work with them. */
-  #beginLater(stream: ServerHttp2Stream, opening: Opening): void {
-    const begin = (): void => {
-      if (!stream.closed && !stream.destroyed) this.#begin(stream, opening);
-      else if (!this.#session.destroyed) {
-        this.#parts.onResetUnbegun();
-        this.onReset(opening.openedAt);
-      }
-    };
+  #beginLater(waiting: Waiting): void {
     if (this.#waiting !== undefined) {
-      this.#waiting.push(begin);
+      this.#waiting.push(waiting);
       return;
     }
-    const waiting = [begin];
-    this.#waiting = waiting;
+    const all = [waiting];
+    this.#waiting = all;
     setImmediate(() => {
       this.#waiting = undefined;
-      for (const run of waiting) run();
+      for (const { stream, head } of all) if (!stream.isOver) this.#begin(stream, head);
     });
   }
 
-  #begin(stream: ServerHttp2Stream, { raw, hasBody, openedAt }: Opening): void {
-    const { options, connection, receiver } = this.#parts;
-    const head = readHead(raw, options);
-    if (head.kind === "reset") {
-      this.#parts.onProtocolError();
-      stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
-      return;
-    }
-    const serverStream = new Http2Stream(stream, this, { openedAt, hasBody });
-    if (head.kind === "reply") {
-      serverStream.beginMalformed(receiver, head.reply);
-      return;
-    }
-    if (!isAuthority(head.head.authority)) {
-      serverStream.beginMalformed(receiver, {
-        status: 400,
-        body: "",
-        flags: ["DPE"],
-        details: "http2.invalid.header.field",
-      });
-      return;
-    }
-    serverStream.begin(receiver, head.head, connection.tls !== undefined);
+  #begin(stream: Http2Stream, head: Http2Head): void {
+    const { connection, receiver } = this.#parts;
+    stream.begin(receiver, head, connection.tls !== undefined);
+  }
+
+  /** By Envoy's default a malformed message ends its connection, whatever else is under way on it. */
+  onMalformed(stream: Http2Stream, details: string): void {
+    this.#parts.stats.counters.rx_messaging_error.inc();
+    const { keepsConnection } = this.#parts.options;
+    stream.refuse({ flags: ["DPE"], details }, keepsConnection ? errorCodes.protocol : undefined);
+    if (keepsConnection) this.#session.countUseless();
+    else throw protocolError(details);
+  }
+
+  /** Content that does not fit its length costs the stream alone, as with Envoy. */
+  onWrongLength(stream: Http2Stream): void {
+    stream.refuse({ flags: ["DPE"], details: "http2.remote_reset" }, errorCodes.protocol);
+    this.#session.countUseless();
+  }
+
+  onOverflow(stream: Http2Stream): void {
+    this.#refuse(stream, tooLarge.details);
+  }
+
+  takesTrailers(stream: Http2Stream, count: number): boolean {
+    this.#parts.stats.counters.trailers.inc();
+    if (count <= this.#parts.options.maxHeaders) return true;
+    this.#refuse(stream, tooMany.details);
+    return false;
+  }
+
+  #refuse(stream: Http2Stream, details: string): void {
+    this.#parts.stats.counters[refusals.get(details) ?? "header_overflow"].inc();
+    stream.refuse({ flags: ["DR"], details }, errorCodes.internal);
+    this.#session.countUseless();
+  }
+
+  onPingAnswer(): void {
+    this.#pingTimeout?.close();
+    this.#pingTimeout = undefined;
+  }
+
+  /** A client that says goodbye is let go after the answers that it waits for. */
+  onGoaway(): void {
+    this.#isFinishing = true;
+    if (this.#session.openStreams === 0) this.#end();
+  }
+
+  onClosed(): void {
+    this.#parts.stats.streamsActive.dec();
+    if (this.#isFinishing && this.#session.openStreams === 0) this.#end();
+  }
+
+  onFailure(error: ConnectionError): void {
+    const { stats } = this.#parts;
+    stats.counters.goaway_sent.inc();
+    if (error instanceof FloodError && error.flood !== undefined) stats.counters[error.flood].inc();
+    else this.#parts.onProtocolError();
+    this.#end();
+    // As with Envoy, whoever floods is not waited for.
+    if (error instanceof FloodError) this.#parts.connection.close("reset");
   }
 
   /** Clients that begin streams only to reset them cost more than they are worth: their connection ends. */
   onReset(openedAt: number): void {
-    if (!this.#resets.addReset(this.#parts.clock.monotonic() - openedAt) || this.#session.destroyed) return;
+    if (this.#session.isOver) return;
+    const { clock } = this.#parts;
+    if (!this.#resets.addReset(clock.monotonic() - openedAt)) return;
     this.#parts.onPrematureResets();
-    this.#session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    this.#session.fail(new FloodError("too many requests that are reset at once"));
+  }
+
+  onUnbegunReset(openedAt: number): void {
+    this.#parts.onResetUnbegun();
+    this.onReset(openedAt);
   }
 
   onOtherEnd(): void {
     this.#resets.addOther();
   }
 
-  #lookAgain(periodMs: number): void {
-    this.#look = this.#parts.clock.after(periodMs, () => {
-      const { bytesRead } = this.#parts.connection.stream as Partial<Socket>;
-      if (this.#session.destroyed || bytesRead === undefined) return;
-      const isQuiet = bytesRead === this.#bytesRead;
-      this.#bytesRead = bytesRead;
-      if (this.#isFlooded(bytesRead)) {
-        this.#parts.onProtocolError();
-        this.#session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
-      } else this.#lookAgain(isQuiet ? Math.min(periodMs * 2, longestLookMs) : busyLookMs);
-    });
-  }
-
-  #isFlooded(bytesRead: number): boolean {
-    const ageMs = this.#parts.clock.monotonic() - this.#openedAt;
-    if (!this.guard.isFlooded(bytesRead, ageMs)) return false;
-    // Bodies that nobody has read yet are of use.
-    const { effectiveRecvDataLength: unread = 0 } = this.#session.state;
-    return this.guard.isFlooded(bytesRead - unread * unreadShare, ageMs);
-  }
-
-  flushSoon(stream: Http2Stream): void {
-    this.#held.push(stream);
-    // After the events that wait now, an upstream's end of the answer among them.
-    if (this.#held.length === 1) setImmediate(() => this.#flushHeld());
-  }
-
-  #flushHeld(): void {
-    const held = this.#held;
-    this.#held = [];
-    for (const stream of held) stream.flush();
+  onResetFrame(direction: "rx_reset" | "tx_reset"): void {
+    this.#parts.stats.counters[direction].inc();
   }
 
   #startKeepalive(): void {
@@ -217,24 +258,51 @@ export class Http2Connection implements CodecConnection, StreamOwner {
     const { keepalive } = options;
     if (keepalive === undefined) return;
     this.#keepalive = clock.every(keepalive.intervalMs, () => {
-      if (this.#session.destroyed || this.#pingTimeout !== undefined) return;
-      this.#pingTimeout = clock.after(keepalive.timeoutMs, () => this.#session.destroy());
-      this.#session.ping(() => {
-        this.#pingTimeout?.close();
-        this.#pingTimeout = undefined;
+      if (this.#isEnding || this.#pingTimeout !== undefined) return;
+      this.#pingTimeout = clock.after(keepalive.timeoutMs, () => {
+        this.#parts.stats.counters.keepalive_timeout.inc();
+        this.#parts.connection.close("reset", "http2_ping_timeout");
       });
+      this.#session.ping(pingPayload);
     });
   }
 
-  #onClose(): void {
-    this.#look?.close();
+  /**
+   * Lets go out what was written, and gives the client time to read it: a connection that is cut while bytes of the
+   * client are unread loses the answers, too.
+   */
+  #end(): void {
+    if (this.#isEnding || this.#isGone) return;
+    this.#isEnding = true;
+    this.#stopTimers();
+    this.#session.flush();
+    this.#session.destroy();
+    const { connection, options, receiver, clock } = this.#parts;
+    receiver.onClosing();
+    if (options.delayedCloseMs === 0 || this.#stream.destroyed) {
+      connection.close("flush");
+      return;
+    }
+    this.#stream.resume();
+    this.#stream.end();
+    this.#lingering = clock.after(options.delayedCloseMs, () => {
+      receiver.onDelayedClose();
+      connection.close("reset");
+    });
+  }
+
+  #stopTimers(): void {
     this.#keepalive?.close();
     this.#pingTimeout?.close();
-    if (!this.#session.destroyed) this.#session.destroy();
+    this.#lingering?.close();
+  }
+
+  /** The client is gone, and all that it asked for. */
+  #leave(): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#stopTimers();
+    this.#session.destroy();
     this.#parts.connection.close("flush");
   }
-}
-
-function ignore(): void {
-  // How a stream ended is told by its close.
 }

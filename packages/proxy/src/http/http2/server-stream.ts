@@ -1,50 +1,53 @@
 /** One request on an HTTP/2 connection, and its answer. */
-import { constants, type ServerHttp2Stream, type ServerStreamResponseOptions } from "node:http2";
+import { type ErrorCode, errorCodes } from "../../http2/error-codes.ts";
+import type { SessionStream, StreamHandler } from "../../http2/session-stream.ts";
+import { PieceList } from "../../lib/piece-list.ts";
 import type { BodySink, BodySource } from "../body.ts";
 import { clientReset } from "../client-gone.ts";
-import type { CodecStream, RequestReceiver, StreamEvents } from "../codec-stream.ts";
+import type { CodecStream, Refusal, RequestReceiver, StreamEvents } from "../codec-stream.ts";
 import type { LocalReply } from "../exchange.ts";
 import { HeaderList } from "../header-list.ts";
 import type { HttpResponse } from "../message.ts";
 import { RequestBody } from "../request-body.ts";
-import type { FloodGuard } from "./flood-guard.ts";
-import type { Http2Head } from "./read-head.ts";
-import { formatHead, type ResponseHead, toObject } from "./write-head.ts";
+import { brokenRule, checkTrailers, type Http2Head } from "./read-head.ts";
+import { formatHead, formatTrailers } from "./write-head.ts";
 
 /** The connection of a stream, as far as the stream needs it. */
-export interface StreamOwner {
-  readonly guard: FloodGuard;
-  /** The client has reset a stream that was begun at this time, on the monotonic clock, before an answer to it began. */
+export interface ServerStreamOwner {
+  /** A stream that was begun at this time, on the monotonic clock, was reset for the client's part, unanswered. */
   onReset(openedAt: number): void;
+  /** The same, before the request itself was begun. */
+  onUnbegunReset(openedAt: number): void;
   /** A stream has ended in another way. */
   onOtherEnd(): void;
-  /** Has `flush` of the stream called when what is there to be read now has been taken in. */
-  flushSoon(stream: Http2Stream): void;
+  /** The rest of a request is none of HTTP/2. Throws where that costs the connection. */
+  onMalformed(stream: Http2Stream, details: string): void;
+  /** Content is longer or shorter than the request says. */
+  onWrongLength(stream: Http2Stream): void;
+  /** Trailers are more than the limits let pass. Throws where there were too many of those. */
+  onOverflow(stream: Http2Stream): void;
+  /** False where there are too many, and the stream was reset for them. */
+  takesTrailers(stream: Http2Stream, count: number): boolean;
 }
 
-/** A first piece of a body up to this many bytes waits for the end of the body, which may be there already. */
-const heldBytes = 16_384;
-
-export class Http2Stream implements CodecStream, BodySink {
-  readonly #stream: ServerHttp2Stream;
-  readonly #owner: StreamOwner;
+export class Http2Stream implements CodecStream, BodySink, StreamHandler {
+  readonly #stream: SessionStream;
+  readonly #owner: ServerStreamOwner;
   readonly #openedAt: number;
   readonly namesScheme = true;
   readonly wantsClose = false;
   #events: StreamEvents | undefined;
   #requestBody: RequestBody | undefined;
   #responseBody: BodySource | undefined;
-  /**
-   * Head and first bytes of an answer, until its end is known or more comes: an answer that is there as a whole goes out
-   * as HEADERS and one DATA frame that ends the stream. To ask the platform for the end, as trailers need, costs a fifth
-   * of all that a request of 1 kB does.
-   */
-  #heldHead: ResponseHead | undefined;
-  #heldChunk: Uint8Array | undefined;
-  #waitsForDrain = false;
+  /** Content-Length of the request; undefined where it has none, and where that means nothing. */
+  #promised: number | undefined;
+  #isPaused = false;
+  /** What came while nobody wanted more. */
+  #unread: PieceList | undefined;
   #requestTrailers: HeaderList | undefined;
+  #hasBegun = false;
+  #hasAnswered = false;
   #isOver = false;
-  #hasEnded = false;
   #isExtended = false;
   #isHead = false;
   isRequestComplete: boolean;
@@ -52,19 +55,28 @@ export class Http2Stream implements CodecStream, BodySink {
   bytesReceived = 0;
   bytesSent = 0;
 
-  constructor(stream: ServerHttp2Stream, owner: StreamOwner, start: { openedAt: number; hasBody: boolean }) {
+  constructor(stream: SessionStream, owner: ServerStreamOwner, openedAt: number) {
     this.#stream = stream;
     this.#owner = owner;
-    this.#openedAt = start.openedAt;
-    this.isRequestComplete = !start.hasBody;
-    stream.on("close", () => this.#onClose());
+    this.#openedAt = openedAt;
+    this.isRequestComplete = stream.isRemoteEnded;
+    stream.handler = this;
+  }
+
+  /** True where the client has reset it. */
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   begin(receiver: RequestReceiver, head: Http2Head, isTls: boolean): void {
+    this.#hasBegun = true;
     this.#isExtended = head.upgrade !== undefined && head.upgrade !== "connect";
     this.#isHead = head.method === "HEAD";
-    if (!this.isRequestComplete) this.#readBody(head);
     const { method, authority, path, headers, upgrade } = head;
+    if (!this.isRequestComplete) {
+      if (upgrade === undefined) this.#promised = head.contentLength;
+      this.#requestBody = new RequestBody(this, this.#promised);
+    }
     const scheme = upgrade === "connect" && isTls ? "https" : head.scheme;
     const body = this.#requestBody;
     this.#events = receiver.onRequest(this, {
@@ -81,193 +93,216 @@ export class Http2Stream implements CodecStream, BodySink {
     if (this.isRequestComplete && !this.#isOver) this.#events.onRequestEnd();
   }
 
-  #readBody({ headers, upgrade }: Http2Head): void {
-    const stream = this.#stream;
-    const length = upgrade === undefined ? headers.get("content-length") : undefined;
-    const body = new RequestBody(this, length === undefined ? undefined : Number(length));
-    this.#requestBody = body;
-    stream.on("data", (chunk: Buffer) => {
-      this.bytesReceived += chunk.length;
-      this.#owner.guard.addReceived(chunk.length);
-      body.push(chunk);
-    });
-    stream.on("trailers", (_headers, _flags, raw?: string[]) => {
-      this.#owner.guard.addHead(raw ?? []);
-      this.#requestTrailers = new HeaderList((raw ?? []).filter((_, index, list) => !isPseudo(list, index)));
-    });
-    stream.on("end", () => this.#onEnd());
-  }
-
-  #onEnd(): void {
-    // Node ends a stream's reading side when it is reset, too: that is no end of the request.
-    if (this.#stream.aborted || this.#stream.destroyed || this.isRequestComplete) return;
-    this.isRequestComplete = true;
-    this.#requestBody?.end(this.#requestTrailers);
-    this.#events?.onRequestEnd();
-  }
-
+  /** Begins a request whose head has not come, only to answer it. */
   beginMalformed(receiver: RequestReceiver, reply: LocalReply): void {
-    this.#stream.resume();
+    this.#hasBegun = true;
     this.#events = receiver.onMalformedHead(this, reply);
     this.#events.onStart();
   }
 
+  /** Begins a request only to refuse it: it is counted and logged. */
+  beginRefused(receiver: RequestReceiver): void {
+    this.#hasBegun = true;
+    this.#events = receiver.onRefusedHead(this);
+  }
+
+  onData(bytes: Buffer): void {
+    this.bytesReceived += bytes.length;
+    if (this.#promised !== undefined && this.bytesReceived > this.#promised) {
+      this.#stream.consume(bytes.length);
+      this.#owner.onWrongLength(this);
+      return;
+    }
+    if (this.#isPaused) this.#keep(bytes);
+    else this.#push(bytes);
+  }
+
+  #push(bytes: Uint8Array): void {
+    this.#requestBody?.push(bytes);
+    this.#stream.consume(bytes.length);
+  }
+
+  /** Trailers. */
+  onHeaders(raw: string[]): void {
+    const isWhole = this.#stream.isRemoteEnded && !this.#isShort;
+    const details = isWhole ? checkTrailers(raw) : brokenRule;
+    if (details !== undefined) {
+      this.#owner.onMalformed(this, details);
+      return;
+    }
+    if (this.#owner.takesTrailers(this, raw.length / 2)) {
+      this.#finishRequest(raw.length === 0 ? undefined : new HeaderList(raw));
+    }
+  }
+
+  onEnd(): void {
+    if (this.#isShort) this.#owner.onWrongLength(this);
+    else this.#finishRequest(undefined);
+  }
+
+  get #isShort(): boolean {
+    return this.#promised !== undefined && this.bytesReceived < this.#promised;
+  }
+
+  #finishRequest(trailers: HeaderList | undefined): void {
+    this.isRequestComplete = true;
+    this.#requestTrailers = trailers;
+    if (this.#unread === undefined) this.#requestBody?.end(trailers);
+    this.#events?.onRequestEnd();
+  }
+
+  onOverflow(): void {
+    this.#owner.onOverflow(this);
+  }
+
+  /** Ends the request for what is wrong with it; without a code where the connection ends with it. */
+  refuse(refusal: Refusal, code: ErrorCode | undefined): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const cause = new Error(refusal.details);
+    this.#responseBody?.cancel(cause);
+    this.#requestBody?.abort(cause);
+    this.#events?.onRefused(refusal);
+    if (code === undefined) this.#stream.close();
+    else this.#stream.reset(code);
+    // As with Envoy, whoever makes the proxy reset is no better than who does it himself (CVE-2025-8671).
+    this.#tellReset();
+  }
+
   pauseBody(): void {
-    this.#stream.pause();
+    this.#isPaused = true;
   }
 
   resumeBody(): void {
-    this.#stream.resume();
+    this.#isPaused = false;
+    const unread = this.#unread;
+    if (unread === undefined) return;
+    this.#unread = undefined;
+    for (const piece of unread.take()) {
+      if (this.#isPaused) this.#keep(piece);
+      else this.#push(piece);
+    }
+    if (this.isRequestComplete && this.#unread === undefined && !this.#isOver) {
+      this.#requestBody?.end(this.#requestTrailers);
+    }
+  }
+
+  #pushAll(): void {
+    for (const piece of this.#unread?.take() ?? []) this.#requestBody?.push(piece);
+    if (this.#unread !== undefined) this.#requestBody?.end(this.#requestTrailers);
+    this.#unread = undefined;
+  }
+
+  #keep(piece: Uint8Array): void {
+    this.#unread ??= new PieceList();
+    this.#unread.add(piece);
   }
 
   inform(status: number, headers: HeaderList): void {
-    if (this.#isOver || this.#stream.headersSent || this.#stream.destroyed) return;
-    this.#stream.additionalHeaders({ ...toObject(headers), ":status": status });
+    if (this.#isOver || this.#hasAnswered) return;
+    this.#stream.sendInformation(formatHead(status, headers));
   }
 
   respond(response: HttpResponse): void {
     const { body } = response;
-    if (this.#isOver || this.#stream.destroyed || this.#stream.headersSent || this.#heldHead !== undefined) {
+    if (this.#isOver || this.#hasAnswered) {
       body?.cancel();
       return;
     }
     const status = response.status === 101 && this.#isExtended ? 200 : response.status;
+    if (status < 200) throw new Error(`${status} is no status of an answer in HTTP/2`);
     // RFC 9110, section 8.6: such an answer has no length.
     if (status === 204) response.headers.remove("content-length");
     const head = formatHead(status, response.headers);
+    this.#hasAnswered = true;
     const hasNoBody = this.#isHead || status === 204 || status === 304 || body === undefined;
-    if (hasNoBody) body?.cancel();
-    if (hasNoBody || body === undefined) {
-      this.#hasEnded = true;
-      this.#stream.respond(head, { endStream: true });
+    this.#stream.sendHead(head, hasNoBody);
+    if (hasNoBody) {
+      body?.cancel();
       return;
     }
-    this.#heldHead = head;
     this.#responseBody = body;
     body.pipe(this);
-    if (this.#heldHead !== undefined) this.#owner.flushSoon(this);
   }
 
-  /** Sends what was held of an answer that goes on. */
-  flush(): void {
-    const head = this.#heldHead;
-    const chunk = this.#heldChunk;
-    if (head === undefined) return;
-    this.#heldHead = undefined;
-    this.#heldChunk = undefined;
-    if (this.#stream.destroyed) return;
-    if (!this.#sendHead(head, { waitForTrailers: true })) return;
-    this.#stream.once("wantTrailers", () => this.#sendTrailers());
-    if (chunk !== undefined) this.#writeOut(chunk);
-  }
-
-  /** False where the platform takes no such head: the answer is broken then. */
-  #sendHead(head: ResponseHead, options: ServerStreamResponseOptions): boolean {
-    try {
-      this.#stream.respond(head, options);
-      return true;
-    } catch (cause: unknown) {
-      const error = new Error("an answer that HTTP/2 cannot carry", { cause });
-      this.#responseBody?.cancel(error);
-      this.abort(error);
-      return false;
-    }
-  }
-
-  #sendTrailers(): void {
-    const trailers = this.responseTrailers;
-    // Without any it is an empty DATA frame that ends the stream; close() would wait for an end that waits for this.
-    this.#stream.sendTrailers(trailers === undefined ? {} : toObject(trailers));
-  }
-
-  write(chunk: Uint8Array): boolean {
-    if (this.#isOver || this.#stream.destroyed || chunk.length === 0) return true;
+  /** BodySink: bytes of the answer. */
+  write(chunk: Uint8Array, isOwned = false): boolean {
+    if (this.#isOver) return true;
     this.bytesSent += chunk.length;
-    this.#owner.guard.addSent(chunk.length);
-    if (this.#heldHead !== undefined) {
-      if (this.#heldChunk === undefined && chunk.length <= heldBytes) {
-        this.#heldChunk = chunk;
-        return true;
-      }
-      this.flush();
-      if (this.#isOver) return true;
-    }
-    return this.#writeOut(chunk);
+    return this.#stream.send(chunk, isOwned);
   }
 
-  #writeOut(chunk: Uint8Array): boolean {
-    const takesMore = this.#stream.write(chunk);
-    if (!takesMore && !this.#waitsForDrain) {
-      this.#waitsForDrain = true;
-      this.#stream.on("drain", () => this.#responseBody?.resume());
-    }
-    return takesMore;
+  onWritable(): void {
+    this.#responseBody?.resume();
   }
 
+  /** BodySink: all of the answer was given. */
   end(trailers?: HeaderList): void {
-    if (this.#isOver || this.#stream.destroyed) return;
-    this.#hasEnded = true;
+    if (this.#isOver) return;
     this.responseTrailers = trailers;
-    if (this.#heldHead === undefined || trailers !== undefined) {
-      this.flush();
-      if (!this.#isOver) this.#stream.end();
-    } else this.#sendWhole(this.#heldHead);
+    if (trailers === undefined || trailers.raw.length === 0) {
+      this.#stream.end();
+      return;
+    }
+    try {
+      this.#stream.end(formatTrailers(trailers));
+    } catch (cause: unknown) {
+      this.abort(new Error("trailers that HTTP/2 cannot carry", { cause }));
+    }
   }
 
-  #sendWhole(head: ResponseHead): void {
-    const chunk = this.#heldChunk;
-    this.#heldHead = undefined;
-    this.#heldChunk = undefined;
-    if (this.#sendHead(head, { endStream: chunk === undefined }) && chunk !== undefined) this.#stream.end(chunk);
+  onSent(): void {
+    if (this.#isOver) return;
+    // Whoever reads the rest of a request that is answered may still want it.
+    if (this.isRequestComplete) this.#pushAll();
+    this.#isOver = true;
+    this.#owner.onOtherEnd();
+    if (!this.isRequestComplete) {
+      // An error costs more than the rest of this, and hardly a request needs one.
+      this.#requestBody?.abort(clientReset());
+      // RFC 9113, section 8.1: the rest of the request is not needed.
+      this.#stream.reset(errorCodes.none);
+    }
+    this.#events?.onResponseEnd();
   }
 
+  /** BodySink: the answer broke off. */
   abort(cause: Error): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.flush();
+    this.#owner.onOtherEnd();
     this.#requestBody?.abort(cause);
-    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    this.#stream.reset(errorCodes.internal);
     this.#events?.onResponseBroken(cause);
   }
 
   reset(details: string): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#owner.onOtherEnd();
     const cause = new Error(details);
-    this.flush();
     this.#responseBody?.cancel(cause);
     this.#requestBody?.abort(cause);
-    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    this.#stream.reset(errorCodes.internal);
   }
 
-  #onClose(): void {
-    this.#tellEnd();
-    // The platform has its streams in a map, by which most are kept until the next full collection (lib/bag.ts).
-    this.#events = undefined;
-    this.#requestBody = undefined;
-    this.#responseBody = undefined;
-  }
-
-  #tellEnd(): void {
-    const wasOver = this.#isOver;
+  /** The client has reset the stream, or is gone. */
+  onReset(): void {
+    if (this.#isOver) return;
     this.#isOver = true;
-    const isReset = this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR;
-    if (!wasOver && isReset && !this.#stream.headersSent) this.#owner.onReset(this.#openedAt);
-    else this.#owner.onOtherEnd();
-    if (wasOver) return;
-    if (!isReset && this.#hasEnded) {
-      // An error costs more than the rest of this, and hardly a request needs one.
-      if (!this.isRequestComplete) this.#requestBody?.abort(clientReset());
-      this.#events?.onResponseEnd();
+    if (!this.#hasBegun) {
+      this.#owner.onUnbegunReset(this.#openedAt);
       return;
     }
     const cause = clientReset();
     this.#responseBody?.cancel(cause);
     this.#requestBody?.abort(cause);
     this.#events?.onGone(cause);
+    this.#tellReset();
   }
-}
 
-function isPseudo(list: readonly string[], index: number): boolean {
-  return (list[index - (index % 2)] ?? "").startsWith(":");
+  #tellReset(): void {
+    if (this.#hasAnswered) this.#owner.onOtherEnd();
+    else this.#owner.onReset(this.#openedAt);
+  }
 }

@@ -1,37 +1,26 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { HeaderList } from "../header-list.ts";
-import { formatHead, takesLists, toObject } from "./write-head.ts";
+import { formatHead, formatTrailers } from "./write-head.ts";
 
-it.each([
-  ["22.19.0", false],
-  ["22.20.0", true],
-  ["23.11.0", false],
-  ["24.6.0", false],
-  ["24.7.0", true],
-  ["25.0.0", true],
-])("gives Node %s lists: %s", (version, expected) => {
-  expect(takesLists(version)).toBe(expected);
-});
+describe("heads of answers", () => {
+  it.each<readonly [string, readonly string[], readonly string[]]>([
+    ["keep their order, and what comes twice", ["x", "1", "etag", "a", "x", "2"], ["x", "1", "etag", "a", "x", "2"]],
+    ["leave out what belongs to a connection", ["connection", "x", "upgrade", "h2c", "x", "1"], ["x", "1"]],
+    ["leave out how HTTP/1 frames", ["transfer-encoding", "chunked", "http2-settings", "AA"], []],
+    ["carry any byte", ["x", "\xe9"], ["x", "\xe9"]],
+    ["carry text as UTF-8", ["x", "\u2713"], ["x", "\xe2\x9c\x93"]],
+  ])("%s", (_name, raw, expected) => {
+    expect(formatHead(200, new HeaderList([...raw]))).toEqual([":status", "200", ...expected]);
+    expect(formatTrailers(new HeaderList([...raw]))).toEqual(expected);
+  });
 
-const headers = new HeaderList([
-  "x",
-  "1",
-  "etag",
-  "a",
-  "connection",
-  "close",
-  "x",
-  "2",
-  "etag",
-  "b",
-  "set-cookie",
-  "c",
-]);
-
-it("joins the values of headers that may come once, and leaves out what is about a connection", () => {
-  expect(formatHead(200, headers)).toEqual([":status", "200", "x", "1", "etag", "a, b", "x", "2", "set-cookie", "c"]);
-});
-
-it("says the same in the older form", () => {
-  expect({ ...toObject(headers) }).toEqual({ x: ["1", "2"], etag: "a, b", "set-cookie": "c" });
+  it.each([
+    ["a name that is none", ["x y", "1"]],
+    ["a name in capitals", ["X", "1"]],
+    ["a pseudo header", [":path", "/"]],
+    ["a value with a line end", ["x", "1\r\n"]],
+    ["wide text with one", ["x", "\u2713\n"]],
+  ])("are refused with %s", (_name, raw) => {
+    expect(() => formatHead(200, new HeaderList([...raw]))).toThrow("cannot carry");
+  });
 });

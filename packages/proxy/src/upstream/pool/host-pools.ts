@@ -189,12 +189,12 @@ const alpnOf: Readonly<Record<PoolProtocol, readonly string[]>> = {
 };
 
 function openConnection({ dialer, protocol, dial }: Opener, owner: ConnectionOwner): Opening {
-  const reader = protocol === "http2" || dial.transport.isSecure ? undefined : new SocketReader();
+  const reader = dial.transport.isSecure ? undefined : new SocketReader();
   const fallbackAlpn = alpnOf[protocol];
   const attempt = dialer.dial({ ...dial, fallbackAlpn, reader, isHalfOpen: false });
   const connection = attempt.connection.then((dialed): PooledConnection => {
     const isHttp2 = protocol === "http2" || (protocol === "auto" && dialed.tls?.alpn === "h2");
-    return isHttp2 ? new Http2Connection(dialed, owner) : new Http1Connection(dialed, reader, owner);
+    return isHttp2 ? new Http2Connection(dialed, reader, owner) : new Http1Connection(dialed, reader, owner);
   });
   return { connection, abort: () => attempt.abort() };
 }

@@ -1,18 +1,26 @@
 /** One HTTP/2 connection of a pool: as many requests at a time as both sides allow. */
-import { type ClientHttp2Session, connect } from "node:http2";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { ConnectionError } from "../../http2/error-codes.ts";
+import { Session } from "../../http2/session.ts";
+import type { SessionEvents } from "../../http2/session-parts.ts";
+import type { PeerSettings } from "../../http2/settings.ts";
 import type { Timer } from "../../lib/clock.ts";
 import { UpstreamError } from "../types.ts";
-import type { Dialed } from "./dial.ts";
-import { Http2RequestStream, isProtocolError, type StreamOwner } from "./http2-stream.ts";
+import type { Dialed, SocketReader } from "./dial.ts";
+import { Http2RequestStream, type StreamOwner } from "./http2-stream.ts";
 import type { PoolStats } from "./pool-stats.ts";
 import type { ConnectionOwner, PooledConnection } from "./pooled-connection.ts";
-import type { Http2KeepAlive, ProtocolOptions } from "./protocol-options.ts";
+import type { Http2KeepAlive } from "./protocol-options.ts";
 import type { UpstreamExchange } from "./upstream-exchange.ts";
 
-export class Http2Connection implements PooledConnection, StreamOwner {
+const pingPayload = Buffer.alloc(8);
+
+export class Http2Connection implements PooledConnection, StreamOwner, SessionEvents {
   readonly protocol = "HTTP/2";
-  readonly session: ClientHttp2Session;
+  readonly session: Session;
   readonly stats: PoolStats;
+  readonly resetsStreamsOnly: boolean;
   idleSince = 0;
   isReady = false;
   readonly #owner: ConnectionOwner;
@@ -22,18 +30,32 @@ export class Http2Connection implements PooledConnection, StreamOwner {
   #pingTimer: Timer | undefined;
   #remoteLimit = Number.POSITIVE_INFINITY;
   #requests = 0;
+  #sentBytes = 0;
   #isDraining = false;
   #isClosed = false;
   #isClosedHere = false;
   #hasLostRequests = false;
 
-  constructor(dialed: Dialed, owner: ConnectionOwner) {
+  /** `reader` gets the bytes of a socket that has one. */
+  constructor(dialed: Dialed, reader: SocketReader | undefined, owner: ConnectionOwner) {
+    const { http2, maxHeaders, maxHeaderBytes } = owner.options;
     this.#owner = owner;
     this.#dialed = dialed;
     this.stats = owner.stats;
-    this.session = openSession(dialed, owner.options);
+    this.resetsStreamsOnly = http2.resetsStreamsOnly;
+    const settings = {
+      headerTableSize: http2.headerTableSize,
+      initialWindowSize: http2.streamWindow,
+      enablePush: false,
+    } as const;
+    this.session = new Session({
+      stream: dialed.stream,
+      options: { ...http2, role: "client", settings, maxHeaders, maxHeadBytes: maxHeaderBytes },
+      events: this,
+      clock: owner.clock,
+    });
     owner.stats.upstream_cx_http2_total.inc();
-    this.#listen();
+    this.#listen(reader);
     this.#startTimers();
   }
 
@@ -48,7 +70,7 @@ export class Http2Connection implements PooledConnection, StreamOwner {
   }
 
   get isGone(): boolean {
-    return this.#isClosed || this.session.destroyed || this.#dialed.stream.destroyed;
+    return this.#isClosed || this.session.isOver || this.#dialed.stream.destroyed;
   }
 
   start(exchange: UpstreamExchange): void {
@@ -66,7 +88,8 @@ export class Http2Connection implements PooledConnection, StreamOwner {
     this.#active++;
     this.#requests++;
     const { maxRequestsPerConnection } = this.#owner.options;
-    if (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection) this.#isDraining = true;
+    const isLast = maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection;
+    if (isLast || this.session.isExhausted) this.#isDraining = true;
     exchange.request.onSent?.(this.#dialed.localAddress);
     stream.begin();
   }
@@ -94,32 +117,67 @@ export class Http2Connection implements PooledConnection, StreamOwner {
 
   close(): void {
     this.#isClosedHere = true;
-    if (this.#active > 0) this.session.destroy();
-    // Says GOAWAY before it goes.
-    else this.session.close();
+    // Says goodbye before it goes, to a server that is owed nothing.
+    if (this.#active === 0 && !this.isGone) {
+      this.session.refuseStreams();
+      this.session.flush();
+    }
     this.#end();
   }
 
-  #listen(): void {
-    const { session } = this;
-    session.on("error", (cause) => this.#onError(cause));
-    session.once("close", () => this.#end());
-    session.once("goaway", () => {
-      this.stats.upstream_cx_close_notify.inc();
-      this.drain();
-    });
-    session.on("remoteSettings", ({ maxConcurrentStreams }) => {
-      this.#remoteLimit = maxConcurrentStreams ?? Number.POSITIVE_INFINITY;
-      if (!this.#isClosed && !this.#isDraining) this.#owner.onCapacity(this);
-    });
-    this.#dialed.stream.on("error", () => undefined);
-    session.setLocalWindowSize(this.#owner.options.http2.connectionWindow);
+  #listen(reader: SocketReader | undefined): void {
+    const { stream } = this.#dialed;
+    if (reader) reader.receive = (buffer, length) => this.#receive(buffer.subarray(0, length));
+    else stream.on("data", (chunk: Buffer) => this.#receive(chunk));
+    stream.on("error", () => undefined);
+    stream.once("end", () => this.#end());
+    stream.once("close", () => this.#end());
+    // With a reader that is all that it does: the end is told to streams that flow.
+    stream.resume();
   }
 
-  #onError(cause: Error): void {
-    if (!isProtocolError(cause)) return;
+  #receive(chunk: Buffer): void {
+    if (this.#isClosed) return;
+    this.stats.upstream_cx_rx_bytes_total.inc(chunk.length);
+    this.session.feed(chunk);
+    this.#countSent();
+  }
+
+  /** Bytes that were handed to the socket since it was last asked. */
+  #countSent(): void {
+    const { bytesWritten = 0 } = this.#dialed.stream as Partial<Socket>;
+    this.stats.upstream_cx_tx_bytes_total.inc(bytesWritten - this.#sentBytes);
+    this.#sentBytes = bytesWritten;
+  }
+
+  onGoaway(): void {
+    this.stats.upstream_cx_close_notify.inc();
+    this.drain();
+  }
+
+  onSettings({ maxConcurrentStreams }: PeerSettings): void {
+    if (maxConcurrentStreams !== undefined) this.#remoteLimit = maxConcurrentStreams;
+    if (!this.#isClosed && !this.#isDraining) this.#owner.onCapacity(this);
+  }
+
+  /** The server has broken the protocol: GOAWAY is on its way. */
+  onFailure(_error: ConnectionError): void {
     this.stats.upstream_cx_protocol_error.inc();
     this.#isClosedHere = true;
+    this.#end();
+  }
+
+  onPingAnswer(): void {
+    this.#pingTimer?.close();
+    this.#pingTimer = undefined;
+  }
+
+  onClosed(): void {
+    // Requests tell themselves when they are over.
+  }
+
+  onResetFrame(): void {
+    // Requests tell how they ended.
   }
 
   #startTimers(): void {
@@ -150,12 +208,9 @@ export class Http2Connection implements PooledConnection, StreamOwner {
     if (this.isGone || this.#pingTimer !== undefined) return;
     this.#pingTimer = this.#owner.clock.after(timeoutMs, () => {
       this.#isClosedHere = true;
-      this.session.destroy();
+      this.#end();
     });
-    this.session.ping(() => {
-      this.#pingTimer?.close();
-      this.#pingTimer = undefined;
-    });
+    this.session.ping(pingPayload);
   }
 
   #end(): void {
@@ -163,6 +218,9 @@ export class Http2Connection implements PooledConnection, StreamOwner {
     this.#isClosed = true;
     for (const timer of this.#timers) timer.close();
     this.#pingTimer?.close();
+    this.#countSent();
+    this.session.destroy();
+    endSoon(this.#dialed.stream);
     const by = this.#isClosedHere ? "local" : "remote";
     this.stats[`upstream_cx_destroy_${by}`].inc();
     if (this.#active > 0 || this.#hasLostRequests) {
@@ -173,17 +231,9 @@ export class Http2Connection implements PooledConnection, StreamOwner {
   }
 }
 
-function openSession({ stream }: Dialed, { http2, maxHeaders }: ProtocolOptions): ClientHttp2Session {
-  return connect("http://upstream", {
-    createConnection: () => stream,
-    settings: {
-      enablePush: false,
-      initialWindowSize: http2.streamWindow,
-      ...(http2.headerTableSize !== undefined && { headerTableSize: http2.headerTableSize }),
-    },
-    // Pseudo headers count, too.
-    maxHeaderListPairs: maxHeaders + 4,
-    // What waits to be written is bounded by the buffers of each stream, not by this (MB).
-    maxSessionMemory: 1000,
-  });
+/** Ends a connection behind what was written to it. */
+function endSoon(stream: Duplex): void {
+  if (stream.destroyed) return;
+  stream.resume();
+  stream.end(() => stream.destroy());
 }

@@ -1,74 +1,52 @@
 /** One request on an HTTP/2 connection. */
-import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
-import { Readable } from "node:stream";
 import type { BodySink } from "../../http/body.ts";
 import type { HeaderList } from "../../http/header-list.ts";
+import { ConnectionError, type ErrorCode, errorCodes, protocolError } from "../../http2/error-codes.ts";
+import type { Session } from "../../http2/session.ts";
+import type { SessionStream, StreamHandler } from "../../http2/session-stream.ts";
 import { UpstreamError, type UpstreamFailure } from "../types.ts";
-import { decodeHeaders, encodeRequestHeaders } from "./http2-headers.ts";
+import { decodeAnswer, decodeTrailers, encodeRequestHeaders, encodeTrailers } from "./http2-headers.ts";
 import type { PoolStats } from "./pool-stats.ts";
 import { type BodyOwner, ResponseBody } from "./response-body.ts";
 import type { UpstreamExchange } from "./upstream-exchange.ts";
 
-const endStreamFlag = 1;
-const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_PROTOCOL_ERROR, NGHTTP2_REFUSED_STREAM } = constants;
-
 export interface StreamOwner {
-  readonly session: ClientHttp2Session;
+  readonly session: Session;
   readonly stats: PoolStats;
+  /** False: an answer that breaks the rules ends the connection, not its stream alone. */
+  readonly resetsStreamsOnly: boolean;
   /** True where the connection itself has ended. */
   readonly isGone: boolean;
   /** The stream is over in both directions; `error` says why before its time. */
   onStreamEnd(exchange: UpstreamExchange, error: UpstreamError | undefined): void;
 }
 
-/** Codes of errors with which the platform gives up a connection on which the server has broken the protocol. */
-const protocolErrors: ReadonlySet<unknown> = new Set(["ERR_HTTP2_ERROR", "ERR_HTTP2_TOO_MANY_INVALID_FRAMES"]);
-
-/** True where a connection or stream of node:http2 ended with this because the other side broke the protocol. */
-export function isProtocolError(cause: unknown): boolean {
-  return cause instanceof Error && "code" in cause && protocolErrors.has(cause.code);
-}
-
-/** A stream of which is known whether the server has ended it properly. */
-interface MarkedStream extends ClientHttp2Stream {
-  isWhole?: boolean;
-}
-
-const push = Readable.prototype.push;
-
-/** In place of a stream's `push`; one function for all of them. */
-function pushAndMark(this: MarkedStream, chunk: unknown, encoding?: BufferEncoding): boolean {
-  if (chunk === null && !this.closed) this.isWhole = true;
-  return push.call(this, chunk, encoding);
-}
-
-export class Http2RequestStream implements BodySink, BodyOwner {
-  /**
-   * Undefined when it is over. The platform has its streams in a map, by which most of them, and all that they lead to, are
-   * kept until the next full collection (lib/bag.ts): the request must not be among it.
-   */
+export class Http2RequestStream implements BodySink, BodyOwner, StreamHandler {
+  /** Undefined when it is over. */
   #exchange: UpstreamExchange | undefined;
   readonly #owner: StreamOwner;
-  readonly #stream: MarkedStream;
+  readonly #stream: SessionStream;
+  readonly #isHead: boolean;
   #body: ResponseBody | undefined;
+  #isAnswered = false;
   #trailers: HeaderList | undefined;
-  #sentTrailers: HeaderList | undefined;
+  /** Bytes of content that the answer has said it has. */
+  #promised: number | undefined;
+  #received = 0;
+  /** Bytes that nobody has taken yet, and that the server may not send more for. */
+  #unread = 0;
   #isRequestDone: boolean;
-  #hasBrokenProtocol = false;
 
   /** Sends the head. Throws where a header cannot be written. */
   constructor(exchange: UpstreamExchange, owner: StreamOwner) {
+    const { request } = exchange;
+    const hasBody = request.body !== undefined || request.upgrade !== undefined;
     this.#exchange = exchange;
     this.#owner = owner;
-    const { body, upgrade } = exchange.request;
-    const hasBody = body !== undefined || upgrade !== undefined;
+    this.#isHead = request.method === "HEAD";
     this.#isRequestDone = !hasBody;
-    this.#stream = owner.session.request(encodeRequestHeaders(exchange.request), {
-      endStream: !hasBody,
-      // How it ends is known only when it does.
-      waitForTrailers: hasBody,
-    });
-    this.#listen();
+    this.#stream = owner.session.open(encodeRequestHeaders(request), !hasBody);
+    this.#stream.handler = this;
   }
 
   /** Begins to send the body: where the request is no upgrade, which has to be accepted first. */
@@ -84,96 +62,119 @@ export class Http2RequestStream implements BodySink, BodyOwner {
     this.#finish(new UpstreamError("local-reset", { isSent: true, cause }));
   }
 
-  #listen(): void {
-    const stream = this.#stream;
-    // A reset without an error (NO_ERROR) ends the bytes like their proper end. Only the latter comes before the stream closes.
-    stream.push = pushAndMark;
-    stream.on("headers", (headers, _flags, raw) => {
-      const status = Number(headers[":status"]);
-      if (status !== 101) this.#exchange?.request.onInformation?.(status, decodeHeaders(raw ?? []));
-    });
-    stream.on("response", (headers, flags, raw) => this.#onResponse(Number(headers[":status"]), flags, raw));
-    stream.on("trailers", (_headers, _flags, raw?: string[]) => {
-      this.#trailers = decodeHeaders(raw ?? []);
-    });
-    stream.on("end", () => this.#onEnd());
-    stream.on("error", (cause) => {
-      this.#hasBrokenProtocol = isProtocolError(cause);
-    });
-    stream.on("close", () => this.#onClose());
-    if (this.#isRequestDone) return;
-    stream.on("drain", () => this.#exchange?.request.body?.resume());
-    stream.once("wantTrailers", () => {
-      const trailers: Record<string, string | string[]> = {};
-      for (const [name, value] of this.#sentTrailers ?? []) {
-        const before = trailers[name];
-        trailers[name] = before === undefined ? value : [before, value].flat();
-      }
-      stream.sendTrailers(trailers);
-    });
+  onHeaders(raw: string[]): void {
+    try {
+      if (this.#isAnswered) this.#onTrailers(raw);
+      else this.#onAnswer(raw);
+    } catch (cause: unknown) {
+      if (!(cause instanceof ConnectionError)) throw cause;
+      this.#onMalformed(cause);
+    }
   }
 
-  #onResponse(status: number, flags: number, raw: readonly string[]): void {
-    const exchange = this.#exchange;
-    if (exchange === undefined) return;
-    const { upgrade } = exchange.request;
-    const headers = decodeHeaders(raw);
-    const isAgreed = upgrade !== undefined && status >= 200 && status < 300;
-    if (isAgreed) exchange.request.body?.pipe(this);
-    else if (upgrade !== undefined) this.#cancelRequest();
-    const hasBody = (flags & endStreamFlag) === 0;
-    const length = headers.get("content-length");
-    if (hasBody) {
-      this.#body = new ResponseBody(this, length === undefined || isAgreed ? undefined : Number(length));
-      // Not paused until somebody reads: whoever wants the body is there before its first bytes, most of the time.
-      this.#stream.on("data", (chunk: Buffer) => this.#onData(chunk));
-    } else this.#stream.resume();
-    // To the rest of the proxy an upgrade is what HTTP/1.1 makes of it (RFC 8441 section 4).
-    const isWebSocket = isAgreed && upgrade !== "connect";
-    if (isWebSocket) headers.raw.push("connection", "upgrade", "upgrade", upgrade);
-    const answered = isWebSocket ? 101 : status;
-    exchange.answer({ status: answered, headers, body: this.#body, protocol: "HTTP/2" });
-  }
-
-  #onData(chunk: Buffer): void {
-    this.#owner.stats.upstream_cx_rx_bytes_total.inc(chunk.length);
-    if (this.#exchange !== undefined) this.#exchange.received += chunk.length;
-    this.#body?.push(chunk);
-    if (this.#body?.isBlocked === true) this.#stream.pause();
-  }
-
-  #onEnd(): void {
-    // What else it was is told when the stream closes.
-    if (this.#stream.isWhole && this.#exchange?.isAnswered) this.#finish(undefined);
-  }
-
-  #onClose(): void {
-    if (this.#exchange === undefined) return;
-    const { rstCode } = this.#stream;
-    if (this.#exchange?.isAnswered && this.#stream.isWhole) {
-      this.#finish(undefined);
+  #onAnswer(raw: string[]): void {
+    const { isRemoteEnded } = this.#stream;
+    const { status, headers, contentLength } = decodeAnswer(raw);
+    // There is no switching of protocols in HTTP/2 (RFC 9113, section 8.6), and 1xx is not the last word.
+    if (status === 101 || (status < 200 && isRemoteEnded)) throw protocolError("an answer without an end");
+    if (status < 200) {
+      this.#exchange?.request.onInformation?.(status, headers);
       return;
     }
-    const failure = this.#nameFailure(rstCode);
-    const counter = countersOfResets.get(failure);
-    if (counter !== undefined) this.#owner.stats[counter].inc();
-    this.#finish(new UpstreamError(failure, { isSent: rstCode !== NGHTTP2_REFUSED_STREAM }));
+    this.#answer({ status, headers, contentLength });
+    if (isRemoteEnded) this.onEnd();
   }
 
-  #nameFailure(rstCode: number | undefined): UpstreamFailure {
-    if (this.#hasBrokenProtocol) return "protocol-error";
-    return this.#owner.isGone ? "connection-termination" : nameReset(rstCode);
+  #answer({ status, headers, contentLength }: ReturnType<typeof decodeAnswer>): void {
+    const exchange = this.#exchange;
+    if (exchange === undefined) return;
+    this.#isAnswered = true;
+    const { upgrade } = exchange.request;
+    const isAgreed = upgrade !== undefined && status < 300;
+    const hasContent = !this.#isHead && status !== 204 && status !== 304;
+    this.#promised = isAgreed || !hasContent ? undefined : contentLength;
+    if (isAgreed) exchange.request.body?.pipe(this);
+    else if (upgrade !== undefined) this.#cancelRequest();
+    if (!this.#stream.isRemoteEnded) this.#body = new ResponseBody(this, isAgreed ? undefined : contentLength);
+    // To the rest of the proxy an upgrade is what HTTP/1.1 makes of it (RFC 8441, section 4).
+    const isWebSocket = isAgreed && upgrade !== "connect";
+    if (isWebSocket) headers.raw.push("connection", "upgrade", "upgrade", upgrade);
+    exchange.answer({ status: isWebSocket ? 101 : status, headers, body: this.#body, protocol: "HTTP/2" });
+  }
+
+  #onTrailers(raw: string[]): void {
+    if (!this.#stream.isRemoteEnded) throw protocolError("a second head");
+    this.#trailers = decodeTrailers(raw);
+    this.onEnd();
+  }
+
+  onData(bytes: Buffer): void {
+    const { length } = bytes;
+    this.#unread += length;
+    this.#received += length;
+    if (!this.#isAnswered) {
+      this.#onMalformed(protocolError("content before a head"));
+      return;
+    }
+    if (this.#promised !== undefined && this.#received > this.#promised) {
+      this.#reset(errorCodes.protocol);
+      return;
+    }
+    if (this.#exchange !== undefined) this.#exchange.received += length;
+    this.#body?.push(bytes);
+    if (this.#body?.isBlocked !== true) this.#consume();
+  }
+
+  onEnd(): void {
+    if (this.#promised !== undefined && this.#received < this.#promised) {
+      this.#reset(errorCodes.protocol);
+      return;
+    }
+    // What has come has to be taken first: as long as it waits here, the connection is not to bring more for others.
+    if (this.#body?.isBlocked !== true) this.#finish(undefined);
+  }
+
+  onOverflow(): void {
+    this.#reset(errorCodes.internal);
+  }
+
+  /** By Envoy's default an answer that breaks the rules costs the connection, whatever else is under way on it. */
+  #onMalformed(cause: ConnectionError): void {
+    if (!this.#owner.resetsStreamsOnly) throw cause;
+    this.#reset(errorCodes.protocol);
+  }
+
+  /** The answer cannot be read any further. */
+  #reset(code: ErrorCode): void {
+    this.#owner.stats.upstream_rq_tx_reset.inc();
+    this.#finish(new UpstreamError("protocol-error", { isSent: true }), code);
+  }
+
+  /** The server has reset it, or the connection is gone. */
+  onReset(code: number): void {
+    const failure = this.#nameFailure(code);
+    const counter = countersOfResets.get(failure);
+    if (counter !== undefined) this.#owner.stats[counter].inc();
+    this.#finish(new UpstreamError(failure, { isSent: code !== errorCodes.refusedStream }));
+  }
+
+  #nameFailure(code: number): UpstreamFailure {
+    if (this.#owner.session.failure !== undefined) return "protocol-error";
+    if (this.#owner.isGone) return "connection-termination";
+    return code === errorCodes.refusedStream ? "refused-stream" : "remote-reset";
   }
 
   /** Ends both directions, with an error where it did not end well. */
-  #finish(error: UpstreamError | undefined): void {
+  #finish(error: UpstreamError | undefined, code: ErrorCode = errorCodes.cancel): void {
     const exchange = this.#exchange;
     const body = this.#body;
     if (exchange === undefined) return;
-    if (!this.#isRequestDone) this.#cancelRequest();
+    const isRequestCut = !this.#isRequestDone;
+    if (isRequestCut) this.#cancelRequest();
     this.#exchange = undefined;
     this.#body = undefined;
-    if (error !== undefined || !this.#stream.writableFinished) this.#stream.close(NGHTTP2_CANCEL);
+    this.#consume();
+    if (error !== undefined || isRequestCut) this.#stream.reset(code);
     if (error) exchange.fail(error);
     else exchange.end();
     this.#owner.onStreamEnd(exchange, error);
@@ -186,26 +187,44 @@ export class Http2RequestStream implements BodySink, BodyOwner {
     this.#exchange?.request.body?.cancel();
   }
 
+  /** The server may send as much again as was taken. */
+  #consume(): void {
+    const bytes = this.#unread;
+    this.#unread = 0;
+    if (bytes > 0) this.#stream.consume(bytes);
+  }
+
   resumeReading(): void {
-    if (!this.#stream.destroyed) this.#stream.resume();
+    this.#consume();
+    if (this.#stream.isRemoteEnded && this.#isAnswered) this.#finish(undefined);
   }
 
   cancelReading(): void {
     this.abort();
   }
 
-  write(chunk: Uint8Array): boolean {
+  write(chunk: Uint8Array, isOwned = false): boolean {
     if (this.#isRequestDone) return true;
-    this.#owner.stats.upstream_cx_tx_bytes_total.inc(chunk.length);
     if (this.#exchange !== undefined) this.#exchange.sent += chunk.length;
-    return this.#stream.write(chunk);
+    return this.#stream.send(chunk, isOwned);
   }
 
   end(trailers?: HeaderList): void {
     if (this.#isRequestDone) return;
-    this.#isRequestDone = true;
-    this.#sentTrailers = trailers;
-    this.#stream.end();
+    try {
+      this.#stream.end(trailers === undefined || trailers.raw.length === 0 ? undefined : encodeTrailers(trailers));
+      this.#isRequestDone = true;
+    } catch (cause: unknown) {
+      this.abort(new Error("trailers that HTTP/2 cannot carry", { cause }));
+    }
+  }
+
+  onWritable(): void {
+    this.#exchange?.request.body?.resume();
+  }
+
+  onSent(): void {
+    // The answer is what counts.
   }
 }
 
@@ -217,10 +236,3 @@ const countersOfResets: ReadonlyMap<UpstreamFailure, ResetCounter> = new Map([
 ]);
 
 type ResetCounter = "upstream_rq_tx_reset" | "upstream_rq_rx_reset" | "upstream_rq_pending_failure_eject";
-
-function nameReset(code: number | undefined): UpstreamFailure {
-  if (code === NGHTTP2_REFUSED_STREAM) return "refused-stream";
-  // The platform resets streams with these when what came breaks the protocol or its limits.
-  if (code === NGHTTP2_PROTOCOL_ERROR || code === NGHTTP2_ENHANCE_YOUR_CALM) return "protocol-error";
-  return "remote-reset";
-}

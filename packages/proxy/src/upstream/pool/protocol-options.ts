@@ -8,6 +8,9 @@ import type {
   HttpProtocolOptions,
 } from "@meltemi/protos/envoy/config/core/v3";
 import type { HttpProtocolOptions as UpstreamOptions } from "@meltemi/protos/envoy/extensions/upstreams/http/v3";
+import { compileFloods } from "../../http/http2/options.ts";
+import type { FloodLimits } from "../../http2/flood-guard.ts";
+import { defaultTableBytes } from "../../http2/hpack/decoder.ts";
 import { ConfigError, within } from "../../lib/config-error.ts";
 import { wrappedNumber } from "../../lib/wrapped.ts";
 import { compileHeaderCase, type HeaderCase } from "./header-case.ts";
@@ -22,11 +25,11 @@ export interface Http1Options {
   readonly sendsFullUrl: boolean;
 }
 
-export interface Http2Options {
+export interface Http2Options extends FloodLimits {
   readonly maxConcurrentStreams: number;
   readonly streamWindow: number;
   readonly connectionWindow: number;
-  readonly headerTableSize: number | undefined;
+  readonly headerTableSize: number;
   readonly keepAlive: Http2KeepAlive | undefined;
   /** False: a message that breaks the rules ends its connection, not its stream alone. */
   readonly resetsStreamsOnly: boolean;
@@ -64,8 +67,8 @@ const defaultMaxHeaders = 100;
 const defaultMaxHeaderBytes = 60 * 1024;
 const defaultConcurrentStreams = 1024;
 /**
- * Smaller than Envoy's defaults (16 and 24 MiB): the platform keeps what a stream may send in memory until somebody wants it,
- * and how often a window is opened again changes no answer.
+ * Smaller than Envoy's defaults (16 and 24 MiB): what a stream may send is kept in memory until somebody wants it, and how
+ * often a window is opened again changes no answer.
  */
 const defaultStreamWindow = 1024 * 1024;
 const defaultConnectionWindow = 16 * 1024 * 1024;
@@ -167,7 +170,8 @@ function compileHttp2(wire: Http2ProtocolOptions | undefined): Http2Options {
     maxConcurrentStreams: wrappedNumber(wire?.max_concurrent_streams, defaultConcurrentStreams),
     streamWindow: wrappedNumber(wire?.initial_stream_window_size, defaultStreamWindow),
     connectionWindow: wrappedNumber(wire?.initial_connection_window_size, defaultConnectionWindow),
-    headerTableSize: wire?.hpack_table_size?.value,
+    headerTableSize: wrappedNumber(wire?.hpack_table_size, defaultTableBytes),
+    ...compileFloods(wire ?? {}),
     keepAlive: keepAlive && {
       intervalMs: toMs(keepAlive.interval),
       timeoutMs: toMs(keepAlive.timeout),

@@ -1,0 +1,26 @@
+/** What names and values of headers may be (RFC 9113, section 8.2.1; RFC 9110, section 5.5). */
+
+const name = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
+/** Control characters but HTAB, and what is no byte. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+const forbidden = /[\0-\x08\x0a-\x1f\x7f\u0100-\uffff]/;
+
+/** A token without capitals; not of a pseudo header. */
+export function isFieldName(text: string): boolean {
+  return name.test(text);
+}
+
+/** White space around it is let pass, as Envoy does. */
+export function isFieldValue(text: string): boolean {
+  return !forbidden.test(text);
+}
+
+/**
+ * A value as it goes out, a character for each byte: text of a configuration beyond Latin-1 is UTF-8 on the wire. Undefined
+ * for what no value may have.
+ */
+export function toFieldValue(text: string): string | undefined {
+  if (isFieldValue(text)) return text;
+  const bytes = Buffer.from(text, "utf8").toString("latin1");
+  return isFieldValue(bytes) ? bytes : undefined;
+}
