@@ -1,12 +1,12 @@
 import type { Clock } from "./clock.ts";
 
 /** Milliseconds that work may take before requests have their turn. */
-const sliceMs = 2;
+const sliceMs = 1;
 /**
  * Milliseconds that then belong to everybody else. A single turn of the event loop would do for one step of a request, which
  * takes several: it is read, sent on, answered, and its answer sent back.
  */
-const restMs = 2;
+const restMs = 5;
 
 /** Long work in slices: between them the event loop serves everybody else. */
 export class Turns {
