@@ -5,6 +5,7 @@
 
 import type { BodySink, BodySource } from "../http/body.ts";
 import { HeaderList } from "../http/header-list.ts";
+import { whenWritten } from "../lib/free-bytes.ts";
 import { frameGrpc, grpcHeadLength } from "../lib/grpc-frame.ts";
 import type { ClusterManager, PendingRequest, UpstreamResponse } from "../upstream/types.ts";
 import type { MessageStream, MessageStreamEvents } from "./xds-client.ts";
@@ -109,10 +110,13 @@ class GrpcStream implements MessageStream {
     this.#responses = body;
     const reader = new MessageReader((message) => this.#isOver || this.#events.onMessage(message));
     body.pipe({
-      write: (chunk) => {
+      write: (chunk, isOwned = false) => {
         if (this.#isOver) return true;
         try {
-          return reader.read(chunk);
+          const goesOn = reader.read(chunk);
+          // All of it was copied: 50 MB in pieces would have the collector run for it.
+          if (isOwned) whenWritten(chunk)?.();
+          return goesOn;
         } catch (cause: unknown) {
           this.#end(cause instanceof Error ? cause.message : String(cause));
           return true;
