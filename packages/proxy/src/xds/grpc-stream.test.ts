@@ -26,6 +26,8 @@ async function startServer(): Promise<TestControlPlane> {
 interface Opened {
   readonly stream: MessageStream;
   readonly messages: Buffer[];
+  /** Of messages as they began to come. */
+  readonly lengths: readonly number[];
   readonly ended: Promise<string>;
   /** Resolves when so many messages came. */
   received(count: number): Promise<void>;
@@ -33,12 +35,14 @@ interface Opened {
 
 function open(clusters: ClusterManager, method: string, target: Partial<GrpcTarget> = {}): Opened {
   const messages: Buffer[] = [];
+  const lengths: number[] = [];
   const ended = Promise.withResolvers<string>();
   const waiting: { readonly count: number; readonly done: () => void }[] = [];
   const stream = openGrpcStream(
     { clusters, cluster: "xds", authority: "", metadata: [], whenUsable: () => Promise.resolve(), ...target },
     method,
     {
+      onLength: (length) => lengths.push(length),
       onMessage(message) {
         messages.push(Buffer.from(message));
         for (const { count, done } of waiting) if (messages.length >= count) done();
@@ -49,7 +53,7 @@ function open(clusters: ClusterManager, method: string, target: Partial<GrpcTarg
   );
   closers.push(() => stream.close());
   return {
-    ...{ stream, messages, ended: ended.promise },
+    ...{ stream, messages, lengths, ended: ended.promise },
     received: (count) =>
       messages.length >= count ? Promise.resolve() : new Promise((done) => waiting.push({ count, done })),
   };
@@ -58,7 +62,7 @@ function open(clusters: ClusterManager, method: string, target: Partial<GrpcTarg
 describe("openGrpcStream", () => {
   it("carries messages both ways, short and long, in order", async () => {
     const server = await startServer();
-    const { stream, messages, received, ended } = open(await createClusters(server.port), adsMethods.sotw);
+    const { stream, messages, lengths, received, ended } = open(await createClusters(server.port), adsMethods.sotw);
     // A DiscoveryRequest with version_info "v".
     stream.send(Uint8Array.of(0x0a, 1, 0x76));
     const heard = await server.stream();
@@ -67,6 +71,7 @@ describe("openGrpcStream", () => {
     for (const message of [Buffer.of(1), Buffer.alloc(0), long, Buffer.of(2)]) heard.send(message);
     await received(4);
     expect(messages.map(({ length }) => length)).toEqual([1, 0, 3_000_000, 1]);
+    expect(lengths).toEqual([1, 0, 3_000_000, 1]);
     expect(messages[2]?.equals(long)).toBe(true);
     stream.send(Uint8Array.of(0x0a, 1, 0x77));
     expect(await heard.next()).toEqual({ version_info: "w" });

@@ -108,7 +108,10 @@ class GrpcStream implements MessageStream {
       return;
     }
     this.#responses = body;
-    const reader = new MessageReader((message) => this.#isOver || this.#events.onMessage(message));
+    const reader = new MessageReader({
+      onLength: (length) => this.#events.onLength(length),
+      onMessage: (message) => this.#isOver || this.#events.onMessage(message),
+    });
     body.pipe({
       write: (chunk, isOwned = false) => {
         if (this.#isOver) return true;
@@ -212,14 +215,14 @@ class OutgoingMessages implements BodySource {
 
 /** Messages from the bytes of a stream: each is put together as it comes, so that its end costs no more than its beginning. */
 class MessageReader {
-  readonly #onMessage: (message: Uint8Array) => boolean;
+  readonly #events: Pick<MessageStreamEvents, "onLength" | "onMessage">;
   readonly #head = Buffer.alloc(grpcHeadLength);
   #headLength = 0;
   #message: Uint8Array | undefined;
   #length = 0;
 
-  constructor(onMessage: (message: Uint8Array) => boolean) {
-    this.#onMessage = onMessage;
+  constructor(events: Pick<MessageStreamEvents, "onLength" | "onMessage">) {
+    this.#events = events;
   }
 
   /** False where a pause is asked for. Throws for a message that is compressed or too long. */
@@ -232,7 +235,7 @@ class MessageReader {
       if (message === undefined || this.#length < message.length) continue;
       this.#message = undefined;
       this.#headLength = 0;
-      if (!this.#onMessage(message)) goesOn = false;
+      if (!this.#events.onMessage(message)) goesOn = false;
     }
     return goesOn;
   }
@@ -248,6 +251,7 @@ class MessageReader {
     // The system gives memory when it is written to: what is only announced costs nothing.
     this.#message = Buffer.allocUnsafeSlow(length);
     this.#length = 0;
+    this.#events.onLength(length);
     return taken.length;
   }
 

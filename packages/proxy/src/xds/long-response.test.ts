@@ -136,3 +136,18 @@ it("takes nothing of a response whose stream ends while it is read", async () =>
   expect(calls.longWork).toBe("()");
   client.close();
 });
+
+it("counts a long response as long work from its first byte on, to its end or that of its stream", async () => {
+  const { calls, client, receive, streams } = start(new WorkClock());
+  streams.at(-1)?.onLength(1_000_000);
+  expect(calls.longWork).toBe("(");
+  receive(response("1", 1));
+  await expect.poll(() => calls.sent).toBe(2);
+  expect(calls.longWork).toBe("()");
+  streams.at(-1)?.onLength(1_000);
+  expect(calls.longWork).toBe("()");
+  streams.at(-1)?.onLength(1_000_000);
+  streams.at(-1)?.onEnd("gone");
+  expect(calls.longWork).toBe("()()");
+  client.close();
+});

@@ -26,6 +26,8 @@ export interface MessageStream {
 }
 
 export interface MessageStreamEvents {
+  /** A message of so many bytes has begun to come. */
+  onLength(length: number): void;
   /** False asks for a pause. */
   onMessage(message: Uint8Array): boolean;
   /** The stream is over, with what the server or the connection said. Comes once, not after `close`. */
@@ -69,6 +71,8 @@ export class XdsClient {
   #stream: MessageStream | undefined;
   #hasNode = false;
   #isWorking = false;
+  /** A long message has begun to come. */
+  #isReceiving = false;
   #state: "new" | "started" | "closed" = "new";
   #retry: Timer | undefined;
 
@@ -119,6 +123,9 @@ export class XdsClient {
     let ended: string | undefined;
     let isOver = false;
     const stream = open(method, {
+      onLength: (length) => {
+        if (!isOver && length >= longMessage) this.#beginReceiving();
+      },
       onMessage: (message) => isOver || this.#take(message),
       onEnd: (reason) => {
         isOver = true;
@@ -148,7 +155,21 @@ export class XdsClient {
     this.#retry = this.#options.clock.after(delayMs, () => this.#connect());
   }
 
+  /** Its pieces are long work, too. */
+  #beginReceiving(): void {
+    if (this.#isReceiving) return;
+    this.#isReceiving = true;
+    this.#options.longWork?.begin();
+  }
+
+  #endReceiving(): void {
+    if (!this.#isReceiving) return;
+    this.#isReceiving = false;
+    this.#options.longWork?.end();
+  }
+
   #drop(): void {
+    this.#endReceiving();
     this.#stream = undefined;
     this.#queue.length = 0;
     this.#options.stats.gauge("connected_state").set(0);
@@ -158,6 +179,7 @@ export class XdsClient {
   #take(message: Uint8Array): boolean {
     this.#queue.push(message);
     if (!this.#isWorking) void this.#work();
+    this.#endReceiving();
     return this.#queue.length < longestQueue;
   }
 
