@@ -91,6 +91,10 @@ export class Connection implements FanOutMember, DistributionMember {
   readonly connectedAtMs: number;
   readonly watches = new Map<string, Watch>();
   #changedAt: number | undefined;
+  /** Types that were sent since the client last had everything, by their places in the order of sending. */
+  readonly #sent = new Set<number>();
+  /** The place at which looking for something to send begins. */
+  #first = 0;
   readonly #gate: ClusterGate;
 
   constructor(inputs: ConnectionInputs) {
@@ -131,15 +135,34 @@ export class Connection implements FanOutMember, DistributionMember {
   }
 
   writeNext(onWritten: () => void): number {
-    for (const type of resourceTypes) {
-      const watch = this.watches.get(type.typeUrl);
+    let isBlocked = false;
+    for (let index = 0; index < resourceTypes.length; index += 1) {
+      const place = (this.#first + index) % resourceTypes.length;
+      const watch = this.watches.get(resourceTypes[place]?.typeUrl ?? "");
       if (watch === undefined) continue;
       const result = this.#step(watch, onWritten);
-      if (result === "blocked") return 0;
-      if (result !== "current") return result.bytes;
+      if (result === "blocked") {
+        if (this.#first === 0) return 0;
+        isBlocked = true;
+      } else if (result !== "current") {
+        this.#noteSent(place);
+        return result.bytes;
+      }
     }
+    if (isBlocked) return 0;
+    this.#first = 0;
+    this.#sent.clear();
     this.#noteConverged();
     return 0;
+  }
+
+  /**
+   * A type that changes again before the client has had the others would keep these waiting for as long as it does. So what
+   * comes behind it has its turn first; clusters that it leads to and that the client does not have hold it back all the same.
+   */
+  #noteSent(place: number): void {
+    if (this.#sent.has(place)) this.#first = (place + 1) % resourceTypes.length;
+    else this.#sent.add(place);
   }
 
   noteQueueTime(waitedMs: number): void {

@@ -122,6 +122,26 @@ cases.add("E-2", "one change comes as clusters, endpoints, listeners, routes", v
   await mesh.quiet();
 });
 
+cases.add("E-2", "clusters that never stop changing do not keep routes waiting", variants, async (variant) => {
+  const mesh = await begin(variant, { debounceQuietMs: 0 });
+  let version = 1;
+  // In every turn of the event loop, so that clusters are always new when it is this client's turn; not without end.
+  const change = (): void => {
+    version += 1;
+    mesh.rig.set("cds", "x", version).commit();
+    if (version < mostChanges) setImmediate(change);
+  };
+  mesh.rig.set("rds", "r", 2);
+  change();
+  let response = await mesh.nextAck();
+  while (response.typeUrl !== typeUrls.rds) response = await mesh.nextAck();
+  const versionThen = version;
+  version = mostChanges;
+  expect(versionThen).toBeLessThan(mostChanges);
+});
+
+const mostChanges = 3_000;
+
 cases.add("E-3", "a cluster goes after listeners and routes without it were taken", variants, async (variant) => {
   const mesh = await begin(variant);
   mesh.rig.set("rds", "r", 2).set("cds", "y", undefined).commit();
