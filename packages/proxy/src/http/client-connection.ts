@@ -80,7 +80,7 @@ export class ClientConnection implements RequestReceiver {
 
   onMalformedHead(stream: CodecStream, reply: LocalReply): StreamEvents {
     const isHttp2 = this.#protocol === "http2";
-    const exchange = this.#begin(stream, { request: placeholder(isHttp2 ? "HTTP/2" : "HTTP/1.1"), malformed: reply });
+    const exchange = this.#begin(stream, { request: unreadRequest(isHttp2 ? "HTTP/2" : "HTTP/1.1"), malformed: reply });
     const { counters } = this.manager.stats;
     counters.rq_total.inc();
     if (isHttp2) counters.rq_http2_total.inc();
@@ -89,7 +89,7 @@ export class ClientConnection implements RequestReceiver {
   }
 
   onRefusedHead(stream: CodecStream): StreamEvents {
-    const exchange = this.#begin(stream, { request: placeholder("HTTP/2"), malformed: refused });
+    const exchange = this.#begin(stream, { request: unreadRequest("HTTP/2"), malformed: refused });
     const { counters } = this.manager.stats;
     counters.rq_total.inc();
     counters.rq_http2_total.inc();
@@ -250,7 +250,7 @@ function meetExpectation(stream: CodecStream, headers: HeaderList): void {
 }
 
 /** Stands for a request whose head could not be read. */
-function placeholder(protocol: HttpProtocol): HttpRequest {
+function unreadRequest(protocol: HttpProtocol): HttpRequest {
   return {
     method: "",
     scheme: "http",
