@@ -94,7 +94,10 @@ export class MessageReader {
   #take(length: number): Buffer {
     const chunks = this.#chunks;
     const [first] = chunks;
-    const taken = first !== undefined && first.length >= length ? first.subarray(0, length) : this.#join(length);
+    const taken =
+      first !== undefined && first.length >= length
+        ? first.subarray(0, length)
+        : this.#options.joint.join(chunks, length);
     this.#length -= length;
     let rest = length;
     let whole = 0;
@@ -102,10 +105,6 @@ export class MessageReader {
     chunks.splice(0, whole);
     if (rest > 0) chunks[0] = chunks[0]?.subarray(rest) ?? empty;
     return taken;
-  }
-
-  #join(length: number): Buffer {
-    return this.#options.joint.join(this.#chunks, length);
   }
 
   #checkLength(length: number): Status | undefined {

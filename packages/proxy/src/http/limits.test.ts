@@ -2,8 +2,7 @@ import { connect } from "node:http2";
 import { duration, struct } from "@meltemi/protos";
 import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import { afterEach, describe, expect, it } from "vitest";
-import { TestClock } from "../../../../test/support/test-clock.ts";
-import type { Clock, Timer } from "../lib/clock.ts";
+import { TestClock } from "../listeners/test-clock.ts";
 import { bodyOf } from "./body.ts";
 import { type HttpHandler, type LocalReply, LocalReplyError } from "./exchange.ts";
 import { HeaderList } from "./header-list.ts";
@@ -21,29 +20,9 @@ interface Rig {
 
 async function start(wire: HttpConnectionManager, handle?: HttpHandler): Promise<Rig> {
   const time = new TestClock();
-  const server = await startTestServer({ wire, clock: withPeriods(time), ...(handle && { handle }) });
+  const server = await startTestServer({ wire, clock: time, ...(handle && { handle }) });
   servers.push(server);
   return { server, advance: (ms) => time.advance(ms) };
-}
-
-/** A clock that stands still, with periodic timers. */
-function withPeriods(time: TestClock): Clock {
-  return {
-    now: () => time.now(),
-    monotonic: () => time.monotonic(),
-    after: (delayMs, run) => time.after(delayMs, run),
-    every(periodMs, run) {
-      let timer: Timer;
-      const arm = (): void => {
-        timer = time.after(periodMs, () => {
-          arm();
-          run();
-        });
-      };
-      arm();
-      return { close: () => timer.close() };
-    },
-  };
 }
 
 const never: HttpHandler = () => new Promise(() => undefined);

@@ -16,11 +16,18 @@ export function isFieldValue(text: string): boolean {
 }
 
 /**
- * A value as it goes out, a character for each byte: text of a configuration beyond Latin-1 is UTF-8 on the wire. Undefined
- * for what no value may have.
+ * A value as it goes out, a character for each byte: text of a configuration beyond Latin-1 is UTF-8 on the wire. Throws for
+ * what no value may have.
  */
-export function toFieldValue(text: string): string | undefined {
+export function encodeFieldValue(text: string): string {
   if (isFieldValue(text)) return text;
   const bytes = Buffer.from(text, "utf8").toString("latin1");
-  return isFieldValue(bytes) ? bytes : undefined;
+  if (!isFieldValue(bytes)) throw new Error("a header that HTTP/2 cannot carry");
+  return bytes;
+}
+
+/** Adds a field to name, value, name, value … as it goes out. Throws where HTTP/2 cannot carry it. */
+export function addField(list: string[], name: string, value: string): void {
+  if (!isFieldName(name)) throw new Error("a header that HTTP/2 cannot carry");
+  list.push(name, encodeFieldValue(value));
 }

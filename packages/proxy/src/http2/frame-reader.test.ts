@@ -2,17 +2,7 @@ import { describe, expect, it } from "vitest";
 import { ConnectionError, errorCodes } from "./error-codes.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { clientPreface, frameTypes } from "./frame-types.ts";
-
-/** Frames as bytes: type, flags, stream, payload. */
-function frame(type: number, flags: number, stream: number, payload = ""): Buffer {
-  const body = Buffer.from(payload, "latin1");
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(body.length, 0, 3);
-  head[3] = type;
-  head[4] = flags;
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, body]);
-}
+import { frame } from "./test-session.ts";
 
 /** What a sink was told; pieces of one DATA frame are joined. */
 function record(): { readonly told: string[]; readonly sink: FrameSink } {

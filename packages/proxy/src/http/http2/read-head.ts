@@ -3,6 +3,7 @@
  * the details are those that Envoy logs.
  */
 import { isFieldName, isFieldValue } from "../../http2/field-rules.ts";
+import { isConnectionHeader } from "../connection-headers.ts";
 import { HeaderList } from "../header-list.ts";
 import { isAuthority } from "../http1/parse-target.ts";
 import type { Http2HeadLimits } from "./options.ts";
@@ -92,19 +93,12 @@ class HeadReader {
         this.#host = value;
         return undefined;
       case "content-length":
-        if (this.#contentLength !== undefined || !digits.test(value)) return malformedField;
+        if (this.#contentLength !== undefined || !isContentLength(value)) return malformedField;
         this.#contentLength = Number(value);
         this.#list.push(name, value);
         return undefined;
       case "te":
         return this.#takeTe(value);
-      // RFC 9113, section 8.2.2.
-      case "connection":
-      case "keep-alive":
-      case "proxy-connection":
-      case "transfer-encoding":
-      case "upgrade":
-        return malformedField;
       default:
         return this.#takeOther(name, value);
     }
@@ -145,7 +139,8 @@ class HeadReader {
   }
 
   #takeOther(name: string, value: string): ReadHead | undefined {
-    if (!isFieldName(name)) return malformedField;
+    // RFC 9113, section 8.2.2.
+    if (!isFieldName(name) || isConnectionHeader(name)) return malformedField;
     const { underscores } = this.#limits;
     if (underscores === "ALLOW" || !name.includes("_")) this.#list.push(name, value);
     else if (underscores === "REJECT_REQUEST") return underscore;
@@ -186,6 +181,11 @@ class HeadReader {
   }
 }
 
+/** The value of "content-length"; numbers beyond what can be counted exactly are none. */
+export function isContentLength(text: string): boolean {
+  return digits.test(text);
+}
+
 /** Without the user of RFC 3986 (RFC 9113, section 8.3.1). */
 function isHost(text: string): boolean {
   return text !== "" && isAuthority(text) && !text.includes("@");
@@ -195,16 +195,7 @@ function isHost(text: string): boolean {
 export function checkTrailers(raw: readonly string[]): string | undefined {
   for (let index = 0; index < raw.length; index += 2) {
     const name = raw[index] ?? "";
-    if (!isFieldName(name) || !isFieldValue(raw[index + 1] ?? "")) return invalidField;
-    switch (name) {
-      case "connection":
-      case "keep-alive":
-      case "proxy-connection":
-      case "transfer-encoding":
-      case "upgrade":
-        return invalidField;
-      default:
-    }
+    if (!isFieldName(name) || !isFieldValue(raw[index + 1] ?? "") || isConnectionHeader(name)) return invalidField;
   }
   return undefined;
 }

@@ -3,10 +3,9 @@ import type { Socket } from "node:net";
 import { duration } from "@meltemi/protos";
 import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import { afterEach, describe, expect, it } from "vitest";
-import { TestClock } from "../../../../../test/support/test-clock.ts";
 import { clientPreface, frameTypes } from "../../http2/frame-types.ts";
 import { block, FrameLog, frame, uint32 } from "../../http2/test-session.ts";
-import type { Clock, Timer } from "../../lib/clock.ts";
+import { TestClock } from "../../listeners/test-clock.ts";
 import { HeaderList } from "../header-list.ts";
 import { openSocket, startTestServer, type TestServer, type TestServerOptions } from "../test-server.ts";
 
@@ -206,31 +205,11 @@ describe("trailers of requests", () => {
   });
 });
 
-/** A clock that stands still, with periodic timers. */
-function withPeriods(time: TestClock): Clock {
-  return {
-    now: () => time.now(),
-    monotonic: () => time.monotonic(),
-    after: (delayMs, run) => time.after(delayMs, run),
-    every(periodMs, run) {
-      let timer: Timer;
-      const arm = (): void => {
-        timer = time.after(periodMs, () => {
-          arm();
-          run();
-        });
-      };
-      arm();
-      return { close: () => timer.close() };
-    },
-  };
-}
-
 describe("time limits", () => {
   it("answer a request whose head never ends", async () => {
     const time = new TestClock();
     const { server, lines, socket } = await talk(
-      { clock: withPeriods(time), wire: { request_headers_timeout: duration(1_000) } },
+      { clock: time, wire: { request_headers_timeout: duration(1_000) } },
       frame(headers, 1, 1, fields("/")),
       frame(frameTypes.continuation, 0, 1, block("x", "1")),
     );
@@ -252,7 +231,7 @@ describe("time limits", () => {
   it("end a connection that does not answer PINGs, and leave one that does", async () => {
     const time = new TestClock();
     const keepalive = { interval: duration(1_000), timeout: duration(500) };
-    const options = { clock: withPeriods(time), ...http2({ connection_keepalive: keepalive }) };
+    const options = { clock: time, ...http2({ connection_keepalive: keepalive }) };
     const { server, lines, socket } = await talk(options);
     await expect.poll(() => lines.length).toBeGreaterThanOrEqual(3);
     time.advance(1_000);
@@ -270,7 +249,7 @@ describe("time limits", () => {
 
   it("end a client that does not close, after delayed_close_timeout", async () => {
     const time = new TestClock();
-    const { server, lines, socket } = await talk({ clock: withPeriods(time) }, ask(2));
+    const { server, lines, socket } = await talk({ clock: time }, ask(2));
     await expect.poll(() => lines.at(-1)).toMatch(/^GOAWAY 0 0 0 1 /);
     socket.write(Buffer.alloc(100_000));
     time.advance(2_000);

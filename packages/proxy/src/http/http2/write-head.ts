@@ -1,5 +1,5 @@
 /** Heads of answers as HTTP/2 has them. */
-import { isFieldName, toFieldValue } from "../../http2/field-rules.ts";
+import { addField } from "../../http2/field-rules.ts";
 import { isConnectionHeader } from "../connection-headers.ts";
 import type { HeaderList } from "../header-list.ts";
 
@@ -16,11 +16,7 @@ export function formatTrailers(headers: HeaderList): string[] {
 function addFields(list: string[], { raw }: HeaderList): string[] {
   for (let index = 0; index < raw.length; index += 2) {
     const name = raw[index] ?? "";
-    if (isLeftOut(name)) continue;
-    const value = raw[index + 1] ?? "";
-    const bytes = toFieldValue(value);
-    if (bytes === undefined || !isFieldName(name)) throw new Error("a header that HTTP/2 cannot carry");
-    list.push(name, bytes);
+    if (!isLeftOut(name)) addField(list, name, raw[index + 1] ?? "");
   }
   return list;
 }

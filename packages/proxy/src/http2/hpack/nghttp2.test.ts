@@ -3,42 +3,31 @@ import { once } from "node:events";
 import { type ClientHttp2Session, connect } from "node:http2";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { expect, it, onTestFinished } from "vitest";
+import { clientPreface, frameFlags, frameHeadBytes, frameTypes } from "../frame-types.ts";
+import { frame } from "../test-session.ts";
 import { HpackDecoder } from "./decoder.ts";
 import { HpackEncoder } from "./encoder.ts";
 
-const prefaceBytes = 24;
-const headBytes = 9;
-const headersType = 1;
-const settingsType = 4;
-const endOfHeadersAndStream = 5;
-
-function frame(type: number, flags: number, { stream, payload }: { stream: number; payload: Buffer }): Buffer {
-  const head = Buffer.alloc(headBytes);
-  head.writeUIntBE(payload.length, 0, 3);
-  head.writeUInt8(type, 3);
-  head.writeUInt8(flags, 4);
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, payload]);
-}
+const endOfHeadersAndStream = frameFlags.endHeaders | frameFlags.endStream;
 
 /** Answers each request with its own headers. */
 function echoHeads(socket: Socket): void {
   const decoder = new HpackDecoder(4_096);
   const encoder = new HpackEncoder();
   let pending = Buffer.alloc(0);
-  let skip = prefaceBytes;
-  socket.write(frame(settingsType, 0, { stream: 0, payload: Buffer.alloc(0) }));
+  let skip = clientPreface.length;
+  socket.write(frame(frameTypes.settings, 0, 0));
   socket.on("error", () => undefined);
   socket.on("data", (chunk: Buffer) => {
     pending = Buffer.concat([pending, chunk]);
-    while (pending.length >= skip + headBytes) {
+    while (pending.length >= skip + frameHeadBytes) {
       const length = pending.readUIntBE(skip, 3);
-      const end = skip + headBytes + length;
+      const end = skip + frameHeadBytes + length;
       if (pending.length < end) return;
       const stream = pending.readUInt32BE(skip + 5);
-      const isHead = pending[skip + 3] === headersType;
+      const isHead = pending[skip + 3] === frameTypes.headers;
       // Without padding; the priority that nghttp2 may send takes five bytes.
-      const start = skip + headBytes + (((pending[skip + 4] ?? 0) & 0x20) === 0 ? 0 : 5);
+      const start = skip + frameHeadBytes + (((pending[skip + 4] ?? 0) & 0x20) === 0 ? 0 : 5);
       if (isHead) answer(stream, pending.subarray(start, end));
       pending = pending.subarray(end);
       skip = 0;
@@ -50,7 +39,7 @@ function echoHeads(socket: Socket): void {
     const head = [":status", "200", ...raw.map((text, index) => (index % 2 === 0 ? text.replace(":", "x-of-") : text))];
     const target = Buffer.alloc(HpackEncoder.bound(head));
     const payload = target.subarray(0, encoder.encode(head, target, 0));
-    socket.write(frame(headersType, endOfHeadersAndStream, { stream, payload }));
+    socket.write(frame(frameTypes.headers, endOfHeadersAndStream, stream, payload));
   }
 }
 

@@ -1,8 +1,9 @@
 /** Heads of HTTP/2 messages to and from hosts, as flat lists of names and values. */
 import { isConnectionHeader } from "../../http/connection-headers.ts";
 import { HeaderList } from "../../http/header-list.ts";
+import { isContentLength } from "../../http/http2/read-head.ts";
 import { protocolError } from "../../http2/error-codes.ts";
-import { isFieldName, isFieldValue, toFieldValue } from "../../http2/field-rules.ts";
+import { addField, encodeFieldValue, isFieldName, isFieldValue } from "../../http2/field-rules.ts";
 import type { UpstreamRequest } from "../types.ts";
 
 /**
@@ -12,13 +13,13 @@ import type { UpstreamRequest } from "../types.ts";
 export function encodeRequestHeaders(request: UpstreamRequest): string[] {
   const { upgrade } = request;
   const list = encodePseudoHeaders(request);
-  for (let index = 1; index < list.length; index += 2) list[index] = encodeValue(list[index] ?? "");
+  for (let index = 1; index < list.length; index += 2) list[index] = encodeFieldValue(list[index] ?? "");
   const { raw } = request.headers;
   for (let index = 0; index < raw.length; index += 2) {
     const name = raw[index] ?? "";
     const value = raw[index + 1] ?? "";
     if (isOfConnection(name, value) || (upgrade !== undefined && name === "content-length")) continue;
-    list.push(checkName(name), encodeValue(value));
+    addField(list, name, value);
   }
   return list;
 }
@@ -29,22 +30,6 @@ function encodePseudoHeaders({ upgrade, method, scheme, authority, path }: Upstr
   const list = [":method", how, ":scheme", scheme, ":authority", authority, ":path", path];
   if (upgrade !== undefined) list.push(":protocol", upgrade);
   return list;
-}
-
-/** The same of trailers. */
-export function encodeTrailers({ raw }: HeaderList): string[] {
-  return raw.map((text, index) => (index % 2 === 0 ? checkName(text) : encodeValue(text)));
-}
-
-function checkName(name: string): string {
-  if (!isFieldName(name)) throw new Error("a header that HTTP/2 cannot carry");
-  return name;
-}
-
-function encodeValue(text: string): string {
-  const value = toFieldValue(text);
-  if (value === undefined) throw new Error("a header that HTTP/2 cannot carry");
-  return value;
 }
 
 function isOfConnection(name: string, value: string): boolean {
@@ -59,7 +44,6 @@ export interface AnswerHead {
 }
 
 const statusText = /^[1-9][0-9]{2}$/;
-const lengthText = /^[0-9]{1,15}$/;
 
 /** The head of an answer (RFC 9113, section 8.3.2). Throws ConnectionError. */
 export function decodeAnswer(raw: readonly string[]): AnswerHead {
@@ -83,7 +67,7 @@ function decodeFields(raw: string[]): { readonly list: HeaderList; readonly cont
     const value = raw[index + 1] ?? "";
     if (!isFieldName(name) || !isFieldValue(value) || isConnectionHeader(name)) throw protocolError("invalid header");
     if (name !== "content-length") continue;
-    if (!lengthText.test(value) || (length !== undefined && length !== value)) throw protocolError("invalid length");
+    if (!isContentLength(value) || (length !== undefined && length !== value)) throw protocolError("invalid length");
     length = value;
   }
   return { list: new HeaderList(raw), contentLength: length === undefined ? undefined : Number(length) };

@@ -1,11 +1,12 @@
 /** One request on an HTTP/2 connection. */
 import type { BodySink } from "../../http/body.ts";
 import type { HeaderList } from "../../http/header-list.ts";
+import { formatTrailers } from "../../http/http2/write-head.ts";
 import { ConnectionError, type ErrorCode, errorCodes, protocolError } from "../../http2/error-codes.ts";
 import type { Session } from "../../http2/session.ts";
 import type { SessionStream, StreamHandler } from "../../http2/session-stream.ts";
 import { UpstreamError, type UpstreamFailure } from "../types.ts";
-import { decodeAnswer, decodeTrailers, encodeRequestHeaders, encodeTrailers } from "./http2-headers.ts";
+import { decodeAnswer, decodeTrailers, encodeRequestHeaders } from "./http2-headers.ts";
 import type { PoolStats } from "./pool-stats.ts";
 import { type BodyOwner, ResponseBody } from "./response-body.ts";
 import type { UpstreamExchange } from "./upstream-exchange.ts";
@@ -173,7 +174,6 @@ export class Http2RequestStream implements BodySink, BodyOwner, StreamHandler {
     if (isRequestCut) this.#cancelRequest();
     this.#exchange = undefined;
     this.#body = undefined;
-    this.#consume();
     if (error !== undefined || isRequestCut) this.#stream.reset(code);
     if (error) exchange.fail(error);
     else exchange.end();
@@ -212,7 +212,7 @@ export class Http2RequestStream implements BodySink, BodyOwner, StreamHandler {
   end(trailers?: HeaderList): void {
     if (this.#isRequestDone) return;
     try {
-      this.#stream.end(trailers === undefined || trailers.raw.length === 0 ? undefined : encodeTrailers(trailers));
+      this.#stream.end(trailers === undefined || trailers.raw.length === 0 ? undefined : formatTrailers(trailers));
       this.#isRequestDone = true;
     } catch (cause: unknown) {
       this.abort(new Error("trailers that HTTP/2 cannot carry", { cause }));
