@@ -2,6 +2,7 @@
 import type { Expectation } from "./expectation.ts";
 import type { History, Span } from "./history.ts";
 import { predict } from "./predict.ts";
+import { noHealthyUpstream } from "./predict-forward.ts";
 import type { ModelRequest } from "./request.ts";
 import type { ChainSpec, HttpChain, World } from "./world.ts";
 
@@ -56,13 +57,26 @@ export function predictIn(request: ModelRequest, chain: HttpChain, world: World)
 /** Earlier tries of a request may have been under other configurations than the last. */
 function joinTries(expectations: readonly Expectation[]): readonly Expectation[] {
   const tried = new Set<string>();
+  let most = 0;
+  let copies = 0;
   for (const each of expectations) {
     if (!("attempts" in each) || each.attempts.most < 2) continue;
+    most = Math.max(most, each.attempts.most);
+    copies = Math.max(copies, each.shadows.most);
     for (const host of each.tried) tried.add(host);
     if (each.kind === "forwarded" && each.status === 503) for (const host of each.hosts) tried.add(host);
   }
   return expectations.map((each) => {
-    if (!("attempts" in each) || each.attempts.most < 2) return each;
+    if (!("attempts" in each)) return each;
+    // The last try found nobody to ask.
+    if (most > 0 && isWithoutHost(each)) {
+      return { ...each, tried, attempts: { least: 0, most: most - 1 }, shadows: { least: 0, most: copies } };
+    }
+    if (each.attempts.most < 2) return each;
     return { ...each, tried, attempts: { ...each.attempts, least: Math.min(1, each.attempts.least) } };
   });
+}
+
+function isWithoutHost(expectation: Expectation): boolean {
+  return expectation.kind === "local" && expectation.body.text === noHealthyUpstream;
 }

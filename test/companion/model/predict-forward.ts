@@ -10,6 +10,8 @@ import type { ClusterSpec, Forward, Mirror, Retry, RouteSpec, World } from "./wo
 
 /** After this an upstream that was asked to stall answers all the same. */
 export const longestStallMs = 10_000;
+/** What a client is told when a cluster has no host to ask. */
+export const noHealthyUpstream = "no healthy upstream";
 
 interface Plan {
   readonly situation: Situation;
@@ -52,7 +54,7 @@ function predictCluster(plan: Plan, cluster: ClusterSpec): readonly Expectation[
   const { situation, action, shadows } = plan;
   const { world, chain, request } = situation;
   const hosts = [...listHosts(cluster, action.version)];
-  if (hosts.length === 0) return [reply(chain, 503, "no healthy upstream")];
+  if (hosts.length === 0) return [reply(chain, 503, noHealthyUpstream)];
   const inState = (...states: readonly string[]): readonly string[] =>
     hosts.filter((host) => states.includes(world.upstreams.get(host) ?? ""));
   const [good, failing, down] = [inState("up", "slow"), inState("failing"), inState("down")];

@@ -36,6 +36,11 @@ export interface StreamOwner {
   waitingBytes: number;
   /** Has `emit` of the stream called when what is there to be read now has been taken in. */
   queue(stream: SessionStream): void;
+  /**
+   * Of a client: writes all heads that wait, in the order of their streams. A head closes the streams below its own that have
+   * none (RFC 9113, section 5.1.1): servers throw away what comes for those.
+   */
+  writeHeads(): void;
   /** Has what was written sent soon. */
   flushSoon(): void;
   /** Content was read on any stream. */
@@ -151,6 +156,7 @@ export class SessionStream implements Numbered<SessionStream> {
   /** RST_STREAM, behind as much of what waits as the peer takes. The handler hears nothing any more. */
   reset(code: number): void {
     if (this.isClosed) return;
+    this.#owner.writeHeads();
     this.#emitContent();
     this.#owner.writer.writeNumber(frameTypes.reset, this.id, code);
     this.#owner.countSentReset();
@@ -200,14 +206,17 @@ export class SessionStream implements Numbered<SessionStream> {
     this.handler?.onWritable();
   }
 
-  #emitContent(): void {
+  /** Writes the head where it has not been written. */
+  writeHead(): void {
     const head = this.#head;
-    if (head !== undefined) {
-      this.#head = undefined;
-      const isEnd = this.#isEnding && this.#waitingBytes === 0 && this.#trailers === undefined;
-      this.isLocalEnded = isEnd;
-      this.#owner.writer.writeHeaders(this.id, head, isEnd);
-    }
+    if (head === undefined) return;
+    this.#head = undefined;
+    this.isLocalEnded = this.#isEnding && this.#waitingBytes === 0 && this.#trailers === undefined;
+    this.#owner.writer.writeHeaders(this.id, head, this.isLocalEnded);
+  }
+
+  #emitContent(): void {
+    this.writeHead();
     if (this.isLocalEnded) return;
     this.#emitData();
     if (this.#waitingBytes > 0 || !this.#isEnding || this.isLocalEnded) return;

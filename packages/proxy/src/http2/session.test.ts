@@ -394,6 +394,19 @@ describe("what is no error", () => {
   });
 });
 
+describe("streams of a client", () => {
+  it("open in the order of their numbers, whichever is given up first", () => {
+    const test = createTestSession({ role: "client" });
+    const [first, second] = [test.session, test.session].map((session) => session.open([":path", "/"], true));
+    second?.reset(errorCodes.cancel);
+    test.session.open([":path", "/"], true);
+    first?.reset(errorCodes.cancel);
+    test.feed();
+    const order = ["HEADERS 5 1 :path /", "HEADERS 5 3 :path /", "RST 0 3 8", "HEADERS 5 5 :path /", "RST 0 1 8"];
+    expect(test.log.lines.slice(2)).toEqual(order);
+  });
+});
+
 describe("the end", () => {
   it("is announced first, and then taken no stream more", () => {
     const test = createTestSession();

@@ -128,7 +128,7 @@ export class Session implements FrameSink, StreamOwner {
   fail(error: ConnectionError): void {
     if (this.#isOver) return;
     this.failure = error;
-    this.writer.writeGoaway(error.code, error.message, this.#lastTakenStream);
+    this.writer.writeGoaway(error.code, error.message, this.#isClient ? 0 : this.#lastStream);
     this.#end();
     this.writer.flush();
     this.#events.onFailure(error);
@@ -158,13 +158,8 @@ export class Session implements FrameSink, StreamOwner {
   refuseStreams(): void {
     if (this.#isOver || this.#lastTaken !== largest31) return;
     this.#lastTaken = this.#lastStream;
-    this.writer.writeGoaway(errorCodes.none, "", this.#lastTakenStream);
+    this.writer.writeGoaway(errorCodes.none, "", this.#isClient ? 0 : this.#lastStream);
     this.flushSoon();
-  }
-
-  /** For GOAWAY: the last stream of the peer that was looked at. */
-  get #lastTakenStream(): number {
-    return this.#isClient ? 0 : this.#lastStream;
   }
 
   /** True where all numbers of streams are used up (RFC 9113, section 5.1.1). */
@@ -321,8 +316,7 @@ export class Session implements FrameSink, StreamOwner {
   }
 
   #createStream(id: number): SessionStream {
-    const windows = { send: this.#peerWindow, receive: this.#options.settings.initialWindowSize };
-    return new SessionStream(id, this, windows);
+    return new SessionStream(id, this, { send: this.#peerWindow, receive: this.#options.settings.initialWindowSize });
   }
 
   /** Something came that was of no use: whoever does that too often is ended. Throws ConnectionError. */
@@ -441,6 +435,10 @@ export class Session implements FrameSink, StreamOwner {
     this.flushSoon();
   }
 
+  writeHeads(): void {
+    if (this.#isClient) for (const stream of this.#ready) stream.writeHead();
+  }
+
   flushSoon(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
@@ -468,6 +466,7 @@ export class Session implements FrameSink, StreamOwner {
     this.#isScheduled = false;
     const ready = this.#ready;
     if (ready.length > 0 && !this.#isOver) {
+      this.writeHeads();
       this.#ready = [];
       for (const stream of ready) {
         stream.isQueued = false;

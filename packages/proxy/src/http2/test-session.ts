@@ -1,5 +1,6 @@
 /** A session whose peer is the test: bytes go in as they are given, frames come out as text. */
 import { Duplex } from "node:stream";
+import { clientPreface } from "./frame-types.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
 import { Session } from "./session.ts";
 import type { SessionEvents, SessionOptions } from "./session-parts.ts";
@@ -43,12 +44,19 @@ const names = ["DATA", "HEADERS", "PRIORITY", "RST", "SETTINGS", "PUSH", "PING",
 export class FrameLog {
   readonly #decoder = new HpackDecoder(4_096);
   #rest: Buffer = Buffer.alloc(0);
+  #preface: number;
   #block: Buffer[] = [];
   #flags = 0;
   readonly lines: string[] = [];
 
+  /** Of what a client sends, the preface is left out. */
+  constructor(role: SessionOptions["role"]) {
+    this.#preface = role === "client" ? clientPreface.length : 0;
+  }
+
   add(bytes: Buffer): void {
-    this.#rest = Buffer.concat([this.#rest, bytes]);
+    this.#rest = Buffer.concat([this.#rest, bytes.subarray(this.#preface)]);
+    this.#preface = Math.max(0, this.#preface - bytes.length);
     while (this.#rest.length >= 9) {
       const end = 9 + this.#rest.readUIntBE(0, 3);
       if (this.#rest.length < end) return;
@@ -120,7 +128,7 @@ export function createTestSession(
   onStream: (stream: SessionStream) => void = () => undefined,
   keeps = false,
 ): TestSession {
-  const log = new FrameLog();
+  const log = new FrameLog(options.role ?? "server");
   const told: string[] = [];
   const streams = new Map<number, SessionStream>();
   let isStalled = false;
