@@ -50,7 +50,7 @@ export class FrameLog {
   readonly lines: string[] = [];
 
   /** Of what a client sends, the preface is left out. */
-  constructor(role: SessionOptions["role"]) {
+  constructor(role: SessionOptions["role"] = "server") {
     this.#preface = role === "client" ? clientPreface.length : 0;
   }
 
@@ -128,7 +128,7 @@ export function createTestSession(
   onStream: (stream: SessionStream) => void = () => undefined,
   keeps = false,
 ): TestSession {
-  const log = new FrameLog(options.role ?? "server");
+  const log = new FrameLog(options.role);
   const told: string[] = [];
   const streams = new Map<number, SessionStream>();
   let isStalled = false;

@@ -43,7 +43,7 @@ export function createSecrets({ sources, secrets, clock, log, stats, hash }: Sec
   }
   const discovered = new NamedResources<Secret>({
     type: resourceTypes.sds,
-    compile: ({ message }) => checkSecret(message as Secret),
+    compile: (message) => checkSecret(message as Secret),
     ...{ sources, clock },
   });
   return {

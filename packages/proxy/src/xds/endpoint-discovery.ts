@@ -9,7 +9,7 @@ import type { Stats } from "../lib/stats.ts";
 import type { ClusterUpdates } from "../upstream/types.ts";
 import { type ConfigSources, keyOfSource } from "./config-sources.ts";
 import { resourceTypes } from "./resource-types.ts";
-import type { ResourceHandler, ResourceUpdate, Subscription } from "./resource-update.ts";
+import { decodeResource, type ResourceHandler, type ResourceUpdate, type Subscription } from "./resource-update.ts";
 import type { Rejection } from "./subscription-state.ts";
 
 export interface EndpointDiscoveryOptions {
@@ -117,10 +117,11 @@ export class EndpointDiscovery {
   #apply(update: ResourceUpdate): readonly Rejection[] {
     const { clusters, clock, hash } = this.#options;
     const rejections: Rejection[] = [];
-    for (const { name, version, message } of update.resources) {
+    for (const received of update.resources) {
+      const { name, version } = received;
       const stats = this.#origins.get(name)?.stats;
-      const resource = message as ClusterLoadAssignment;
       try {
+        const resource = decodeResource(received) as ClusterLoadAssignment;
         clusters.setEndpoints(name, resource);
         const state = { isStatic: false, isWarming: false, updatedAt: clock.now() };
         if (stats !== undefined) this.#assignments.set(name, { name, resource, version, ...state });

@@ -10,7 +10,7 @@ import type { ConfigSources } from "./config-sources.ts";
 import { dumpEntries } from "./dump-entries.ts";
 import { NamedResources } from "./named-resources.ts";
 import { resourceTypes } from "./resource-types.ts";
-import type { ReceivedResource } from "./resource-update.ts";
+import type { ResourceMessage } from "./resource-update.ts";
 import { createSubscriptionStats } from "./subscription-stats.ts";
 
 export interface ExtensionConfigsOptions {
@@ -61,7 +61,7 @@ export function createExtensionConfigs({
   };
 }
 
-function unpack({ message }: ReceivedResource): Extension {
+function unpack(message: ResourceMessage): Extension {
   const wire = message as TypedExtensionConfig;
   const any = need("typed_config", wire.typed_config);
   const typeName = typeNameOf(any.type_url ?? "");

@@ -31,7 +31,7 @@ function createRig(): Rig {
         return { want: (names) => asked.push([...names]), close: () => undefined };
       },
     },
-    compile({ message }) {
+    compile(message) {
       const host = (message as RouteConfiguration).virtual_hosts?.[0]?.name ?? "";
       if (host === "bad") throw new ConfigError("virtual_hosts[0]", "is bad");
       return host;
@@ -46,7 +46,7 @@ function createRig(): Rig {
         wires.map((wire) => ({
           name: wire.name ?? "",
           version: "1",
-          message: { ...wire },
+          typeName: "envoy.config.route.v3.RouteConfiguration",
           bytes: encode("envoy.config.route.v3.RouteConfiguration", wire),
         })),
         [],

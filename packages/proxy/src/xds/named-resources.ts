@@ -6,7 +6,14 @@ import type { ConfigSource } from "@meltemi/protos/envoy/config/core/v3";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { type ConfigSources, fetchTimeoutOf, keyOfSource } from "./config-sources.ts";
 import type { ResourceType } from "./resource-types.ts";
-import type { ReceivedResource, ResourceHandler, ResourceUpdate, Subscription } from "./resource-update.ts";
+import {
+  decodeResource,
+  type ReceivedResource,
+  type ResourceHandler,
+  type ResourceMessage,
+  type ResourceUpdate,
+  type Subscription,
+} from "./resource-update.ts";
 import type { Rejection } from "./subscription-state.ts";
 import type { SubscriptionStats } from "./subscription-stats.ts";
 
@@ -15,7 +22,7 @@ export interface NamedResourcesOptions<Value> {
   readonly sources: Pick<ConfigSources, "subscribe">;
   readonly clock: Clock;
   /** Throws for what cannot be used. */
-  compile(resource: ReceivedResource): Value;
+  compile(message: ResourceMessage): Value;
 }
 
 export interface NamedResourceOrigin {
@@ -216,7 +223,7 @@ class Entry<Value> implements EntryView<Value> {
   }
 
   /** Why the resource cannot be used; undefined where it is. */
-  take(resource: ReceivedResource, compile: (resource: ReceivedResource) => Value, now: number): string | undefined {
+  take(resource: ReceivedResource, compile: (message: ResourceMessage) => Value, now: number): string | undefined {
     try {
       this.#use(resource, compile, now);
       this.error = undefined;
@@ -236,11 +243,11 @@ class Entry<Value> implements EntryView<Value> {
     this.settle();
   }
 
-  #use(resource: ReceivedResource, compile: (resource: ReceivedResource) => Value, now: number): void {
+  #use(resource: ReceivedResource, compile: (message: ResourceMessage) => Value, now: number): void {
     const isSame = this.#bytes !== undefined && Buffer.compare(this.#bytes, resource.bytes) === 0;
     if (!isSame) {
       const before = this.value;
-      this.value = compile(resource);
+      this.value = compile(decodeResource(resource));
       try {
         for (const run of [...this.#listeners]) run();
       } catch (cause: unknown) {

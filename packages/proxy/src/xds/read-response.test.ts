@@ -5,6 +5,7 @@ import { systemClock } from "../lib/clock.ts";
 import { Turns } from "../lib/turns.ts";
 import { nothingEarlier, type Response, readResponse, readSotwResponse, readUpdate } from "./read-response.ts";
 import { resourceTypes } from "./resource-types.ts";
+import { decodeResource } from "./resource-update.ts";
 
 const typeName = "envoy.config.cluster.v3.Cluster";
 
@@ -26,10 +27,11 @@ describe("readUpdate", () => {
   ])("takes what comes again as it was: %s", (_what, names, reused) => {
     const { resources } = readUpdate(resourceTypes.cds, response("1", clusters("a", "b", "c")), nothingEarlier);
     const update = readUpdate(resourceTypes.cds, response("2", clusters(...names)), { known: [], resources });
-    const before = new Set(resources.map(({ message }) => message));
-    const again = update.resources.filter(({ message }) => before.has(message));
+    const before = new Set(resources.map(({ bytes }) => bytes));
+    const again = update.resources.filter(({ bytes }) => before.has(bytes));
     expect(again.map(({ name }) => name).join("")).toBe(reused);
-    expect(update.resources.map(({ message }) => message["alt_stat_name"] ?? message["name"])).toEqual(names);
+    const messages = update.resources.map(decodeResource);
+    expect(messages.map((message) => message["alt_stat_name"] ?? message["name"])).toEqual(names);
     expect(update.resources.every(({ version }) => version === "2")).toBe(true);
   });
 

@@ -1,5 +1,5 @@
 /** Responses of a control plane, as updates. A resource that cannot be read does not stand in the way of the others. */
-import { concatBytes, decode, decodeDynamic, listFields, typeNameOf } from "@meltemi/protos";
+import { concatBytes, decode, listFields, typeNameOf } from "@meltemi/protos";
 import type { DeltaDiscoveryResponse, DiscoveryResponse, Resource } from "@meltemi/protos/envoy/service/discovery/v3";
 import type { Any } from "@meltemi/protos/google/protobuf";
 import type { Turns } from "../lib/turns.ts";
@@ -19,6 +19,8 @@ export interface Response {
 const wrapperType = "envoy.service.discovery.v3.Resource";
 /** Number of the field `resources`, in both forms. */
 const resourcesField = 2;
+/** Number of the field that holds the name, in resources of all types. */
+const nameNumber = 1;
 
 /** Throws ProtoError for bytes that are no DiscoveryResponse. */
 export function readSotwResponse(bytes: Uint8Array): Response {
@@ -172,9 +174,14 @@ function readResource(type: ResourceType, wire: Resource, find: FindEarlier): Re
   if (earlier !== undefined) return { ...earlier, version };
   // A copy: what is kept of one resource must not keep the whole response.
   const bytes = new Uint8Array(value);
-  const message = decodeDynamic(typeName, bytes);
-  const own = message[type.nameField];
-  return { name: typeof own === "string" && own !== "" ? own : name, version, message, bytes };
+  return { name: readName(bytes) || name, version, typeName: type.typeName, bytes };
+}
+
+/** Throws ProtoError for bytes that are no message at all. */
+function readName(bytes: Uint8Array): string {
+  let name: Uint8Array | undefined;
+  for (const { number, content } of listFields(bytes)) if (number === nameNumber) name = content;
+  return name === undefined ? "" : Buffer.from(name.buffer, name.byteOffset, name.length).toString();
 }
 
 /** State of the world may wrap its resources, too. */

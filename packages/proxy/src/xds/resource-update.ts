@@ -1,12 +1,24 @@
 /** What came of one type, from whichever source, and who takes it. */
+import { decodeDynamic, type TypeName } from "@meltemi/protos";
 import type { Rejection } from "./subscription-state.ts";
 
+/**
+ * A resource as it came. It is decoded when it is used, one at a time: thousands of messages that live until the last of
+ * them is checked would all be copied by the collector, while requests wait.
+ */
 export interface ReceivedResource {
   readonly name: string;
   readonly version: string;
-  readonly message: Readonly<Record<string, unknown>>;
+  readonly typeName: TypeName;
   /** The encoded message: equal bytes are an equal resource. */
   readonly bytes: Uint8Array;
+}
+
+export type ResourceMessage = Readonly<Record<string, unknown>>;
+
+/** Throws ProtoError for bytes that are no such message. */
+export function decodeResource({ typeName, bytes }: Pick<ReceivedResource, "typeName" | "bytes">): ResourceMessage {
+  return decodeDynamic(typeName, bytes);
 }
 
 export interface ResourceUpdate {

@@ -28,7 +28,7 @@ export interface DynamicRouteTables extends RouteTables {
 export function createRouteTables({ sources, clock, stats, hash, compile }: RouteTablesOptions): DynamicRouteTables {
   const tables = new NamedResources<RouteTable>({
     type: resourceTypes.rds,
-    compile: ({ message }) => compile(message as RouteConfiguration),
+    compile: (message) => compile(message as RouteConfiguration),
     ...{ sources, clock },
   });
   return {

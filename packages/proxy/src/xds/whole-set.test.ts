@@ -34,7 +34,7 @@ function resource(cluster: Cluster, version = "1"): ReceivedResource {
   return {
     name: cluster.name ?? "",
     version,
-    message: { ...cluster },
+    typeName: "envoy.config.cluster.v3.Cluster",
     bytes: encode("envoy.config.cluster.v3.Cluster", cluster),
   };
 }

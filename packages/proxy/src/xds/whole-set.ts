@@ -7,7 +7,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { Turns } from "../lib/turns.ts";
 import type { ResourceType } from "./resource-types.ts";
-import type { ReceivedResource, ResourceHandler, ResourceUpdate } from "./resource-update.ts";
+import { decodeResource, type ReceivedResource, type ResourceHandler, type ResourceUpdate } from "./resource-update.ts";
 import type { Rejection } from "./subscription-state.ts";
 import type { SubscriptionStats } from "./subscription-stats.ts";
 
@@ -22,7 +22,8 @@ export interface WholeSetOptions<Message> {
 }
 
 interface Held<Message> {
-  readonly message: Message;
+  /** Of the bootstrap; what has bytes is decoded when it is asked for. */
+  readonly message: Message | undefined;
   readonly bytes: Uint8Array;
   readonly isStatic: boolean;
   readonly updatedAt: number;
@@ -119,7 +120,8 @@ export class WholeSet<Message> implements ResourceHandler {
       ];
       return states.flatMap(({ held, isWarming }) => {
         if (held === undefined) return [];
-        const { message: resource, version, updatedAt, isStatic } = held;
+        const { version, updatedAt, isStatic } = held;
+        const resource = held.message ?? this.#decode(held.bytes);
         return { name, resource, version, updatedAt, isStatic, isWarming, ...(error === undefined ? {} : { error }) };
       });
     });
@@ -160,13 +162,16 @@ export class WholeSet<Message> implements ResourceHandler {
       return undefined;
     }
     this.#entries.set(name, entry);
-    const message = resource.message as Message;
-    const held: Held<Message> = { message, bytes, isStatic: false, updatedAt: this.#options.clock.now(), version };
-    return this.#begin(entry, held);
+    const updatedAt = this.#options.clock.now();
+    return this.#begin(entry, { message: undefined, bytes, isStatic: false, updatedAt, version });
+  }
+
+  #decode(bytes: Uint8Array): Message {
+    return decodeResource({ typeName: this.#options.type.typeName, bytes }) as Message;
   }
 
   async #begin(entry: Entry<Message>, held: Held<Message>): Promise<void> {
-    const done = this.#options.update(held.message, { isStatic: false, version: held.version });
+    const done = this.#options.update(this.#decode(held.bytes), { isStatic: false, version: held.version });
     entry.warming = held;
     entry.error = undefined;
     try {
