@@ -127,7 +127,7 @@ export class Load {
     const { fitting, faults } = judge(expectations, { request, exchange, attempts, isOver: false });
     if (fitting.length > 0) {
       const wrong = span.first === span.last ? this.patterns.note(fitting, attempts) : undefined;
-      if (wrong !== undefined) report.fail(wrong, { request, attempts });
+      if (wrong !== undefined) report.fail(wrong, { request, attempts, fitting, worlds: history.worlds(span) });
       const isStream = request.ask === "echo" || request.ask === "upgrade";
       const lastRound = this.#round + (isStream ? streamRounds : restRounds);
       this.#pending.push({ request, exchange, expectations: fitting, lastRound });

@@ -158,7 +158,10 @@ function describeChoice(
   const { target, version } = action;
   const isHashed = cluster.policy === "RING_HASH" || cluster.policy === "MAGLEV";
   const isOne = target.kind === "cluster" && cluster.endpoints.every(({ priority }) => priority === 0);
-  const sticky = isHashed && isOne && word !== undefined ? { cluster, word: `${version} ${word}` } : undefined;
+  // Where a host cannot be reached, another one is asked, and nobody sees that it was the second.
+  const areThere = cluster.endpoints.every(({ upstream }) => world.upstreams.get(upstream) !== "down");
+  const isSticky = isHashed && isOne && areThere && word !== undefined;
+  const sticky = isSticky ? { cluster, word: `${version} ${word}` } : undefined;
   return { sticky, share: describeShare(world, target, version) };
 }
 
