@@ -21,7 +21,7 @@ import {
   type ObjectDelta,
   type ObjectMaps,
 } from "./object-store.ts";
-import { listReferenceMessages } from "./reference-messages.ts";
+import { ReferenceMessages } from "./reference-messages.ts";
 import { ServiceTable } from "./service-table.ts";
 import {
   type EndpointIndex,
@@ -75,6 +75,7 @@ class IncrementalBuilder implements SnapshotBuilder {
   readonly #config: ConfigTable;
   readonly #credentials = new CredentialTable();
   readonly #problems = new Map<string, readonly Message[]>();
+  readonly #references = new ReferenceMessages();
   #maps: ObjectMaps = new Map();
   #mesh: MeshSettings;
   #current: Snapshot;
@@ -184,6 +185,7 @@ class IncrementalBuilder implements SnapshotBuilder {
       config: this.#config.view,
       credentials: this.#credentials.vault,
       maps: this.#maps,
+      references: this.#references,
       problems: [...[...this.#problems.values()].flat(), ...this.#mesh.problems, ...this.#credentials.messages],
     });
   }
@@ -204,6 +206,7 @@ interface SnapshotParts {
   readonly config: ConfigView;
   readonly credentials: CredentialVault;
   readonly maps: ObjectMaps;
+  readonly references: ReferenceMessages;
   readonly problems: readonly Message[];
 }
 
@@ -269,7 +272,7 @@ class MeshSnapshot implements Snapshot {
 
   // Found when somebody asks: a change must not wait for what only people read.
   get messages(): readonly Message[] {
-    this.#messages ??= [...this.#problems, ...listReferenceMessages(this)];
+    this.#messages ??= [...this.#problems, ...this.#parts.references.list(this)];
     return this.#messages;
   }
 

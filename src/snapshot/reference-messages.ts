@@ -9,8 +9,26 @@ import { isDelegate, isVisibleDelegate, listDelegateKeys } from "./resolve-virtu
 import { resolveRouteHosts } from "./route-hosts.ts";
 import type { ResolvedVirtualService, Snapshot } from "./snapshot.ts";
 
+/** What was said of the last snapshot, which mostly holds for the next: endpoints come and go far more often than rules. */
+export class ReferenceMessages {
+  #readFrom: readonly object[] = [];
+  #messages: readonly Message[] = [];
+
+  list(snapshot: Snapshot): readonly Message[] {
+    const kinds = (["VirtualService", "DestinationRule", "Gateway"] as const).map((kind) => snapshot.objects(kind));
+    // All of these are the same objects for as long as nothing in them changes.
+    const sources = [...kinds, snapshot.services, snapshot.mesh];
+    if (this.#readFrom.length > 0 && sources.every((source, index) => source === this.#readFrom[index])) {
+      return this.#messages;
+    }
+    this.#readFrom = sources;
+    this.#messages = listReferenceMessages(snapshot);
+    return this.#messages;
+  }
+}
+
 /** What a snapshot says about references that lead nowhere and about rules that shadow each other. Pure. */
-export function listReferenceMessages(snapshot: Snapshot): readonly Message[] {
+function listReferenceMessages(snapshot: Snapshot): readonly Message[] {
   return [
     ...snapshot.virtualServices.flatMap((rule) => [
       ...listGatewayMessages(rule, snapshot),

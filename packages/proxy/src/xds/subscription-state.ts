@@ -43,7 +43,11 @@ export interface Rejection {
 /** One text for all that was refused; undefined where nothing was. */
 export function describeRejections(rejections: readonly Rejection[]): ErrorDetail | undefined {
   if (rejections.length === 0) return undefined;
-  const message = rejections.map(({ resource, reason }) => `${resource}: ${reason}`).join("\n");
+  let message = "";
+  for (const { resource, reason } of rejections) {
+    message += `${message === "" ? "" : "\n"}${resource}: ${reason}`;
+    if (message.length > longestMessage) break;
+  }
   return {
     code: refusalCode,
     message: message.length > longestMessage ? `${message.slice(0, longestMessage - 1)}…` : message,
