@@ -141,9 +141,8 @@ export class HostileRig {
     return { load, ...came, memory: { before, peak, after: now }, leftOver, upstreamBytes };
   }
 
-  async #readGauges(): Promise<ReadonlyMap<string, number>> {
-    const isWanted = /\.(downstream_(cx|pre_cx|rq)_active|upstream_rq_(active|pending_active))$/;
-    return new Map([...(await this.proxy.stats())].filter(([name]) => isWanted.test(name)));
+  #readGauges(): Promise<ReadonlyMap<string, number>> {
+    return this.proxy.gauges("\\.(downstream_(cx|pre_cx|rq)_active|upstream_rq_(active|pending_active))$");
   }
 
   /** Connections of those that behave may come; all else has to go. */
