@@ -2,7 +2,9 @@
 import { concatBytes, decode, listFields, typeNameOf } from "@meltemi/protos";
 import type { DeltaDiscoveryResponse, DiscoveryResponse, Resource } from "@meltemi/protos/envoy/service/discovery/v3";
 import type { Any } from "@meltemi/protos/google/protobuf";
+import { whenWritten } from "../lib/free-bytes.ts";
 import type { Turns } from "../lib/turns.ts";
+import { ByteBlocks } from "./byte-blocks.ts";
 import type { ResourceType } from "./resource-types.ts";
 import type { ReceivedResource, ResourceUpdate, UnreadableResource } from "./resource-update.ts";
 
@@ -14,6 +16,8 @@ export interface Response {
   readonly controlPlane: string;
   readonly resources: readonly Resource[];
   readonly removed: readonly string[];
+  /** Gives the memory of the whole message back, when its resources were read: what is kept of them was copied. */
+  readonly release?: () => void;
 }
 
 const wrapperType = "envoy.service.discovery.v3.Resource";
@@ -43,10 +47,16 @@ export async function readResponse(
     if (turns.isOver) await turns.next();
   }
   const rest = concatBytes(head);
-  if (isDelta) return openDelta({ ...decode("envoy.service.discovery.v3.DeltaDiscoveryResponse", rest), resources });
+  const release = whenWritten(bytes) ?? (() => undefined);
+  if (isDelta) {
+    return {
+      ...openDelta({ ...decode("envoy.service.discovery.v3.DeltaDiscoveryResponse", rest), resources }),
+      release,
+    };
+  }
   const message = openSotw(decode("envoy.service.discovery.v3.DiscoveryResponse", rest));
   const { version } = message;
-  return { ...message, resources: resources.map((resource) => ({ ...resource, version })) };
+  return { ...message, resources: resources.map((resource) => ({ ...resource, version })), release };
 }
 
 function openSotw(message: DiscoveryResponse): Response {
@@ -109,6 +119,7 @@ export class UpdateReader {
   readonly #response: Response;
   readonly #known: Iterable<string>;
   readonly #find: FindEarlier;
+  readonly #blocks = new ByteBlocks();
   readonly #resources = new Map<string, ReceivedResource>();
   readonly #unreadable: UnreadableResource[] = [];
 
@@ -125,7 +136,7 @@ export class UpdateReader {
     const type = this.#type;
     const place = `resource ${index} (${type.shortName})`;
     try {
-      const resource = readResource(type, wire, this.#find);
+      const resource = readResource(type, wire, { find: this.#find, blocks: this.#blocks });
       const { name } = resource;
       if (name === "") this.#unreadable.push({ name: undefined, place, reason: `${type.nameField}: is required` });
       else if (this.#resources.has(name)) {
@@ -165,7 +176,12 @@ function createFinder(resources: readonly ReceivedResource[]): FindEarlier {
   };
 }
 
-function readResource(type: ResourceType, wire: Resource, find: FindEarlier): ReceivedResource {
+interface Keeping {
+  readonly find: FindEarlier;
+  readonly blocks: ByteBlocks;
+}
+
+function readResource(type: ResourceType, wire: Resource, { find, blocks }: Keeping): ReceivedResource {
   const { resource, version, name } = unwrap(wire);
   const typeName = typeNameOf(resource.type_url ?? "");
   if (typeName !== type.typeName) throw new Error(`is a ${typeName || "message without a type"}`);
@@ -173,7 +189,7 @@ function readResource(type: ResourceType, wire: Resource, find: FindEarlier): Re
   const earlier = find(value);
   if (earlier !== undefined) return { ...earlier, version };
   // A copy: what is kept of one resource must not keep the whole response.
-  const bytes = new Uint8Array(value);
+  const bytes = blocks.copy(value);
   return { name: readName(bytes) || name, version, typeName: type.typeName, bytes };
 }
 
