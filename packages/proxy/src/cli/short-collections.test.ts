@@ -2,20 +2,23 @@ import { execFileSync } from "node:child_process";
 import { expect, it } from "vitest";
 import { createShortCollections } from "./short-collections.ts";
 
+const early = ["--minor-gc-task-trigger=4", "--heap-growing-percent=300"];
+const usual = ["--minor-gc-task-trigger=80", "--heap-growing-percent=0"];
+
 it("asks for early collections from the first user's begin to the last one's end", () => {
   const flags: string[] = [];
   const collections = createShortCollections((flag) => flags.push(flag));
   collections.begin();
   collections.begin();
   collections.end();
-  expect(flags).toEqual(["--minor-gc-task-trigger=4"]);
+  expect(flags).toEqual(early);
   collections.end();
   collections.begin();
   collections.end();
-  expect(flags.map((flag) => flag.split("=")[1])).toEqual(["4", "80", "4", "80"]);
+  expect(flags).toEqual([...early, ...usual, ...early, ...usual]);
 });
 
-it("sets what this V8 has, to what it has by itself", () => {
+it.each(usual)("ends with %s, which is what this V8 has by itself", (flag) => {
   const options = execFileSync(process.execPath, ["--v8-options"], { encoding: "utf8" });
-  expect(options).toMatch(/--minor-gc-task-trigger[^\n]*\n[^\n]*default: --minor-gc-task-trigger=80/);
+  expect(options).toMatch(new RegExp(`${flag.split("=")[0]}[^\\n]*\\n[^\\n]*default: ${flag}\\n`));
 });
