@@ -5,7 +5,8 @@ export interface AdminAnswer {
   readonly status?: number;
   /** "text" where not given. */
   readonly type?: "text" | "json" | "html";
-  readonly body: string;
+  /** What is long is made in pieces, as it is sent. */
+  readonly body: string | AsyncIterable<string>;
 }
 
 /** One page of the administration, at a path. */

@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import type { Address } from "@meltemi/protos/envoy/config/core/v3";
 import { type FastifyReply, fastify } from "fastify";
 import { ConfigError } from "../lib/config-error.ts";
@@ -100,7 +101,7 @@ function send(reply: FastifyReply, { status = 200, type = "text", body }: AdminA
     .header("content-type", contentTypes[type])
     .header("cache-control", "no-cache, max-age=0")
     .header("x-content-type-options", "nosniff")
-    .send(body);
+    .send(typeof body === "string" ? body : Readable.from(body, { objectMode: false }));
 }
 
 function findTarget({

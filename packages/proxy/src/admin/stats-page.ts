@@ -1,7 +1,9 @@
 import { formatPrometheus } from "../lib/prometheus-text.ts";
-import type { HistogramView, StatsRegistry } from "../lib/stats-registry.ts";
+import type { HistogramView, StatLists, StatsRegistry } from "../lib/stats-registry.ts";
 import { type AdminAnswer, type AdminPage, BadQueryError } from "./admin-page.ts";
 import { compileSearch } from "./find-regex.ts";
+import { inTurns } from "./in-turns.ts";
+import type { AdminSource } from "./types.ts";
 
 const parameters = [
   ["usedonly", "only statistics that were ever written"],
@@ -19,13 +21,13 @@ export const statsPages: readonly AdminPage[] = [
       ["type", "one of All, Counters, Histograms, Gauges, TextReadouts"],
       ["histogram_buckets", "one of cumulative, disjoint, summary"],
     ],
-    answer: ({ stats }, query) => answerStats(stats, query),
+    answer: answerStats,
   },
   {
     path: "/stats/prometheus",
     description: "print server stats in prometheus format",
     parameters,
-    answer: ({ stats }, query) => answerPrometheus(stats, query),
+    answer: answerPrometheus,
   },
   {
     path: "/stats/recentlookups",
@@ -38,36 +40,27 @@ type Format = "text" | "json" | "html" | "prometheus";
 type Buckets = "none" | "summary" | "cumulative" | "disjoint";
 type Kind = "All" | "Counters" | "Gauges" | "Histograms" | "TextReadouts";
 
-function answerStats(stats: StatsRegistry, query: URLSearchParams): AdminAnswer {
+type Source = Pick<AdminSource, "stats" | "clock">;
+
+function answerStats({ stats, clock }: Source, query: URLSearchParams): AdminAnswer {
   const format = pick<Format>(query, "format", ["text", "json", "html", "prometheus"], {
     usage: "usage: /stats?format=(html|json|prometheus|text)\n\n",
   });
-  if (format === "prometheus") return answerPrometheus(stats, query);
+  if (format === "prometheus") return answerPrometheus({ stats, clock }, query);
   const buckets = pick<Buckets>(query, "histogram_buckets", ["none", "summary", "cumulative", "disjoint"], {
     usage: "usage: /stats?histogram_buckets=(cumulative|disjoint|summary)\n\n",
   });
   const kind = pick<Kind>(query, "type", ["All", "Counters", "Gauges", "Histograms", "TextReadouts"], {
     usage: "usage: /stats?type=(All|Counters|Gauges|Histograms|TextReadouts)\n\n",
   });
-  const isWanted = compileWanted(stats, query);
-  const numbers = sortByName([
-    ...(kind === "All" || kind === "Counters" ? stats.counters() : []),
-    ...(kind === "All" || kind === "Gauges" ? stats.gauges() : []),
-  ]).filter(([name]) => isWanted(name));
-  const histograms = sortByName([...(kind === "All" || kind === "Histograms" ? stats.histograms() : [])]).filter(
-    ([name]) => isWanted(name),
-  );
-  if (format === "json") return { type: "json", body: JSON.stringify({ stats: toJson(numbers, histograms, buckets) }) };
-  const lines = [
-    ...numbers.map(([name, value]) => `${name}: ${value}`),
-    ...histograms.map(([name, view]) => `${name}: ${formatHistogram(view, buckets)}`),
-  ];
-  const body = lines.map((line) => `${line}\n`).join("");
-  return format === "html" ? { type: "html", body: `<pre>${escapeHtml(body)}</pre>\n` } : { body };
+  const shown = { parts: stats.parts(), isWanted: compileWanted(stats, query), kind, buckets };
+  if (format === "json") return { type: "json", body: inTurns(writeJson(shown), clock) };
+  if (format === "text") return { body: inTurns(writeText(shown), clock) };
+  return { type: "html", body: inTurns(writeHtml(shown), clock) };
 }
 
-function answerPrometheus(stats: StatsRegistry, query: URLSearchParams): AdminAnswer {
-  return { body: formatPrometheus(stats, { isWanted: compileWanted(stats, query) }) };
+function answerPrometheus({ stats, clock }: Source, query: URLSearchParams): AdminAnswer {
+  return { body: inTurns(formatPrometheus(stats, { isWanted: compileWanted(stats, query) }), clock) };
 }
 
 function compileWanted(stats: StatsRegistry, query: URLSearchParams): (name: string) => boolean {
@@ -90,8 +83,77 @@ function pick<Choice extends string>(
   return choice;
 }
 
-function sortByName<Value>(list: readonly (readonly [string, Value])[]): readonly (readonly [string, Value])[] {
+interface Shown {
+  readonly parts: readonly StatLists[];
+  readonly isWanted: (name: string) => boolean;
+  readonly kind: Kind;
+  readonly buckets: Buckets;
+}
+
+type Named<Value> = readonly (readonly [name: string, value: Value])[];
+
+/** Counters and gauges of a part, by name. */
+function listNumbers({ kind, isWanted }: Shown, part: StatLists): Named<number> {
+  const counters = kind === "All" || kind === "Counters" ? part.counters() : [];
+  const gauges = kind === "All" || kind === "Gauges" ? part.gauges() : [];
+  return sortByName([...counters, ...gauges].filter(([name]) => isWanted(name)));
+}
+
+function listHistograms({ kind, isWanted }: Shown, part: StatLists): Named<HistogramView> {
+  const histograms = kind === "All" || kind === "Histograms" ? part.histograms() : [];
+  return sortByName([...histograms].filter(([name]) => isWanted(name)));
+}
+
+function sortByName<Value>(list: Named<Value>): Named<Value> {
   return list.toSorted(([left], [right]) => (left < right ? -1 : Number(left > right)));
+}
+
+function* writeText(shown: Shown): Generator<string, void> {
+  for (const part of shown.parts) {
+    yield listNumbers(shown, part)
+      .map(([name, value]) => `${name}: ${value}\n`)
+      .join("");
+  }
+  for (const part of shown.parts) {
+    yield listHistograms(shown, part)
+      .map(([name, view]) => `${name}: ${formatHistogram(view, shown.buckets)}\n`)
+      .join("");
+  }
+}
+
+function* writeHtml(shown: Shown): Generator<string, void> {
+  yield "<pre>";
+  for (const text of writeText(shown)) yield escapeHtml(text);
+  yield "</pre>\n";
+}
+
+/** `{"stats": [{"name", "value"}, ..., {"histograms": ...}]}` */
+function* writeJson(shown: Shown): Generator<string, void> {
+  const { buckets } = shown;
+  yield '{"stats":[';
+  let hasItems = false;
+  for (const part of shown.parts) {
+    for (const [name, value] of listNumbers(shown, part)) {
+      yield `${hasItems ? "," : ""}${JSON.stringify({ name, value })}`;
+      hasItems = true;
+    }
+    yield "";
+  }
+  const isByBucket = buckets === "cumulative" || buckets === "disjoint";
+  let end = "";
+  for (const part of shown.parts) {
+    for (const [name, view] of listHistograms(shown, part)) {
+      const item = isByBucket ? bucketsToJson(name, view, buckets) : quantilesToJson(name, view);
+      if (end !== "") yield `,${JSON.stringify(item)}`;
+      else {
+        const [open, close] = isByBucket ? ["[", "]}"] : [openQuantiles(view), "]}}"];
+        yield `${hasItems ? "," : ""}{"histograms":${open}${JSON.stringify(item)}`;
+        end = close;
+      }
+    }
+    yield "";
+  }
+  yield `${end}]}`;
 }
 
 /** Pairs of the interval that ended last and of all times, as Envoy has them. */
@@ -127,33 +189,27 @@ function formatNumber(value = Number.NaN): string {
   return value >= 1e6 ? value.toExponential().replace(/e\+(\d)$/, "e+0$1") : String(value);
 }
 
-function toJson(
-  numbers: readonly (readonly [string, number])[],
-  histograms: readonly (readonly [string, HistogramView])[],
-  buckets: Buckets,
-): readonly unknown[] {
-  const list = numbers.map(([name, value]) => ({ name, value }));
-  if (histograms.length === 0) return list;
-  if (buckets === "cumulative" || buckets === "disjoint") {
-    const shown = histograms.map(([name, view]) => ({
-      name,
-      buckets: listBuckets(view, buckets).map(([upper_bound, interval, cumulative]) => ({
-        upper_bound,
-        interval,
-        cumulative,
-      })),
-    }));
-    return [...list, { histograms: shown }];
-  }
-  const computed = histograms.map(([name, view]) => ({
+function bucketsToJson(name: string, view: HistogramView, buckets: Buckets): object {
+  const counts = listBuckets(view, buckets);
+  return {
+    name,
+    buckets: counts.map(([upper_bound, interval, cumulative]) => ({ upper_bound, interval, cumulative })),
+  };
+}
+
+function openQuantiles(view: HistogramView): string {
+  const quantiles = view.quantiles.map(([percent]) => percent);
+  return `{"supported_quantiles":${JSON.stringify(quantiles)},"computed_quantiles":[`;
+}
+
+function quantilesToJson(name: string, view: HistogramView): object {
+  return {
     name,
     values: view.quantiles.map(([, cumulative], index) => ({
       cumulative: orNull(cumulative),
       interval: orNull(view.interval.quantiles[index]?.[1]),
     })),
-  }));
-  const quantiles = histograms[0]?.[1].quantiles.map(([percent]) => percent);
-  return [...list, { histograms: { supported_quantiles: quantiles, computed_quantiles: computed } }];
+  };
 }
 
 function orNull(value = Number.NaN): number | null {

@@ -189,6 +189,15 @@ describe("tags", () => {
   });
 });
 
+it("lists all in parts that follow each other by name", () => {
+  const stats = createStatsRegistry();
+  const names = ["server.live", "server.a.b.c", "server.a.b", "server.zone", "cluster.b.x", "cluster.a.x"];
+  for (const name of names) stats.counter(name).inc();
+  const parts = stats.parts().map((part) => [...part.counters().keys()].sort());
+  expect(parts.flat()).toEqual(names.toSorted());
+  expect(parts.length).toBeGreaterThan(2);
+});
+
 describe("formatPrometheus", () => {
   it("prints what Envoy prints", () => {
     const stats = createStatsRegistry({
@@ -199,7 +208,7 @@ describe("formatPrometheus", () => {
     stats.counter('istiocustom.istio_requests_total.x"');
     stats.gauge("server.live").set(1);
     stats.histogram("cluster.a.upstream_rq_time").record(5);
-    expect(formatPrometheus(stats, everything).split("\n")).toEqual([
+    expect([...formatPrometheus(stats, everything)].join("").split("\n")).toEqual([
       "# TYPE envoy_cluster_upstream_rq_total counter",
       'envoy_cluster_upstream_rq_total{envoy_cluster_name="a"} 0',
       'envoy_cluster_upstream_rq_total{envoy_cluster_name="b"} 3',

@@ -4,7 +4,7 @@ import { ConfigError, compileAll, need, within } from "./config-error.ts";
 import { cleanPrefix, hasOneOwner, StatOwner, type StatRules, splitName } from "./stat-owner.ts";
 import { compileTagRules, type TaggedName } from "./stat-tags.ts";
 import type { Counter, Gauge, Histogram, StatNames, Stats } from "./stats.ts";
-import type { HistogramView, StatsRegistry } from "./stats-registry.ts";
+import type { HistogramView, StatLists, StatsRegistry } from "./stats-registry.ts";
 
 export interface StatsOptions {
   /** stats_config of the bootstrap: stats_tags, use_all_default_tags, stats_matcher, histogram_bucket_settings. */
@@ -72,21 +72,29 @@ class Registry implements StatsRegistry {
   }
 
   counters(): ReadonlyMap<string, number> {
-    const all = new Map<string, number>();
-    for (const owner of this.#owners.values()) owner.listCounters(all);
-    return all;
+    return listOf(this.#owners.values()).counters();
   }
 
   gauges(): ReadonlyMap<string, number> {
-    const all = new Map<string, number>();
-    for (const owner of this.#owners.values()) owner.listGauges(all);
-    return all;
+    return listOf(this.#owners.values()).gauges();
   }
 
   histograms(): ReadonlyMap<string, HistogramView> {
-    const all = new Map<string, HistogramView>();
-    for (const owner of this.#owners.values()) owner.listHistograms(all);
-    return all;
+    return listOf(this.#owners.values()).histograms();
+  }
+
+  parts(): readonly StatLists[] {
+    const parts: StatOwner[][] = [];
+    let first: string | undefined;
+    for (const [start, owner] of [...this.#owners].sort(([left], [right]) => (left < right ? -1 : 1))) {
+      // "server." has names on both sides of those of "server.a.".
+      if (first !== undefined && start.startsWith(first)) parts.at(-1)?.push(owner);
+      else {
+        parts.push([owner]);
+        first = start;
+      }
+    }
+    return parts.map(listOf);
   }
 
   isUsed(name: string): boolean {
@@ -118,6 +126,19 @@ class Registry implements StatsRegistry {
       for (const start of owners) if (this.#owners.get(start)?.forget(isGone) === true) this.#owners.delete(start);
     }
   }
+}
+
+function listOf(owners: Iterable<StatOwner>): StatLists {
+  const collect = <Value>(list: (owner: StatOwner, into: Map<string, Value>) => void): ReadonlyMap<string, Value> => {
+    const all = new Map<string, Value>();
+    for (const owner of owners) list(owner, all);
+    return all;
+  };
+  return {
+    counters: () => collect<number>((owner, all) => owner.listCounters(all)),
+    gauges: () => collect<number>((owner, all) => owner.listGauges(all)),
+    histograms: () => collect<HistogramView>((owner, all) => owner.listHistograms(all)),
+  };
 }
 
 /** That of the longest prefix: names of clusters have dots, too, so that one may begin like another. */

@@ -9,15 +9,33 @@ export interface ExpositionOptions {
 /** Names that begin so are printed without "envoy_" and without this: Istio's own metrics. */
 const customNamespace = "istiocustom.";
 
-export function formatPrometheus(stats: StatsRegistry, { isWanted }: ExpositionOptions): string {
-  const lines: string[] = [];
-  writeFamilies(lines, group(stats, stats.counters(), isWanted), "counter");
-  writeFamilies(lines, group(stats, stats.gauges(), isWanted), "gauge");
-  for (const [name, samples] of group(stats, stats.histograms(), isWanted)) {
-    lines.push(`# TYPE ${name} histogram`);
-    for (const sample of samples) writeHistogram(lines, name, sample);
+/** The text in pieces, some of them empty: whoever has others to serve may do so between them. */
+export function* formatPrometheus(stats: StatsRegistry, { isWanted }: ExpositionOptions): Generator<string, void> {
+  const parts = stats.parts();
+  yield* writeFamilies(
+    yield* group(
+      stats,
+      parts.map((part) => () => part.counters()),
+      isWanted,
+    ),
+    "counter",
+  );
+  yield* writeFamilies(
+    yield* group(
+      stats,
+      parts.map((part) => () => part.gauges()),
+      isWanted,
+    ),
+    "gauge",
+  );
+  for (const [name, samples] of yield* group(
+    stats,
+    parts.map((part) => () => part.histograms()),
+    isWanted,
+  )) {
+    yield `# TYPE ${name} histogram\n`;
+    for (const sample of samples) yield formatHistogram(name, sample);
   }
-  return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
 }
 
 interface Sample<Value> {
@@ -29,39 +47,46 @@ interface Sample<Value> {
 
 type Families<Value> = readonly (readonly [name: string, samples: readonly Sample<Value>[]])[];
 
-function group<Value>(
+function* group<Value>(
   stats: StatsRegistry,
-  values: ReadonlyMap<string, Value>,
+  lists: readonly (() => ReadonlyMap<string, Value>)[],
   isWanted: (name: string) => boolean,
-): Families<Value> {
+): Generator<string, Families<Value>> {
   const families = new Map<string, Sample<Value>[]>();
-  for (const [full, value] of values) {
-    if (!isWanted(full)) continue;
-    const tagged = stats.tagsOf(full);
-    const name = formatName(tagged.name);
-    if (name === undefined) continue;
-    const labels = tagged.tags.map(([tag, text]) => `${sanitize(tag)}="${escapeLabel(text)}"`).join(",");
-    const samples = families.get(name);
-    if (samples === undefined) families.set(name, [{ full, labels, value }]);
-    else samples.push({ full, labels, value });
+  for (const list of lists) {
+    for (const [full, value] of list()) {
+      if (!isWanted(full)) continue;
+      const tagged = stats.tagsOf(full);
+      const name = formatName(tagged.name);
+      if (name === undefined) continue;
+      const labels = tagged.tags.map(([tag, text]) => `${sanitize(tag)}="${escapeLabel(text)}"`).join(",");
+      const samples = families.get(name);
+      if (samples === undefined) families.set(name, [{ full, labels, value }]);
+      else samples.push({ full, labels, value });
+    }
+    yield "";
   }
   const sorted = [...families].sort(([left], [right]) => compare(left, right));
-  return sorted.map(([name, samples]) => [name, samples.sort((left, right) => compare(left.full, right.full))]);
+  for (const [, samples] of sorted) {
+    samples.sort((left, right) => compare(left.full, right.full));
+    yield "";
+  }
+  return sorted;
 }
 
-function writeFamilies(lines: string[], families: Families<number>, type: string): void {
+function* writeFamilies(families: Families<number>, type: string): Generator<string, void> {
   for (const [name, samples] of families) {
-    lines.push(`# TYPE ${name} ${type}`);
-    for (const { labels, value } of samples) lines.push(`${name}{${labels}} ${value}`);
+    yield `# TYPE ${name} ${type}\n`;
+    for (const { labels, value } of samples) yield `${name}{${labels}} ${value}\n`;
   }
 }
 
-function writeHistogram(lines: string[], name: string, { labels, value }: Sample<HistogramSummary>): void {
+function formatHistogram(name: string, { labels, value }: Sample<HistogramSummary>): string {
   const before = labels === "" ? "" : `${labels},`;
-  for (const [bound, count] of value.buckets) lines.push(`${name}_bucket{${before}le="${bound}"} ${count}`);
-  lines.push(`${name}_bucket{${before}le="+Inf"} ${value.count}`);
-  lines.push(`${name}_sum{${labels}} ${value.sum}`);
-  lines.push(`${name}_count{${labels}} ${value.count}`);
+  const buckets = [...value.buckets, ["+Inf", value.count] as const].map(
+    ([bound, count]) => `${name}_bucket{${before}le="${bound}"} ${count}\n`,
+  );
+  return `${buckets.join("")}${name}_sum{${labels}} ${value.sum}\n${name}_count{${labels}} ${value.count}\n`;
 }
 
 /** Undefined where there is none: a name in the custom namespace that begins with a digit. */

@@ -16,10 +16,19 @@ export interface HistogramView extends HistogramSummary {
   readonly interval: HistogramSummary;
 }
 
-export interface StatsRegistry extends Stats {
+/** Statistics by their names, as they are now. */
+export interface StatLists {
   counters(): ReadonlyMap<string, number>;
   gauges(): ReadonlyMap<string, number>;
   histograms(): ReadonlyMap<string, HistogramView>;
+}
+
+export interface StatsRegistry extends Stats, StatLists {
+  /**
+   * All statistics in parts, for pages that cannot be made in one go: of thousands of clusters there are half a million. All
+   * names of a part sort before those of the next.
+   */
+  parts(): readonly StatLists[];
   /** True where a statistic was ever counted, set or recorded into. */
   isUsed(name: string): boolean;
   /** The name without its labels, and these. Computed once for each name. */

@@ -11,10 +11,12 @@ const restMs = 5;
 /** Long work in slices: between them the event loop serves everybody else. */
 export class Turns {
   readonly #clock: Pick<Clock, "monotonic" | "after">;
+  readonly #restMs: number;
   #startedAt: number;
 
-  constructor(clock: Pick<Clock, "monotonic" | "after">) {
+  constructor(clock: Pick<Clock, "monotonic" | "after">, rest = restMs) {
     this.#clock = clock;
+    this.#restMs = rest;
     this.#startedAt = clock.monotonic();
   }
 
@@ -24,7 +26,7 @@ export class Turns {
   }
 
   async next(): Promise<void> {
-    await new Promise<void>((resolve) => this.#clock.after(restMs, resolve));
+    await new Promise<void>((resolve) => this.#clock.after(this.#restMs, resolve));
     this.#startedAt = this.#clock.monotonic();
   }
 }
