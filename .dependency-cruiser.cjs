@@ -105,6 +105,20 @@ module.exports = {
       to: { path: "^(src|test|tools)/" },
     },
     {
+      name: "http2-stands-alone",
+      severity: "error",
+      comment: "the codec is shared by the companion proxy and the control plane, and knows neither",
+      from: { path: "^packages/http2/" },
+      to: { path: "^(src|test|tools|packages)/", pathNot: "^packages/http2/" },
+    },
+    {
+      name: "src-knows-no-proxy",
+      severity: "error",
+      comment: "the control plane and the companion proxy are two programs, which only the command line starts",
+      from: { path: "^src/", pathNot: ["^src/cli/", "\\.test\\.ts$"] },
+      to: { path: "^packages/proxy/" },
+    },
+    {
       name: "agent-knows-lib-alone",
       severity: "error",
       comment: "the agent is part of the program meltemi and shares its leaf nouns, nothing else of the control plane",

@@ -10,6 +10,7 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY packages/protos/package.json packages/protos/
 COPY packages/agent/package.json packages/agent/
+COPY packages/http2/package.json packages/http2/
 COPY packages/proxy/package.json packages/proxy/
 RUN npm ci --omit=dev --ignore-scripts --no-progress
 
@@ -19,6 +20,7 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY packages/protos/package.json packages/protos/
 COPY packages/agent/package.json packages/agent/
+COPY packages/http2/package.json packages/http2/
 COPY packages/proxy/package.json packages/proxy/
 RUN npm ci --ignore-scripts --no-progress
 COPY protos protos
@@ -37,6 +39,8 @@ COPY packages/protos/package.json packages/protos/package.json
 COPY packages/protos/src packages/protos/src
 COPY packages/agent/package.json packages/agent/package.json
 COPY packages/agent/src packages/agent/src
+COPY packages/http2/package.json packages/http2/package.json
+COPY packages/http2/src packages/http2/src
 COPY packages/proxy/package.json packages/proxy/package.json
 COPY packages/proxy/src packages/proxy/src
 COPY package.json LICENSE ./

@@ -1,7 +1,7 @@
 /**
  * `npm pack` starts this: the package as it is installed, in dist. Node strips no types below node_modules, so the sources
- * are compiled, file by file, that what a reader steps through looks as it was written. The protobuf types and their
- * descriptors, a package that is not published, are brought along.
+ * are compiled, file by file, that what a reader steps through looks as it was written. The codec of
+ * HTTP/2, the protobuf types and their descriptors, packages that are not published, are brought along.
  */
 import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, posix, relative } from "node:path";
@@ -14,6 +14,7 @@ const dist = join(packages, "proxy/dist");
 /** Where a compiled file of the repository's packages goes, below dist. */
 const places = [
   ["proxy/src/", ""],
+  ["http2/src/", "http2/"],
   ["protos/src/", "protos/src/"],
   ["protos/gen/", "protos/gen/"],
 ] as const;
@@ -24,6 +25,7 @@ const options: ts.CompilerOptions = {
   module: ts.ModuleKind.NodeNext,
   moduleResolution: ts.ModuleResolutionKind.NodeNext,
   paths: {
+    "@meltemi/http2/*": [join(packages, "http2/src/*.ts")],
     "@meltemi/protos": [join(packages, "protos/src/index.ts")],
     "@meltemi/protos/*": [join(packages, "protos/gen/types/*.ts")],
   },
@@ -79,7 +81,7 @@ function placeOf(source: string): string {
   throw new Error(`${source} has no place in the package`);
 }
 
-/** The text with its imports leading to compiled files, those of the protobuf package among them. */
+/** The text with its imports leading to compiled files, those of the packages that are brought along among them. */
 function withWays(path: string, text: string): string {
   let result = text;
   // From the end, so that positions stay right.
@@ -93,9 +95,10 @@ function withWays(path: string, text: string): string {
 /** What `path` is to say for a module; declarations still name sources. */
 function findWay(path: string, specifier: string): string {
   if (specifier.startsWith(".")) return specifier.replace(/\.ts$/, ".js");
-  const [name, part] = /^@meltemi\/protos(?:\/(.+))?$/.exec(specifier) ?? [];
+  const [, name, part] = /^@meltemi\/(http2|protos)(?:\/(.+))?$/.exec(specifier) ?? [];
   if (name === undefined) return specifier;
-  const target = part === undefined ? "protos/src/index.js" : `protos/gen/types/${part}.js`;
+  const inProtos = part === undefined ? "protos/src/index.js" : `protos/gen/types/${part}.js`;
+  const target = name === "http2" ? `http2/${part}.js` : inProtos;
   const way = posix.relative(posix.dirname(path), target);
   return way.startsWith(".") ? way : `./${way}`;
 }

@@ -7,7 +7,7 @@ import type { HeaderList } from "./header-list.ts";
 export interface BodySink {
   /**
    * Takes bytes. False asks for a pause until the sink calls the source's `resume`. Where `isOwned` is true nobody else
-   * will look at the bytes again: whoever writes them out may free their memory then (lib/free-bytes.ts).
+   * will look at the bytes again: whoever writes them out may free their memory then (@meltemi/http2/free-bytes).
    */
   write(chunk: Uint8Array, isOwned?: boolean): boolean;
   /** All bytes were given. Comes once, and nothing after it. */

@@ -1,4 +1,4 @@
-import { TracelessError } from "../lib/traceless-error.ts";
+import { TracelessError } from "@meltemi/http2/traceless-error";
 
 /** Why requests end of which the client wants nothing more. */
 export const clientClosed = (): Error => new TracelessError("ClientGone", "the client closed the connection");

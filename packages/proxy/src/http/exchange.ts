@@ -4,8 +4,9 @@
  * A filter is a layer around those after it: it may change the request, answer itself, call `next` (once, or never), and
  * change the response. Errors go up as LocalReplyError or ExchangeError and become responses in one place (rescue.ts).
  */
+
+import { TracelessError } from "@meltemi/http2/traceless-error";
 import type { HttpFilterEnv, ProxyEnv } from "../config/env.ts";
-import { TracelessError } from "../lib/traceless-error.ts";
 import type { DownstreamConnection } from "../listeners/connection.ts";
 import type { Route } from "../router/types.ts";
 import type { Span } from "../tracing/types.ts";

@@ -1,6 +1,7 @@
 /** Clusters, their hosts, and the ways to send something to one. */
 
 import type { Duplex } from "node:stream";
+import { TracelessError } from "@meltemi/http2/traceless-error";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { ClusterLoadAssignment, LbEndpoint } from "@meltemi/protos/envoy/config/endpoint/v3";
 import type { BodySource } from "../http/body.ts";
@@ -8,7 +9,6 @@ import type { HeaderList } from "../http/header-list.ts";
 import type { ResponseFlag } from "../http/response-flags.ts";
 import type { Stats } from "../lib/stats.ts";
 import type { StatsRegistry } from "../lib/stats-registry.ts";
-import { TracelessError } from "../lib/traceless-error.ts";
 import type { DownstreamConnection } from "../listeners/connection.ts";
 
 /** One endpoint of a cluster. The same object as long as its address is in the cluster, whatever else changes. */

@@ -3,9 +3,9 @@
  * and connections serve the control plane's streams as they serve requests.
  */
 
+import { whenWritten } from "@meltemi/http2/free-bytes";
 import type { BodySink, BodySource } from "../http/body.ts";
 import { HeaderList } from "../http/header-list.ts";
-import { whenWritten } from "../lib/free-bytes.ts";
 import { frameGrpc, grpcHeadLength } from "../lib/grpc-frame.ts";
 import type { ClusterManager, PendingRequest, UpstreamResponse } from "../upstream/types.ts";
 import type { MessageStream, MessageStreamEvents } from "./xds-client.ts";

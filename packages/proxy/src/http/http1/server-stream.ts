@@ -1,6 +1,6 @@
 /** One request on an HTTP/1 connection, and its answer. */
 
-import { whenWritten } from "../../lib/free-bytes.ts";
+import { whenWritten } from "@meltemi/http2/free-bytes";
 import type { BodySink, BodySource } from "../body.ts";
 import type { CodecStream, RequestReceiver, StreamEvents } from "../codec-stream.ts";
 import type { LocalReply } from "../exchange.ts";

@@ -1,8 +1,8 @@
 /** Settings of the HTTP/2 codec, compiled. */
 
+import type { FloodLimits } from "@meltemi/http2/flood-guard";
 import { durationToMs } from "@meltemi/protos";
 import type { Http2ProtocolOptions } from "@meltemi/protos/envoy/config/core/v3";
-import type { FloodLimits } from "../../http2/flood-guard.ts";
 import { ConfigError } from "../../lib/config-error.ts";
 import { wrappedNumber } from "../../lib/wrapped.ts";
 

@@ -1,10 +1,10 @@
 /** What an HTTP/2 connection of a client does that only frames show, over sockets. */
 import type { Socket } from "node:net";
+import { clientPreface, frameTypes } from "@meltemi/http2/frame-types";
+import { block, FrameLog, frame, uint32 } from "@meltemi/http2/test-session";
 import { duration } from "@meltemi/protos";
 import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import { afterEach, describe, expect, it } from "vitest";
-import { clientPreface, frameTypes } from "../../http2/frame-types.ts";
-import { block, FrameLog, frame, uint32 } from "../../http2/test-session.ts";
 import { TestClock } from "../../listeners/test-clock.ts";
 import { HeaderList } from "../header-list.ts";
 import { openSocket, startTestServer, type TestServer, type TestServerOptions } from "../test-server.ts";

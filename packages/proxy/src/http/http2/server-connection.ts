@@ -1,15 +1,15 @@
 /** An HTTP/2 connection of a client. */
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { type ConnectionError, errorCodes, protocolError } from "@meltemi/http2/error-codes";
+import { FloodError } from "@meltemi/http2/flood-guard";
+import { whenWritten } from "@meltemi/http2/free-bytes";
+import type { HeaderBlock } from "@meltemi/http2/header-blocks";
+import { Session } from "@meltemi/http2/session";
+import type { SessionEvents } from "@meltemi/http2/session-parts";
+import type { SessionStream } from "@meltemi/http2/session-stream";
 import type { Runtime } from "../../config/runtime.ts";
-import { type ConnectionError, errorCodes, protocolError } from "../../http2/error-codes.ts";
-import { FloodError } from "../../http2/flood-guard.ts";
-import type { HeaderBlock } from "../../http2/header-blocks.ts";
-import { Session } from "../../http2/session.ts";
-import type { SessionEvents } from "../../http2/session-parts.ts";
-import type { SessionStream } from "../../http2/session-stream.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
-import { whenWritten } from "../../lib/free-bytes.ts";
 import type { DownstreamConnection } from "../../listeners/connection.ts";
 import type { CodecConnection, RequestReceiver } from "../codec-stream.ts";
 import type { LocalReply } from "../exchange.ts";

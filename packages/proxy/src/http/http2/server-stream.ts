@@ -1,6 +1,6 @@
 /** One request on an HTTP/2 connection, and its answer. */
-import { type ErrorCode, errorCodes } from "../../http2/error-codes.ts";
-import type { SessionStream, StreamHandler } from "../../http2/session-stream.ts";
+import { type ErrorCode, errorCodes } from "@meltemi/http2/error-codes";
+import type { SessionStream, StreamHandler } from "@meltemi/http2/session-stream";
 import { PieceList } from "../../lib/piece-list.ts";
 import type { BodySink, BodySource } from "../body.ts";
 import { clientReset } from "../client-gone.ts";

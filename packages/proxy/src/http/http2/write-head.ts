@@ -1,5 +1,5 @@
 /** Heads of answers as HTTP/2 has them. */
-import { addField } from "../../http2/field-rules.ts";
+import { addField } from "@meltemi/http2/field-rules";
 import { isConnectionHeader } from "../connection-headers.ts";
 import type { HeaderList } from "../header-list.ts";
 

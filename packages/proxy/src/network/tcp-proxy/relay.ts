@@ -1,6 +1,6 @@
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { whenWritten } from "../../lib/free-bytes.ts";
+import { whenWritten } from "@meltemi/http2/free-bytes";
 
 export interface RelayHooks {
   readonly onClientBytes: (length: number) => void;

@@ -1,8 +1,8 @@
 /** Writes the body of a request to an HTTP/1.1 connection, in the framing that its head announced. */
 import type { Duplex } from "node:stream";
+import { whenWritten } from "@meltemi/http2/free-bytes";
 import type { BodySink, BodySource } from "../../http/body.ts";
 import type { HeaderList } from "../../http/header-list.ts";
-import { whenWritten } from "../../lib/free-bytes.ts";
 import type { RequestFraming } from "./http1-encode.ts";
 import { cleanValue } from "./http1-grammar.ts";
 

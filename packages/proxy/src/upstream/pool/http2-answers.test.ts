@@ -1,5 +1,7 @@
 /** What hosts answer in frames that no library writes. */
 import { createServer, type Socket } from "node:net";
+import { frameFlags, frameTypes } from "@meltemi/http2/frame-types";
+import { block, FrameLog, frame, setting, uint32 } from "@meltemi/http2/test-session";
 import { describe, expect, it } from "vitest";
 import {
   closeAfterTest,
@@ -13,8 +15,6 @@ import {
 } from "../../../test/support/pool-rig.ts";
 import { bodyOf, collect } from "../../http/body.ts";
 import { HeaderList } from "../../http/header-list.ts";
-import { frameFlags, frameTypes } from "../../http2/frame-types.ts";
-import { block, FrameLog, frame, setting, uint32 } from "../../http2/test-session.ts";
 import type { PendingRequest, UpstreamError } from "../types.ts";
 
 const { data, headers, settings, ping, goaway, windowUpdate, reset, pushPromise } = frameTypes;

@@ -1,10 +1,10 @@
 /** One HTTP/2 connection of a pool: as many requests at a time as both sides allow. */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { ConnectionError } from "../../http2/error-codes.ts";
-import { Session } from "../../http2/session.ts";
-import type { SessionEvents } from "../../http2/session-parts.ts";
-import type { PeerSettings } from "../../http2/settings.ts";
+import type { ConnectionError } from "@meltemi/http2/error-codes";
+import { Session } from "@meltemi/http2/session";
+import type { SessionEvents } from "@meltemi/http2/session-parts";
+import type { PeerSettings } from "@meltemi/http2/settings";
 import type { Timer } from "../../lib/clock.ts";
 import { UpstreamError } from "../types.ts";
 import type { Dialed, SocketReader } from "./dial.ts";

@@ -1,10 +1,11 @@
 /** One request on an HTTP/2 connection. */
+
+import { ConnectionError, type ErrorCode, errorCodes, protocolError } from "@meltemi/http2/error-codes";
+import type { Session } from "@meltemi/http2/session";
+import type { SessionStream, StreamHandler } from "@meltemi/http2/session-stream";
 import type { BodySink } from "../../http/body.ts";
 import type { HeaderList } from "../../http/header-list.ts";
 import { formatTrailers } from "../../http/http2/write-head.ts";
-import { ConnectionError, type ErrorCode, errorCodes, protocolError } from "../../http2/error-codes.ts";
-import type { Session } from "../../http2/session.ts";
-import type { SessionStream, StreamHandler } from "../../http2/session-stream.ts";
 import { UpstreamError, type UpstreamFailure } from "../types.ts";
 import { decodeAnswer, decodeTrailers, encodeRequestHeaders } from "./http2-headers.ts";
 import type { PoolStats } from "./pool-stats.ts";

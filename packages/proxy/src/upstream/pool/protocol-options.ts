@@ -1,5 +1,7 @@
 /** What a cluster says of the HTTP protocol to its hosts, from its typed options or from its older fields. */
 
+import type { FloodLimits } from "@meltemi/http2/flood-guard";
+import { defaultTableBytes } from "@meltemi/http2/hpack/decoder";
 import { durationToMs, unpackAny } from "@meltemi/protos";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type {
@@ -9,8 +11,6 @@ import type {
 } from "@meltemi/protos/envoy/config/core/v3";
 import type { HttpProtocolOptions as UpstreamOptions } from "@meltemi/protos/envoy/extensions/upstreams/http/v3";
 import { compileFloods } from "../../http/http2/options.ts";
-import type { FloodLimits } from "../../http2/flood-guard.ts";
-import { defaultTableBytes } from "../../http2/hpack/decoder.ts";
 import { ConfigError, within } from "../../lib/config-error.ts";
 import { wrappedNumber } from "../../lib/wrapped.ts";
 import { compileHeaderCase, type HeaderCase } from "./header-case.ts";

@@ -1,8 +1,9 @@
 /** A stream of a session: its windows, and what waits to be sent on it. */
-import { whenWritten } from "../lib/free-bytes.ts";
+
 import { errorCodes } from "./error-codes.ts";
 import { frameTypes } from "./frame-types.ts";
 import type { FrameWriter } from "./frame-writer.ts";
+import { whenWritten } from "./free-bytes.ts";
 import { ReceiveWindow } from "./receive-window.ts";
 import type { Numbered } from "./stream-table.ts";
 
@@ -116,7 +117,7 @@ export class SessionStream implements Numbered<SessionStream> {
 
   /**
    * Sends content. False where the sender should wait for `onWritable`. Where `isOwned` is true nobody else will look at
-   * the bytes again, and their memory is given back when they have been written (lib/free-bytes.ts).
+   * the bytes again, and their memory is given back when they have been written (free-bytes.ts).
    */
   send(bytes: Uint8Array, isOwned = false): boolean {
     if (this.isClosed || this.#isEnding || bytes.length === 0) return true;

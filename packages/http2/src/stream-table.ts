@@ -9,8 +9,8 @@ const places = 64;
 const mask = places - 1;
 
 /**
- * Streams by their number. As with lib/bag.ts, and for the same reason, it is no Map: a table of a fixed size that keeps
- * nothing of a stream that has left.
+ * Streams by their number. It is no Map, whose table would be made anew again and again for what comes and goes at once: a
+ * table of a fixed size that keeps nothing of a stream that has left.
  */
 export class StreamTable<Item extends Numbered<Item>> {
   readonly #places: (Item | undefined)[] = new Array<Item | undefined>(places).fill(undefined);

@@ -5,7 +5,7 @@ const ownMemoryBytes = 16_384;
 
 /**
  * Content in what is being read: frames of a stream that follow each other are handed on in one piece. That is a copy, in
- * memory of its own, which may be given back as soon as it was passed on (lib/free-bytes.ts), as that of what was read may.
+ * memory of its own, which may be given back as soon as it was passed on (free-bytes.ts), as that of what was read may.
  */
 export class ContentBatch {
   #stream: SessionStream | undefined;

@@ -1,6 +1,5 @@
 /** What a session is made of, and what it tells. */
 import type { Duplex } from "node:stream";
-import type { Clock } from "../lib/clock.ts";
 import type { ConnectionError } from "./error-codes.ts";
 import type { FloodLimits } from "./flood-guard.ts";
 import type { BlockLimits, HeaderBlock } from "./header-blocks.ts";
@@ -34,9 +33,15 @@ export interface SessionEvents {
   onResetFrame(direction: "rx_reset" | "tx_reset"): void;
 }
 
+/** Time, as far as a session needs it. */
+export interface SessionClock {
+  /** Milliseconds on a clock that never goes back. */
+  monotonic(): number;
+}
+
 export interface SessionParts {
   readonly stream: Duplex;
   readonly options: SessionOptions;
   readonly events: SessionEvents;
-  readonly clock: Pick<Clock, "monotonic">;
+  readonly clock: SessionClock;
 }

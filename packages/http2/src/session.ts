@@ -3,7 +3,6 @@
  * mean. All that is written in one turn of the event loop goes out together.
  */
 import type { Duplex } from "node:stream";
-import type { Clock } from "../lib/clock.ts";
 import { ContentBatch } from "./content-batch.ts";
 import { ConnectionError, errorCodes, protocolError } from "./error-codes.ts";
 import { FloodGuard } from "./flood-guard.ts";
@@ -12,7 +11,7 @@ import { clientPreface, type FrameHead, frameFlags, frameTypes, largest31 } from
 import { FrameWriter } from "./frame-writer.ts";
 import { checkDependency, type HeaderBlock, HeaderBlocks } from "./header-blocks.ts";
 import { ReceiveWindow } from "./receive-window.ts";
-import type { SessionEvents, SessionOptions, SessionParts } from "./session-parts.ts";
+import type { SessionClock, SessionEvents, SessionOptions, SessionParts } from "./session-parts.ts";
 import { SessionStream, type StreamOwner } from "./session-stream.ts";
 import { defaultWindow, formatSettings, parseSettings } from "./settings.ts";
 import { StreamTable } from "./stream-table.ts";
@@ -25,7 +24,7 @@ export class Session implements FrameSink, StreamOwner {
   readonly #stream: Duplex;
   readonly #options: SessionOptions;
   readonly #events: SessionEvents;
-  readonly #clock: Pick<Clock, "monotonic">;
+  readonly #clock: SessionClock;
   readonly #reader: FrameReader;
   readonly #blocks: HeaderBlocks;
   readonly #guard: FloodGuard;

@@ -1,5 +1,5 @@
 /** Error codes of HTTP/2 (RFC 9113, section 7), and the error that ends a connection. */
-import { TracelessError } from "../lib/traceless-error.ts";
+import { TracelessError } from "./traceless-error.ts";
 
 export const errorCodes = {
   none: 0x0,
