@@ -2,14 +2,16 @@
  * One call on its HTTP/2 stream, as gRPC has it ("gRPC over HTTP2", github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md):
  * headers, messages in both directions, and a status at the end.
  */
-import { constants, type ServerHttp2Stream } from "node:http2";
-import type { TLSSocket } from "node:tls";
+import type { Socket } from "node:net";
+import { errorCodes } from "@meltemi/http2/error-codes";
+import type { SessionStream, StreamHandler } from "@meltemi/http2/session-stream";
 import type { Clock, Timer } from "../lib/clock.ts";
+import type { GrpcConnection } from "./grpc-connection.ts";
+import { areTrailers, type CallHead, findHeaders } from "./grpc-head.ts";
 import {
   acceptedEncodings,
   encodeMessageHead,
-  type JointBuffer,
-  type MessageEncoding,
+  type MessageMemory,
   MessageReader,
   readEncoding,
 } from "./grpc-messages.ts";
@@ -27,7 +29,14 @@ export interface CallOptions {
   readonly clock: Clock;
   /** Largest message in bytes. */
   readonly maxReceiveBytes: number;
-  readonly joint: JointBuffer;
+  readonly memory: MessageMemory;
+}
+
+/** What a call is made on. */
+export interface CallParts {
+  readonly stream: SessionStream;
+  readonly head: CallHead;
+  readonly connection: GrpcConnection;
 }
 
 /** gRPC's numbers of the statuses that are used here. */
@@ -50,67 +59,73 @@ export interface CallStatus {
   readonly details: string;
 }
 
-const responseHeaders = {
-  ":status": 200,
-  "content-type": "application/grpc",
-  "grpc-accept-encoding": acceptedEncodings,
-} as const;
+const responseHead: readonly string[] = [
+  ...[":status", "200"],
+  ...["content-type", "application/grpc"],
+  ...["grpc-accept-encoding", acceptedEncodings],
+];
 
-export class GrpcCall {
+/** Messages below this are copied behind their heads, to go out in one frame. */
+const smallMessage = 2048;
+
+export class GrpcCall implements StreamHandler {
   /** "/package.Service/Method" */
   readonly path: string;
   /** Remote address with port. */
   readonly peer: string;
-  readonly #stream: ServerHttp2Stream;
-  readonly #rawHeaders: readonly string[];
+  readonly #stream: SessionStream;
+  readonly #head: CallHead;
+  readonly #connection: GrpcConnection;
   readonly #options: CallOptions;
   readonly #closed: (() => void)[] = [];
+  #reader: MessageReader | undefined;
+  #events: CallEvents | undefined;
+  /** Bytes that came before anybody listened. */
+  #unreadBytes = 0;
   #deadline: Timer | undefined;
-  #trailers: Record<string, string> | undefined;
+  #hasHead = false;
   #isEnded = false;
 
-  /** `rawHeaders`: names and values in turn, as they came. */
-  constructor(stream: ServerHttp2Stream, rawHeaders: readonly string[], options: CallOptions) {
+  constructor({ stream, head, connection }: CallParts, options: CallOptions) {
     this.#stream = stream;
-    this.#rawHeaders = rawHeaders;
+    this.#head = head;
+    this.#connection = connection;
     this.#options = options;
-    this.path = this.#header(":path") ?? "";
-    const { remoteAddress, remotePort } = stream.session?.socket ?? {};
-    this.peer = remoteAddress === undefined ? "unknown" : `${remoteAddress}:${remotePort}`;
-    stream.on("wantTrailers", () => this.#sendTrailers());
-    stream.once("close", () => this.#close());
+    this.path = head.path;
+    this.peer = connection.peer;
+    stream.handler = this;
   }
 
   /** The connection; undefined when it is gone. */
-  get socket(): TLSSocket | undefined {
-    const { session } = this.#stream;
-    return session === undefined || session.destroyed ? undefined : (session.socket as TLSSocket);
+  get socket(): Socket | undefined {
+    const { socket } = this.#connection;
+    return socket.destroyed ? undefined : socket;
   }
 
   /** No more comes and nothing can be sent. */
   get isOver(): boolean {
-    return this.#isEnded || this.#stream.closed || this.#stream.destroyed;
+    return this.#isEnded || this.#stream.isClosed;
   }
 
   /** Values of a header, in order. */
   headers(name: string): readonly string[] {
-    return this.#rawHeaders.flatMap((value, index) =>
-      index % 2 === 1 && this.#rawHeaders[index - 1] === name ? [value] : [],
-    );
+    return findHeaders(this.#head.raw, name);
   }
 
   /** Checks what gRPC asks of a request's head and starts its deadline. False where the call was answered. */
   begin(): boolean {
-    if (this.#header(":method") !== "POST" || !this.#header("content-type")?.startsWith("application/grpc")) {
+    if (this.#head.method !== "POST" || !this.#header("content-type")?.startsWith("application/grpc")) {
       this.#isEnded = true;
-      this.#stream.respond({ ":status": 415, "content-length": 0 }, { endStream: true });
-      this.#dropRequest();
+      this.#stream.sendHead([":status", "415", "content-length", "0"], true);
       return false;
     }
-    if (this.#encoding === undefined) {
+    const encoding = readEncoding(this.#header("grpc-encoding"));
+    if (encoding === undefined) {
       this.end({ code: "UNIMPLEMENTED", details: "grpc-encoding: messages are taken as identity, gzip or deflate" });
       return false;
     }
+    const { maxReceiveBytes: maxBytes, memory } = this.#options;
+    this.#reader = new MessageReader({ encoding, maxBytes, memory });
     const timeout = this.#header("grpc-timeout");
     if (timeout === undefined) return true;
     const timeoutMs = parseTimeout(timeout);
@@ -126,27 +141,13 @@ export class GrpcCall {
   }
 
   /** Begins to read. Before, nothing is: the client's window fills and holds it back. */
-  listen({ onMessage, onEnd }: CallEvents): void {
-    const encoding = this.#encoding ?? "identity";
-    const { maxReceiveBytes: maxBytes, joint } = this.#options;
-    const reader = new MessageReader({ encoding, maxBytes, joint, onMessage });
-    const stream = this.#stream;
-    stream.on("data", (chunk: Buffer) => {
-      if (this.#isEnded) return;
-      const problem = reader.push(chunk);
-      if (problem === undefined) return;
-      this.end(problem);
-      this.#close();
-    });
-    stream.once("end", () => {
-      if (this.#isEnded) return;
-      if (!reader.isInMessage) {
-        onEnd();
-        return;
-      }
-      this.end({ code: "INTERNAL", details: "the request ends within a message" });
-      this.#close();
-    });
+  listen(events: CallEvents): void {
+    if (this.isOver) return;
+    this.#events = events;
+    const problem = this.#reader?.start((bytes) => events.onMessage(bytes));
+    this.#stream.consume(this.#unreadBytes);
+    if (problem !== undefined) this.#fail(problem);
+    else if (this.#stream.isRemoteEnded) this.#finish();
   }
 
   /** Calls `run` once when the call is over for whatever reason but that it was ended here with what was to be said. */
@@ -159,15 +160,24 @@ export class GrpcCall {
    * same for many calls: they must not change.
    */
   write(bytes: Uint8Array, onWritten?: () => void): void {
-    const stream = this.#stream;
     if (this.isOver) return;
-    if (!stream.headersSent) stream.respond(responseHeaders, { waitForTrailers: true });
-    stream.cork();
-    stream.write(encodeMessageHead(bytes.length));
-    stream.write(bytes, (error) => {
-      if (error === null || error === undefined) onWritten?.();
-    });
-    stream.uncork();
+    const stream = this.#stream;
+    if (!this.#hasHead) {
+      this.#hasHead = true;
+      stream.sendHead(responseHead, false);
+    }
+    const callback =
+      onWritten &&
+      ((error?: Error | null): void => {
+        if (error === null || error === undefined) onWritten();
+      });
+    const head = encodeMessageHead(bytes.length);
+    if (bytes.length < smallMessage) {
+      stream.send(Buffer.concat([head, bytes]), false, callback);
+      return;
+    }
+    stream.send(head);
+    stream.send(bytes, false, callback);
   }
 
   /** Ends the call with a status, which goes out behind what was written. */
@@ -175,52 +185,88 @@ export class GrpcCall {
     if (this.isOver) return;
     this.#isEnded = true;
     const trailers = formatStatus(status);
-    if (this.#stream.headersSent) {
-      this.#trailers = trailers;
-      this.#stream.end();
-      return;
-    }
-    this.#stream.respond({ ...responseHeaders, ...trailers }, { endStream: true });
-    this.#dropRequest();
+    if (this.#hasHead) this.#stream.end(trailers);
+    else this.#stream.sendHead([...responseHead, ...trailers], true);
   }
 
   /** Ends the call at once, read or not. */
   reset(): void {
     this.#isEnded = true;
-    this.#stream.close(constants.NGHTTP2_CANCEL);
-  }
-
-  get #encoding(): MessageEncoding | undefined {
-    return readEncoding(this.#header("grpc-encoding"));
+    this.#stream.reset(errorCodes.cancel);
+    // Whoever ends it is not told within that.
+    queueMicrotask(() => this.#close());
   }
 
   #header(name: string): string | undefined {
     return this.headers(name)[0];
   }
 
-  #sendTrailers(): void {
-    this.#stream.sendTrailers(this.#trailers ?? formatStatus({ code: "OK", details: "" }));
-    this.#dropRequest();
+  // What follows is called by the stream.
+
+  onData(piece: Buffer): void {
+    const isRead = this.#events !== undefined || this.#isEnded;
+    const problem = this.#isEnded ? undefined : this.#reader?.push(piece);
+    if (isRead) this.#stream.consume(piece.length);
+    else this.#unreadBytes += piece.length;
+    if (problem !== undefined) this.#fail(problem);
   }
 
-  /**
-   * All is said (RFC 9113, 8.1): a client that would go on sending is told not to. In a turn of its own, since Node lets a
-   * reset overtake the trailers that were handed over in the same one.
-   */
-  #dropRequest(): void {
-    if (this.#stream.readableEnded) return;
-    this.#options.clock.after(0, () => this.#stream.close(constants.NGHTTP2_NO_ERROR));
+  /** Trailers, which mean nothing in a request. */
+  onHeaders(raw: string[]): void {
+    if (this.#stream.isRemoteEnded && areTrailers(raw)) {
+      this.onEnd();
+      return;
+    }
+    this.#connection.refuse(this.#stream);
+    this.#close();
+  }
+
+  onEnd(): void {
+    if (this.#events !== undefined) this.#finish();
+  }
+
+  onOverflow(): void {
+    this.#stream.reset(errorCodes.enhanceYourCalm);
+    this.#close();
+  }
+
+  onReset(): void {
+    this.#close();
+  }
+
+  onWritable(): void {
+    // What waits for a client is bounded by the fan-out, whose messages are shared.
+  }
+
+  /** All is said (RFC 9113, section 8.1): a client that would go on sending is told not to. */
+  onSent(): void {
+    if (!this.#stream.isRemoteEnded) this.#stream.reset(errorCodes.none);
+    this.#close();
+  }
+
+  /** The client sends no more. */
+  #finish(): void {
+    if (this.#isEnded) return;
+    if (this.#reader?.isInMessage) this.#fail({ code: "INTERNAL", details: "the request ends within a message" });
+    else this.#events?.onEnd();
+  }
+
+  #fail(problem: Status): void {
+    this.end(problem);
+    this.#close();
   }
 
   #close(): void {
     this.#deadline?.close();
+    this.#reader?.close();
     for (const run of this.#closed.splice(0)) run();
   }
 }
 
-function formatStatus({ code, details }: CallStatus): Record<string, string> {
-  const status = { "grpc-status": String(statusCodes[code]) };
-  return details === "" ? status : { ...status, "grpc-message": encodeURI(details.toWellFormed()) };
+/** Trailers: name, value, name, value. */
+function formatStatus({ code, details }: CallStatus): readonly string[] {
+  const status = ["grpc-status", String(statusCodes[code])];
+  return details === "" ? status : [...status, "grpc-message", encodeURI(details.toWellFormed())];
 }
 
 const millisecondsOf: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };

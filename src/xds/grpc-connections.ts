@@ -1,6 +1,6 @@
 /** Connections of a gRPC server: dead ones are noticed, old ones asked to reconnect, all of them ended when it stops. */
-import type { ServerHttp2Session } from "node:http2";
 import type { Clock, Timer } from "../lib/clock.ts";
+import type { GrpcConnection } from "./grpc-connection.ts";
 
 export interface ConnectionLimits {
   /** A connection is asked so often whether it is alive, in milliseconds. */
@@ -20,7 +20,7 @@ const ageSpread = 0.1;
 export class GrpcConnections {
   readonly #limits: ConnectionLimits;
   readonly #clock: Clock;
-  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #connections = new Set<GrpcConnection>();
   #onEmpty: (() => void) | undefined;
 
   constructor(limits: ConnectionLimits, clock: Clock) {
@@ -28,23 +28,23 @@ export class GrpcConnections {
     this.#clock = clock;
   }
 
-  add(session: ServerHttp2Session): void {
-    this.#sessions.add(session);
-    const timers = [this.#keepAlive(session), this.#limitAge(session)];
-    session.once("close", () => {
+  add(connection: GrpcConnection): void {
+    this.#connections.add(connection);
+    const timers = [this.#keepAlive(connection), this.#limitAge(connection)];
+    connection.whenGone(() => {
       for (const timer of timers) timer?.close();
-      this.#sessions.delete(session);
-      if (this.#sessions.size === 0) this.#onEmpty?.();
+      this.#connections.delete(connection);
+      if (this.#connections.size === 0) this.#onEmpty?.();
     });
   }
 
   /** Asks all to go, waits at most `graceMs` for their streams to end, then ends them. */
   async stop(graceMs: number): Promise<void> {
-    for (const session of this.#sessions) session.close();
-    if (this.#sessions.size === 0) return;
+    for (const connection of this.#connections) connection.close();
+    if (this.#connections.size === 0) return;
     await new Promise<void>((resolve) => {
       const force = this.#clock.after(graceMs, () => {
-        for (const session of this.#sessions) session.destroy();
+        for (const connection of this.#connections) connection.destroy();
       });
       this.#onEmpty = () => {
         force.close();
@@ -53,24 +53,33 @@ export class GrpcConnections {
     });
   }
 
-  #keepAlive(session: ServerHttp2Session): Timer {
+  #keepAlive(connection: GrpcConnection): Timer {
     const { keepaliveIntervalMs, keepaliveTimeoutMs } = this.#limits;
-    return this.#clock.every(keepaliveIntervalMs, () => {
-      if (session.destroyed) return;
-      const dead = this.#clock.after(keepaliveTimeoutMs, () => session.destroy());
-      // False where too many are under way: those decide.
-      if (!session.ping(() => dead.close())) dead.close();
+    let dead: Timer | undefined;
+    const asking = this.#clock.every(keepaliveIntervalMs, () => {
+      if (dead !== undefined) return;
+      dead = this.#clock.after(keepaliveTimeoutMs, () => connection.destroy());
+      connection.ping(() => {
+        dead?.close();
+        dead = undefined;
+      });
     });
+    return {
+      close: () => {
+        asking.close();
+        dead?.close();
+      },
+    };
   }
 
-  #limitAge(session: ServerHttp2Session): Timer | undefined {
+  #limitAge(connection: GrpcConnection): Timer | undefined {
     const { maxConnectionAgeMs } = this.#limits;
     if (maxConnectionAgeMs === undefined) return undefined;
     const ageMs = maxConnectionAgeMs * (1 + ageSpread * (2 * Math.random() - 1));
     return this.#clock.after(ageMs, () => {
-      session.close();
-      const force = this.#clock.after(ageGraceMs, () => session.destroy());
-      session.once("close", () => force.close());
+      connection.close();
+      const force = this.#clock.after(ageGraceMs, () => connection.destroy());
+      connection.whenGone(() => force.close());
     });
   }
 }

@@ -28,83 +28,135 @@ export interface MessageReaderOptions {
   readonly encoding: MessageEncoding;
   /** Largest message in bytes, compressed or not. */
   readonly maxBytes: number;
-  readonly joint: JointBuffer;
-  /** The bytes are only there during the call. */
-  readonly onMessage: (message: Uint8Array) => void;
+  readonly memory: MessageMemory;
 }
 
-/** Larger messages get memory of their own. */
-const mostJointBytes = 1024 * 1024;
+/** Shorter pieces get memory of just their size. */
+const leastPooledBytes = 4096;
+/** Sizes of memory that is used again; larger messages get their own. */
+const pooledSizes: readonly number[] = [64 * 1024, 256 * 1024, 1024 * 1024];
+/** Bytes of each size that are kept for the next message. */
+const mostKeptBytes = 1024 * 1024;
 
 /**
- * Where messages that came in several pieces are put together, for all readers of a server: a thousand proxies that
+ * Where messages that come in several pieces are put together, for all readers of a server: a thousand proxies that
  * acknowledge at once would otherwise need 40 kB each for an instant, and the system's allocator most of the time.
  */
-export class JointBuffer {
-  #bytes = Buffer.alloc(0);
+export class MessageMemory {
+  readonly #kept = new Map<number, Buffer[]>(pooledSizes.map((size) => [size, []]));
 
-  /** The first `length` bytes of `chunks`, until the next call. */
-  join(chunks: readonly Buffer[], length: number): Buffer {
-    if (length > mostJointBytes) return Buffer.concat(chunks, length);
-    if (this.#bytes.length < length) this.#bytes = Buffer.allocUnsafeSlow(Math.min(length * 2, mostJointBytes));
-    let place = 0;
-    for (const chunk of chunks) place += chunk.copy(this.#bytes, place, 0, length - place);
-    return this.#bytes.subarray(0, length);
+  /** Memory of at least so many bytes. */
+  take(bytes: number): Buffer {
+    const size = bytes < leastPooledBytes ? bytes : (pooledSizes.find((pooled) => pooled >= bytes) ?? bytes);
+    return this.#kept.get(size)?.pop() ?? Buffer.allocUnsafeSlow(size);
+  }
+
+  giveBack(memory: Buffer): void {
+    const kept = this.#kept.get(memory.length);
+    if (kept !== undefined && (kept.length + 1) * memory.length <= mostKeptBytes) kept.push(memory);
   }
 }
 
-/** Cuts a stream of bytes into messages. */
+/** Cuts a stream of bytes into messages. Until it is started it only keeps them. */
 export class MessageReader {
   readonly #options: MessageReaderOptions;
-  readonly #chunks: Buffer[] = [];
-  #length = 0;
+  #onMessage: ((message: Uint8Array) => void) | undefined;
+  /** What came of a message that is not whole; before the start of all. */
+  #memory: Buffer = empty;
+  #held = 0;
+  /** Bytes of the message with its head, or of the head until that is whole. */
+  #wanted = headLength;
 
   constructor(options: MessageReaderOptions) {
     this.#options = options;
   }
 
-  /** Takes bytes and hands on the messages that they complete. Answers what ends the call: a message that is not taken. */
-  push(chunk: Buffer): Status | undefined {
-    this.#chunks.push(chunk);
-    this.#length += chunk.length;
-    while (this.#length >= headLength) {
-      const length = this.#readLength();
-      const problem = this.#checkLength(length);
+  /** Hands on what came so far, and what comes. The bytes of a message are only there during the call. Answers as `push`. */
+  start(onMessage: (message: Uint8Array) => void): Status | undefined {
+    this.#onMessage = onMessage;
+    const memory = this.#memory;
+    const held = memory.subarray(0, this.#held);
+    this.#memory = empty;
+    this.#held = 0;
+    try {
+      return this.push(held);
+    } finally {
+      this.#options.memory.giveBack(memory);
+    }
+  }
+
+  /**
+   * Takes bytes, which may be gone after the call, and hands on the messages that they complete. Answers what ends the call:
+   * a message that is not taken.
+   */
+  push(piece: Buffer): Status | undefined {
+    if (this.#onMessage === undefined) {
+      this.#keep(piece, this.#held + piece.length);
+      return undefined;
+    }
+    for (let at = 0; at < piece.length; ) {
+      const end = this.#held === 0 ? endOfMessage(piece, at) : undefined;
+      if (end !== undefined && end <= piece.length) {
+        // One that came whole needs no memory.
+        const problem = this.#checkLength(end - at - headLength) ?? this.#deliver(piece.subarray(at, end));
+        if (problem !== undefined) return problem;
+        at = end;
+        continue;
+      }
+      const taken = Math.min(this.#wanted - this.#held, piece.length - at);
+      const problem = this.#gather(piece.subarray(at, at + taken));
       if (problem !== undefined) return problem;
-      if (this.#length < headLength + length) return undefined;
-      const whole = this.#take(headLength + length);
-      const refused = this.#deliver(whole[0] ?? 0, whole.subarray(headLength));
-      if (refused !== undefined) return refused;
+      at += taken;
     }
     return undefined;
   }
 
   /** True where a message has begun and is not complete. */
   get isInMessage(): boolean {
-    return this.#length > 0;
+    return this.#held > 0;
   }
 
-  #readLength(): number {
-    const [first] = this.#chunks;
-    const head = first !== undefined && first.length >= headLength ? first : Buffer.concat(this.#chunks, headLength);
-    return head.readUInt32BE(1);
+  /** Nothing follows. */
+  close(): void {
+    this.#options.memory.giveBack(this.#memory);
+    this.#memory = empty;
+    this.#held = 0;
   }
 
-  /** Cuts off so many bytes, in one piece. */
-  #take(length: number): Buffer {
-    const chunks = this.#chunks;
-    const [first] = chunks;
-    const taken =
-      first !== undefined && first.length >= length
-        ? first.subarray(0, length)
-        : this.#options.joint.join(chunks, length);
-    this.#length -= length;
-    let rest = length;
-    let whole = 0;
-    for (; rest > 0 && rest >= (chunks[whole]?.length ?? 0); whole++) rest -= chunks[whole]?.length ?? rest;
-    chunks.splice(0, whole);
-    if (rest > 0) chunks[0] = chunks[0]?.subarray(rest) ?? empty;
-    return taken;
+  /** Adds bytes to the message that is not whole, of which there are not more than it wants. */
+  #gather(bytes: Buffer): Status | undefined {
+    this.#keep(bytes, this.#wanted);
+    if (this.#held === headLength) {
+      const length = this.#memory.readUInt32BE(1);
+      const problem = this.#checkLength(length);
+      if (problem !== undefined) return problem;
+      this.#wanted = headLength + length;
+    }
+    if (this.#held < this.#wanted) return undefined;
+    const memory = this.#memory;
+    const message = memory.subarray(0, this.#held);
+    this.#memory = empty;
+    this.#held = 0;
+    this.#wanted = headLength;
+    try {
+      return this.#deliver(message);
+    } finally {
+      this.#options.memory.giveBack(memory);
+    }
+  }
+
+  /** Keeps bytes, where some `expected` in all are to come: a client that only promises much gets little memory. */
+  #keep(bytes: Buffer, expected: number): void {
+    const needed = this.#held + bytes.length;
+    if (needed > this.#memory.length) {
+      const { memory } = this.#options;
+      const before = this.#memory;
+      this.#memory = memory.take(Math.max(needed, Math.min(expected, Math.max(pooledSizes[0] ?? 0, needed * 2))));
+      before.copy(this.#memory, 0, 0, this.#held);
+      memory.giveBack(before);
+    }
+    bytes.copy(this.#memory, this.#held);
+    this.#held = needed;
   }
 
   #checkLength(length: number): Status | undefined {
@@ -112,23 +164,31 @@ export class MessageReader {
     return length <= maxBytes ? undefined : tooLarge(`${length} bytes`, maxBytes);
   }
 
-  #deliver(flag: number, message: Buffer): Status | undefined {
-    const { encoding, maxBytes, onMessage } = this.#options;
+  /** `whole` is the message with its head. */
+  #deliver(whole: Buffer): Status | undefined {
+    const { encoding, maxBytes } = this.#options;
+    const flag = whole[0];
+    const message = whole.subarray(headLength);
     if (flag === 0) {
-      onMessage(message);
+      this.#onMessage?.(message);
       return undefined;
     }
     if (flag !== 1 || encoding === "identity") {
       return { code: "INTERNAL", details: "a message is compressed and does not say how" };
     }
     try {
-      onMessage((encoding === "gzip" ? gunzipSync : inflateSync)(message, { maxOutputLength: maxBytes }));
+      this.#onMessage?.((encoding === "gzip" ? gunzipSync : inflateSync)(message, { maxOutputLength: maxBytes }));
       return undefined;
     } catch (cause) {
       const isTooLarge = cause instanceof RangeError;
       return isTooLarge ? tooLarge("more", maxBytes) : { code: "INTERNAL", details: `a message is no ${encoding}` };
     }
   }
+}
+
+/** Where the message ends that begins at `at`; undefined where not all of its head is there. */
+function endOfMessage(bytes: Buffer, at: number): number | undefined {
+  return bytes.length - at < headLength ? undefined : at + headLength + bytes.readUInt32BE(at + 1);
 }
 
 function tooLarge(size: string, maxBytes: number): Status {

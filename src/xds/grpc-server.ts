@@ -1,15 +1,20 @@
 /**
- * The edge of gRPC: carries streams of encoded messages, and answers the standard health service. It stands on Node's
- * HTTP/2 itself, because a message goes to many proxies: grpc-js copies it for each of them, HTTP/2 takes it as it is.
+ * The edge of gRPC: carries streams of encoded messages, and answers the standard health service. It stands on our own
+ * HTTP/2, because a message goes to many proxies, and there are many of them: it is sent as it is, and a connection that
+ * rests holds next to nothing.
  */
-import { createSecureServer, createServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
+import { createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import type { SessionStream } from "@meltemi/http2/session-stream";
 import type { Caller } from "../lib/caller.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { GrpcCall } from "./grpc-call.ts";
+import { GrpcConnection } from "./grpc-connection.ts";
 import { type ConnectionLimits, GrpcConnections } from "./grpc-connections.ts";
+import type { CallHead } from "./grpc-head.ts";
 import { HealthService } from "./grpc-health.ts";
-import { JointBuffer } from "./grpc-messages.ts";
+import { MessageMemory } from "./grpc-messages.ts";
 import { buildContext, clientCertificates, readPeerCredentials } from "./grpc-tls.ts";
 import type { StreamPort, StreamService, TlsSource, Transport, UnaryMethod, Variant } from "./transport.ts";
 
@@ -45,19 +50,18 @@ export function createGrpcTransport(options: GrpcTransportOptions, service: Stre
 const adsService = "envoy.service.discovery.v3.AggregatedDiscoveryService";
 const healthService = "grpc.health.v1.Health";
 
-/** Bytes of requests that a client may send before we have read them. */
-const receiveWindow = 1024 * 1024;
-
 /** What answers a call whose head was taken. */
 type Method = (call: GrpcCall) => void;
 
 class GrpcTransport implements Transport {
   readonly #options: GrpcTransportOptions;
   readonly #service: StreamService;
-  readonly #server: Http2Server;
+  readonly #server: Server;
   readonly #connections: GrpcConnections;
   readonly #health: HealthService;
-  readonly #joint = new JointBuffer();
+  readonly #memory = new MessageMemory();
+  /** Those over TLS, from before their handshakes on. */
+  readonly #sockets = new Set<Socket>();
   readonly #methods: ReadonlyMap<string, Method>;
   readonly #isSecure: boolean;
   #endTls: (() => void) | undefined;
@@ -79,9 +83,6 @@ class GrpcTransport implements Transport {
       ]),
     ]);
     this.#server = this.#createServer(tls);
-    this.#server.on("session", (session) => this.#connections.add(session));
-    this.#server.on("sessionError", (cause) => options.log.debug("a connection failed", { cause }));
-    this.#server.on("stream", (stream, _headers, _flags, rawHeaders) => this.#receive(stream, rawHeaders));
   }
 
   listen(address: string): Promise<string> {
@@ -109,29 +110,47 @@ class GrpcTransport implements Transport {
     this.#health.stop();
     this.#server.close();
     await this.#connections.stop(graceMs);
+    // Handshakes that have not come to an end.
+    for (const socket of this.#sockets) socket.destroy();
   }
 
-  #createServer(tls: TlsSource | undefined): Http2Server {
-    const { maxConcurrentStreams } = this.#options.limits;
-    const settings = { maxConcurrentStreams, initialWindowSize: receiveWindow };
-    // How much may wait for one client is for the fan-out to say: its messages are shared, and HTTP/2 counts them as its own.
-    const options = { settings, maxSessionMemory: Number.MAX_SAFE_INTEGER };
-    if (tls === undefined) return createServer(options);
-    const server = createSecureServer({ ...options, ...clientCertificates, ...buildContext(tls.current()) });
+  #createServer(tls: TlsSource | undefined): Server {
+    const options = { noDelay: true };
+    if (tls === undefined) return createServer(options, (socket) => this.#open(socket));
+    const secure = { ...clientCertificates, ...buildContext(tls.current()) };
+    const server = createTlsServer({ ...options, ALPNProtocols: ["h2"], ...secure }, (socket) => {
+      // A client that does not say what it speaks speaks no gRPC.
+      if (socket.alpnProtocol === "h2") this.#open(socket);
+      else socket.destroy();
+    });
+    server.on("connection", (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once("close", () => this.#sockets.delete(socket));
+    });
     // New connections get the certificates of now.
     this.#endTls = tls.onChange(() => server.setSecureContext(buildContext(tls.current())));
     server.on("tlsClientError", (cause) => this.#options.log.debug("a TLS handshake failed", { cause }));
     return server;
   }
 
-  #receive(stream: ServerHttp2Stream, rawHeaders: readonly string[]): void {
+  #open(socket: Socket): void {
     const { clock, limits, log } = this.#options;
-    stream.on("error", (cause) => log.debug("stream failed", { cause }));
-    const call = new GrpcCall(stream, rawHeaders, {
-      clock,
-      maxReceiveBytes: limits.maxReceiveBytes,
-      joint: this.#joint,
-    });
+    this.#connections.add(
+      new GrpcConnection(socket, {
+        clock,
+        log,
+        maxConcurrentStreams: limits.maxConcurrentStreams,
+        onCall: (stream, head, connection) => this.#receive(stream, head, connection),
+      }),
+    );
+  }
+
+  #receive(stream: SessionStream, head: CallHead, connection: GrpcConnection): void {
+    const { clock, limits } = this.#options;
+    const call = new GrpcCall(
+      { stream, head, connection },
+      { clock, maxReceiveBytes: limits.maxReceiveBytes, memory: this.#memory },
+    );
     if (!call.begin()) return;
     const method = this.#methods.get(call.path);
     if (method !== undefined) method(call);

@@ -4,7 +4,8 @@
  * authenticators to say.
  */
 import { constants } from "node:crypto";
-import type { SecureContextOptions, TLSSocket } from "node:tls";
+import type { Socket } from "node:net";
+import { type SecureContextOptions, TLSSocket } from "node:tls";
 import type { PeerCertificate, PeerCredentials } from "../lib/caller.ts";
 import { SecretText } from "../lib/secret-text.ts";
 import type { GrpcCall } from "./grpc-call.ts";
@@ -54,9 +55,9 @@ export function readPeerCredentials(call: GrpcCall): PeerCredentials {
 
 const bearerPrefix = "Bearer ";
 
-function readCertificate(socket: TLSSocket | undefined): PeerCertificate {
+function readCertificate(socket: Socket | undefined): PeerCertificate {
   // Without the connection nobody can say what was shown on it: as bad as a bad one.
-  if (socket === undefined) return { kind: "unverified", reason: "the connection is gone" };
+  if (!(socket instanceof TLSSocket)) return { kind: "unverified", reason: "the connection is gone" };
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) return { kind: "none" };
   if (!socket.authorized) return { kind: "unverified", reason: String(socket.authorizationError) };

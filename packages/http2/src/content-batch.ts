@@ -10,8 +10,18 @@ const ownMemoryBytes = 16_384;
 export class ContentBatch {
   #stream: SessionStream | undefined;
   #pieces: Buffer[] = [];
+  readonly #handsOnPieces: boolean;
+
+  /** `handsOnPieces`: nothing is put together, and nothing copied. */
+  constructor(handsOnPieces: boolean) {
+    this.#handsOnPieces = handsOnPieces;
+  }
 
   add(stream: SessionStream, bytes: Buffer): void {
+    if (this.#handsOnPieces) {
+      stream.handler?.onData(bytes);
+      return;
+    }
     if (stream !== this.#stream) {
       this.handOn();
       this.#stream = stream;

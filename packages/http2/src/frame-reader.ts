@@ -26,8 +26,9 @@ export class FrameReader {
   readonly #sink: FrameSink;
   readonly #preface: Buffer;
   readonly #head: FrameHead = { type: 0, flags: 0, stream: 0, length: 0 };
-  /** What is being put together of pieces: the preface, a head, a payload. */
-  #gathered: Buffer;
+  /** What is being put together of pieces: a head, a payload. Most come whole, and a connection that rests holds nothing. */
+  #gathered: Buffer = empty;
+  /** Bytes of it, or of the preface. */
   #gatheredBytes = 0;
   #state: State;
   /** Bytes that are missing of what the state says. */
@@ -42,7 +43,6 @@ export class FrameReader {
     this.#sink = sink;
     this.#preface = preface;
     this.#state = preface.length > 0 ? "preface" : "head";
-    this.#gathered = Buffer.allocUnsafe(Math.max(preface.length, frameHeadBytes));
   }
 
   /** The stream whose head or trailers go on in frames that have not come; 0 for none. */
@@ -100,11 +100,14 @@ export class FrameReader {
       return at + frameHeadBytes;
     }
     const length = Math.min(frameHeadBytes - this.#gatheredBytes, end - at);
+    if (this.#gatheredBytes === 0) this.#gathered = Buffer.allocUnsafe(frameHeadBytes);
     chunk.copy(this.#gathered, this.#gatheredBytes, at, at + length);
     this.#gatheredBytes += length;
     if (this.#gatheredBytes === frameHeadBytes) {
       this.#gatheredBytes = 0;
-      this.#beginFrame(this.#gathered, 0);
+      const head = this.#gathered;
+      this.#gathered = empty;
+      this.#beginFrame(head, 0);
     }
     return at + length;
   }
@@ -145,14 +148,14 @@ export class FrameReader {
         this.#sink.onFrame(this.#head, chunk.subarray(at, at + length));
         return at + length;
       }
-      if (this.#gathered.length < length) this.#gathered = Buffer.allocUnsafe(length);
+      this.#gathered = Buffer.allocUnsafe(length);
     }
     const taken = Math.min(this.#left, end - at);
     chunk.copy(this.#gathered, length - this.#left, at, at + taken);
     this.#left -= taken;
     if (this.#left === 0) {
-      const payload = this.#gathered.subarray(0, length);
-      this.#gathered = Buffer.allocUnsafe(frameHeadBytes);
+      const payload = this.#gathered;
+      this.#gathered = empty;
       this.#state = "head";
       this.#sink.onFrame(this.#head, payload);
     }

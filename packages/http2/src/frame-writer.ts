@@ -16,6 +16,9 @@ const batchBytes = 262_144;
 
 const empty = Buffer.alloc(0);
 
+/** Is called when something was written, or with what came in between. */
+export type WrittenCallback = (error?: Error | null) => void;
+
 export class FrameWriter {
   readonly #stream: Duplex;
   readonly #encoder = new HpackEncoder();
@@ -26,7 +29,7 @@ export class FrameWriter {
   /** Pieces before what is in the slab. */
   #pieces: Buffer[] = [];
   /** By the place of a piece: what is to be called when it has been written. */
-  #onWritten: (() => void)[] = [];
+  #onWritten: WrittenCallback[] = [];
   #pieceBytes = 0;
   /** Bytes of this batch that went through a slab. */
   #copiedBytes = 0;
@@ -127,7 +130,7 @@ export class FrameWriter {
   }
 
   /** Has `run` called when all that was written so far has left, and is needed no more. */
-  whenWritten(run: () => void): void {
+  whenWritten(run: WrittenCallback): void {
     this.#cut();
     this.#onWritten[this.#pieces.length - 1] = run;
   }

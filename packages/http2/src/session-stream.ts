@@ -2,7 +2,7 @@
 
 import { errorCodes } from "./error-codes.ts";
 import { frameTypes } from "./frame-types.ts";
-import type { FrameWriter } from "./frame-writer.ts";
+import type { FrameWriter, WrittenCallback } from "./frame-writer.ts";
 import { whenWritten } from "./free-bytes.ts";
 import { ReceiveWindow } from "./receive-window.ts";
 import type { Numbered } from "./stream-table.ts";
@@ -64,7 +64,7 @@ const empty = Buffer.alloc(0);
 
 interface Piece {
   readonly bytes: Uint8Array;
-  readonly onWritten: (() => void) | undefined;
+  readonly onWritten: WrittenCallback | undefined;
 }
 
 export class SessionStream implements Numbered<SessionStream> {
@@ -80,7 +80,7 @@ export class SessionStream implements Numbered<SessionStream> {
   #head: readonly string[] | undefined;
   #first: Uint8Array | undefined;
   /** What is to be called when the first piece has been written. */
-  #onWritten: (() => void) | undefined;
+  #onWritten: WrittenCallback | undefined;
   #others: Piece[] = noPieces;
   #waitingBytes = 0;
   #trailers: readonly string[] | undefined;
@@ -117,17 +117,18 @@ export class SessionStream implements Numbered<SessionStream> {
 
   /**
    * Sends content. False where the sender should wait for `onWritable`. Where `isOwned` is true nobody else will look at
-   * the bytes again, and their memory is given back when they have been written (free-bytes.ts).
+   * the bytes again, and their memory is given back when they have been written (free-bytes.ts). Else `onWritten` is called
+   * when the connection has taken all of them; with an error where it broke off, and not at all where the stream did.
    */
-  send(bytes: Uint8Array, isOwned = false): boolean {
+  send(bytes: Uint8Array, isOwned = false, onWritten?: WrittenCallback): boolean {
     if (this.isClosed || this.#isEnding || bytes.length === 0) return true;
     this.#waitingBytes += bytes.length;
     this.#owner.waitingBytes += bytes.length;
-    const onWritten = isOwned ? whenWritten(bytes) : undefined;
+    const callback = isOwned ? whenWritten(bytes) : onWritten;
     if (this.#first === undefined) {
       this.#first = bytes;
-      this.#onWritten = onWritten;
-    } else this.#addOther({ bytes, onWritten });
+      this.#onWritten = callback;
+    } else this.#addOther({ bytes, onWritten: callback });
     this.#owner.queue(this);
     this.#wantsMore = !this.#takesMore || this.#owner.writer.isFull;
     return !this.#wantsMore;
@@ -141,9 +142,10 @@ export class SessionStream implements Numbered<SessionStream> {
   #addOther(piece: Piece): void {
     if (this.#others === noPieces) this.#others = [];
     const others = this.#others;
-    const last = others.at(-1)?.bytes;
-    if (last === undefined || last.length + piece.bytes.length > smallPiece) others.push(piece);
-    else others[others.length - 1] = { bytes: Buffer.concat([last, piece.bytes]), onWritten: undefined };
+    const last = others.at(-1);
+    const isAlone = last === undefined || last.onWritten !== undefined;
+    if (isAlone || last.bytes.length + piece.bytes.length > smallPiece) others.push(piece);
+    else others[others.length - 1] = { ...piece, bytes: Buffer.concat([last.bytes, piece.bytes]) };
   }
 
   /** Ends this side behind what was sent. */

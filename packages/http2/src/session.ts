@@ -48,7 +48,7 @@ export class Session implements FrameSink, StreamOwner {
   #dataStream: SessionStream | undefined;
   /** Bytes of it, without padding, that have come. */
   #dataBytes = 0;
-  readonly #content = new ContentBatch();
+  readonly #content: ContentBatch;
   #isOver = false;
   /** What ended the connection, where this end had to. */
   failure: ConnectionError | undefined;
@@ -65,6 +65,7 @@ export class Session implements FrameSink, StreamOwner {
     this.#reader = new FrameReader(this, this.#isClient ? empty : clientPreface);
     this.#blocks = new HeaderBlocks(options.settings.headerTableSize, options);
     this.#guard = new FloodGuard(options);
+    this.#content = new ContentBatch(options.handsOnPieces === true);
     this.writer = new FrameWriter(stream);
     this.#receiveWindow = new ReceiveWindow(options.connectionWindow);
     if (this.#isClient) this.writer.writePreface(clientPreface);
