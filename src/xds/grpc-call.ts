@@ -14,6 +14,7 @@ import {
   type MessageMemory,
   MessageReader,
   readEncoding,
+  type SharedMessages,
 } from "./grpc-messages.ts";
 import type { Status, StatusName } from "./transport.ts";
 
@@ -30,6 +31,7 @@ export interface CallOptions {
   /** Largest message in bytes. */
   readonly maxReceiveBytes: number;
   readonly memory: MessageMemory;
+  readonly shared: SharedMessages;
 }
 
 /** What a call is made on. */
@@ -172,12 +174,15 @@ export class GrpcCall implements StreamHandler {
         if (error === null || error === undefined) onWritten();
       });
     const head = encodeMessageHead(bytes.length);
-    if (bytes.length < smallMessage) {
-      stream.send(Buffer.concat([head, bytes]), false, callback);
-      return;
+    const frames = this.#options.shared.find(bytes, stream.id);
+    if (frames !== undefined) stream.sendShared(frames, callback);
+    else if (bytes.length < smallMessage) stream.send(Buffer.concat([head, bytes]), false, callback);
+    else {
+      stream.send(head);
+      stream.send(bytes, false, callback);
     }
-    stream.send(head);
-    stream.send(bytes, false, callback);
+    // Others wait in line for this one.
+    this.#connection.flush();
   }
 
   /** Ends the call with a status, which goes out behind what was written. */

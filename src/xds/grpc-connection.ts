@@ -22,6 +22,8 @@ export interface GrpcConnectionOptions {
 
 /** Bytes of requests that a client may send before we have read them, on one stream and on all. */
 const receiveWindow = 1024 * 1024;
+/** Whole messages go out at once: a client that gets them in parts is woken for each of these. They are shared, not held. */
+const batchBytes = 8 * 1024 * 1024;
 /** What a client gets to read the end of a connection, in milliseconds, and how much it may send meanwhile. */
 const lingerMs = 1000;
 const discardLimit = 1024 * 1024;
@@ -80,6 +82,11 @@ export class GrpcConnection implements SessionEvents {
   /** Ends it at once, with all of its calls. */
   destroy(): void {
     this.socket.destroy();
+  }
+
+  /** Hands on what was written, for whom the end of the turn is too late. */
+  flush(): void {
+    this.#session.flush();
   }
 
   /** Asks whether the client is alive. The last that asked is told of an answer. */
@@ -175,6 +182,7 @@ function buildSessionOptions(maxConcurrentStreams: number): SessionOptions {
     settings: { headerTableSize: defaultTableBytes, maxConcurrentStreams, initialWindowSize: receiveWindow },
     connectionWindow: receiveWindow,
     handsOnPieces: true,
+    batchBytes,
     ...headLimits,
     ...floodLimits,
   };

@@ -1,5 +1,6 @@
 /** Messages of gRPC within the bytes of a stream: one byte that says whether it is compressed, four of length, the message. */
 import { gunzipSync, inflateSync } from "node:zlib";
+import { SharedFrames } from "@meltemi/http2/shared-frames";
 import type { Status } from "./transport.ts";
 
 /** What a client may compress its messages with. */
@@ -17,6 +18,35 @@ export function encodeMessageHead(length: number): Buffer {
   head.writeUInt32BE(length, 1);
   return head;
 }
+
+/** Shorter messages are copied for each call: that costs less than to look them up. */
+const leastSharedBytes = 16_384;
+
+/**
+ * Messages in the frames in which they go to many calls, as long as the message itself is kept. The first call gets it as it
+ * is: many a message is for one client alone.
+ */
+export class SharedMessages {
+  readonly #frames = new WeakMap<Uint8Array, Map<number, SharedFrames>>();
+
+  /** The frames of a message for streams of this number; undefined where it is to be sent by itself. */
+  find(bytes: Uint8Array, stream: number): SharedFrames | undefined {
+    if (bytes.length < leastSharedBytes) return undefined;
+    const known = this.#frames.get(bytes);
+    if (known === undefined) {
+      this.#frames.set(bytes, new Map());
+      return undefined;
+    }
+    const frames = known.get(stream);
+    if (frames !== undefined || known.size >= mostNumbers) return frames;
+    const made = new SharedFrames(stream, [encodeMessageHead(bytes.length), bytes]);
+    known.set(stream, made);
+    return made;
+  }
+}
+
+/** Stream numbers for which the frames of a message are made: nearly all clients ask on the first stream of a connection. */
+const mostNumbers = 2;
 
 /** The encoding that a header "grpc-encoding" names; undefined for one that is not taken. */
 export function readEncoding(name: string | undefined): MessageEncoding | undefined {

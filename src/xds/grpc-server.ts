@@ -14,7 +14,7 @@ import { GrpcConnection } from "./grpc-connection.ts";
 import { type ConnectionLimits, GrpcConnections } from "./grpc-connections.ts";
 import type { CallHead } from "./grpc-head.ts";
 import { HealthService } from "./grpc-health.ts";
-import { MessageMemory } from "./grpc-messages.ts";
+import { MessageMemory, SharedMessages } from "./grpc-messages.ts";
 import { buildContext, clientCertificates, readPeerCredentials } from "./grpc-tls.ts";
 import type { StreamPort, StreamService, TlsSource, Transport, UnaryMethod, Variant } from "./transport.ts";
 
@@ -60,6 +60,7 @@ class GrpcTransport implements Transport {
   readonly #connections: GrpcConnections;
   readonly #health: HealthService;
   readonly #memory = new MessageMemory();
+  readonly #shared = new SharedMessages();
   /** Those over TLS, from before their handshakes on. */
   readonly #sockets = new Set<Socket>();
   readonly #methods: ReadonlyMap<string, Method>;
@@ -149,7 +150,7 @@ class GrpcTransport implements Transport {
     const { clock, limits } = this.#options;
     const call = new GrpcCall(
       { stream, head, connection },
-      { clock, maxReceiveBytes: limits.maxReceiveBytes, memory: this.#memory },
+      { clock, maxReceiveBytes: limits.maxReceiveBytes, memory: this.#memory, shared: this.#shared },
     );
     if (!call.begin()) return;
     const method = this.#methods.get(call.path);

@@ -11,8 +11,7 @@ const leastSlabBytes = 512;
 const mostSlabBytes = 65_536;
 /** Content of at least this many bytes is not copied. */
 const ownPieceBytes = 4_096;
-/** Bytes of one batch, beyond which content waits for the next. */
-const batchBytes = 262_144;
+const defaultBatchBytes = 262_144;
 
 const empty = Buffer.alloc(0);
 
@@ -21,6 +20,8 @@ export type WrittenCallback = (error?: Error | null) => void;
 
 export class FrameWriter {
   readonly #stream: Duplex;
+  /** Bytes of one batch, beyond which content waits for the next. */
+  readonly batchBytes: number;
   readonly #encoder = new HpackEncoder();
   #slab: Buffer = empty;
   #slabBytes = leastSlabBytes;
@@ -42,8 +43,9 @@ export class FrameWriter {
   /** All DATA frames so far. */
   dataFrames = 0;
 
-  constructor(stream: Duplex) {
+  constructor(stream: Duplex, batchBytes = defaultBatchBytes) {
     this.#stream = stream;
+    this.batchBytes = batchBytes;
   }
 
   setMaxTableBytes(bytes: number): void {
@@ -52,7 +54,7 @@ export class FrameWriter {
 
   /** True while content has to wait: the peer does not read, or enough is there to be flushed. */
   get isFull(): boolean {
-    return this.#stream.writableNeedDrain || this.#pieceBytes + this.#at - this.#from >= batchBytes;
+    return this.#stream.writableNeedDrain || this.#pieceBytes + this.#at - this.#from >= this.batchBytes;
   }
 
   get hasOutput(): boolean {
@@ -127,6 +129,15 @@ export class FrameWriter {
     this.#cut();
     this.#pieces.push(Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, length));
     this.#pieceBytes += length;
+  }
+
+  /** DATA frames that were made before, so many of them; they are not copied. */
+  writeFrames(frames: Buffer, count: number): void {
+    this.dataFrames += count;
+    this.waitingFrames += count;
+    this.#cut();
+    this.#pieces.push(frames);
+    this.#pieceBytes += frames.length;
   }
 
   /** Has `run` called when all that was written so far has left, and is needed no more. */

@@ -12,6 +12,8 @@ export interface SessionOptions extends BlockLimits, FloodLimits {
   readonly settings: OwnSettings;
   /** Bytes that the peer may send on all streams before they are consumed; at least 65,535. */
   readonly connectionWindow: number;
+  /** Bytes that are written at once, of which a single stream may have half: by default 256 KiB, for fairness. */
+  readonly batchBytes?: number;
   /** Content is handed on as it lies in what was fed, frame by frame, and is there during the call alone. */
   readonly handsOnPieces?: boolean;
 }

@@ -5,6 +5,7 @@ import { frameTypes } from "./frame-types.ts";
 import type { FrameWriter, WrittenCallback } from "./frame-writer.ts";
 import { whenWritten } from "./free-bytes.ts";
 import { ReceiveWindow } from "./receive-window.ts";
+import { SharedFrames } from "./shared-frames.ts";
 import type { Numbered } from "./stream-table.ts";
 
 /** What a stream tells of what the peer sends on it. */
@@ -57,13 +58,11 @@ const heldBytes = 131_072;
 const heldTogether = 1024 * 1024;
 /** Smaller pieces that wait are put together. */
 const smallPiece = 2_048;
-/** Bytes of one stream in a turn, before the others have theirs. */
-const turnBytes = 131_072;
 
 const empty = Buffer.alloc(0);
 
 interface Piece {
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array | SharedFrames;
   readonly onWritten: WrittenCallback | undefined;
 }
 
@@ -78,7 +77,9 @@ export class SessionStream implements Numbered<SessionStream> {
   readonly receiveWindow: ReceiveWindow;
   #held = 0;
   #head: readonly string[] | undefined;
-  #first: Uint8Array | undefined;
+  #first: Uint8Array | SharedFrames | undefined;
+  /** Where the part of the first piece begins that is not sent. */
+  #firstAt = 0;
   /** What is to be called when the first piece has been written. */
   #onWritten: WrittenCallback | undefined;
   #others: Piece[] = noPieces;
@@ -121,14 +122,24 @@ export class SessionStream implements Numbered<SessionStream> {
    * when the connection has taken all of them; with an error where it broke off, and not at all where the stream did.
    */
   send(bytes: Uint8Array, isOwned = false, onWritten?: WrittenCallback): boolean {
-    if (this.isClosed || this.#isEnding || bytes.length === 0) return true;
-    this.#waitingBytes += bytes.length;
-    this.#owner.waitingBytes += bytes.length;
-    const callback = isOwned ? whenWritten(bytes) : onWritten;
+    return this.#add({ bytes, onWritten: isOwned ? whenWritten(bytes) : onWritten });
+  }
+
+  /** The same for content that others send, too; it has to be made for the number of this stream. */
+  sendShared(frames: SharedFrames, onWritten?: WrittenCallback): boolean {
+    if (frames.stream !== this.id) throw new Error(`frames of stream ${frames.stream}, sent on ${this.id}`);
+    return this.#add({ bytes: frames, onWritten });
+  }
+
+  #add(piece: Piece): boolean {
+    const { length } = piece.bytes;
+    if (this.isClosed || this.#isEnding || length === 0) return true;
+    this.#waitingBytes += length;
+    this.#owner.waitingBytes += length;
     if (this.#first === undefined) {
-      this.#first = bytes;
-      this.#onWritten = callback;
-    } else this.#addOther({ bytes, onWritten: callback });
+      this.#first = piece.bytes;
+      this.#onWritten = piece.onWritten;
+    } else this.#addOther(piece);
     this.#owner.queue(this);
     this.#wantsMore = !this.#takesMore || this.#owner.writer.isFull;
     return !this.#wantsMore;
@@ -143,9 +154,9 @@ export class SessionStream implements Numbered<SessionStream> {
     if (this.#others === noPieces) this.#others = [];
     const others = this.#others;
     const last = others.at(-1);
-    const isAlone = last === undefined || last.onWritten !== undefined;
-    if (isAlone || last.bytes.length + piece.bytes.length > smallPiece) others.push(piece);
-    else others[others.length - 1] = { ...piece, bytes: Buffer.concat([last.bytes, piece.bytes]) };
+    const joint = last?.onWritten === undefined ? joinSmall(last?.bytes, piece.bytes) : undefined;
+    if (joint === undefined) others.push(piece);
+    else others[others.length - 1] = { ...piece, bytes: joint };
   }
 
   /** Ends this side behind what was sent. */
@@ -230,29 +241,50 @@ export class SessionStream implements Numbered<SessionStream> {
 
   #emitData(): void {
     const { writer } = this.#owner;
-    let budget = turnBytes;
+    // Then the others have their turn.
+    let budget = writer.batchBytes / 2;
     while (this.#first !== undefined && budget > 0 && !writer.isFull) {
       const piece = this.#first;
-      const length = Math.min(piece.length, writer.maxFrameBytes, this.sendWindow, this.#owner.sendWindow);
-      if (length <= 0) return;
+      const most = Math.min(piece.length - this.#firstAt, this.sendWindow, this.#owner.sendWindow);
+      if (most <= 0) return;
+      const length = piece instanceof SharedFrames ? this.#writeShared(piece, most) : this.#writePiece(piece, most);
       budget -= length;
       this.sendWindow -= length;
       this.#owner.sendWindow -= length;
       this.#waitingBytes -= length;
       this.#owner.waitingBytes -= length;
-      const isEnd = this.#waitingBytes === 0 && this.#isEnding && this.#trailers === undefined;
-      if (length === piece.length) {
-        writer.writeData(this.id, piece, isEnd);
-        if (this.#onWritten !== undefined) writer.whenWritten(this.#onWritten);
-        const next = this.#others.shift();
-        this.#first = next?.bytes;
-        this.#onWritten = next?.onWritten;
-      } else {
-        this.#first = piece.subarray(length);
-        writer.writeData(this.id, piece.subarray(0, length), isEnd);
-      }
-      this.isLocalEnded = isEnd;
+      this.#firstAt += length;
+      if (this.#firstAt < piece.length) continue;
+      if (this.#onWritten !== undefined) writer.whenWritten(this.#onWritten);
+      const next = this.#others.shift();
+      this.#first = next?.bytes;
+      this.#firstAt = 0;
+      this.#onWritten = next?.onWritten;
     }
+  }
+
+  /** One frame of at most so many bytes. How many they were. */
+  #writePiece(piece: Uint8Array, most: number): number {
+    const { writer } = this.#owner;
+    const length = Math.min(most, writer.maxFrameBytes);
+    const isEnd = length === this.#waitingBytes && this.#isEnding && this.#trailers === undefined;
+    const at = this.#firstAt;
+    writer.writeData(this.id, length === piece.length ? piece : piece.subarray(at, at + length), isEnd);
+    this.isLocalEnded = isEnd;
+    return length;
+  }
+
+  /** As many frames as there are, or as much of one as the peer takes. */
+  #writeShared(frames: SharedFrames, most: number): number {
+    const { writer } = this.#owner;
+    const length = frames.wholeLength(this.#firstAt, most);
+    if (length > 0) {
+      writer.writeFrames(frames.cutFrames(this.#firstAt, length), SharedFrames.countFrames(length));
+      return length;
+    }
+    const content = frames.cutContent(this.#firstAt, most);
+    writer.writeData(this.id, content, false);
+    return content.length;
   }
 
   /** The peer has reset it, or the connection is gone. */
@@ -281,3 +313,9 @@ export class SessionStream implements Numbered<SessionStream> {
 
 /** Of all streams that have no second piece waiting: nobody adds to it. */
 const noPieces: Piece[] = [];
+
+/** Both in one piece, where both are small; undefined where they are not. */
+function joinSmall(last: Piece["bytes"] | undefined, bytes: Piece["bytes"]): Uint8Array | undefined {
+  if (last === undefined || last.length + bytes.length > smallPiece) return undefined;
+  return last instanceof SharedFrames || bytes instanceof SharedFrames ? undefined : Buffer.concat([last, bytes]);
+}

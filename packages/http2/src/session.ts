@@ -29,7 +29,10 @@ export class Session implements FrameSink, StreamOwner {
   readonly #blocks: HeaderBlocks;
   readonly #guard: FloodGuard;
   readonly #streams = new StreamTable<SessionStream>();
-  readonly #run = (): void => this.#flushTurn();
+  readonly #run = (): void => {
+    this.#isScheduled = false;
+    this.flush();
+  };
   readonly writer: FrameWriter;
   #ready: SessionStream[] = [];
   #isScheduled = false;
@@ -66,7 +69,7 @@ export class Session implements FrameSink, StreamOwner {
     this.#blocks = new HeaderBlocks(options.settings.headerTableSize, options);
     this.#guard = new FloodGuard(options);
     this.#content = new ContentBatch(options.handsOnPieces === true);
-    this.writer = new FrameWriter(stream);
+    this.writer = new FrameWriter(stream, options.batchBytes);
     this.#receiveWindow = new ReceiveWindow(options.connectionWindow);
     if (this.#isClient) this.writer.writePreface(clientPreface);
     this.writer.writeFrame(frameTypes.settings, 0, formatSettings(options.settings));
@@ -184,11 +187,6 @@ export class Session implements FrameSink, StreamOwner {
     if (this.#isOver) return;
     this.writer.writeFrame(frameTypes.ping, 0, payload);
     this.flushSoon();
-  }
-
-  /** Writes what waits, at once. */
-  flush(): void {
-    this.#flushTurn();
   }
 
   // What follows is called by the reader.
@@ -447,6 +445,7 @@ export class Session implements FrameSink, StreamOwner {
   }
 
   consume(bytes: number): void {
+    if (this.#isOver) return;
     const increment = this.#receiveWindow.consume(bytes);
     if (increment === 0) return;
     this.writer.writeNumber(frameTypes.windowUpdate, 0, increment);
@@ -462,8 +461,8 @@ export class Session implements FrameSink, StreamOwner {
     if (this.#isReading) this.#countControl();
   }
 
-  #flushTurn(): void {
-    this.#isScheduled = false;
+  /** Writes what waits, at once. */
+  flush(): void {
     const ready = this.#ready;
     if (ready.length > 0 && !this.#isOver) {
       this.writeHeads();
@@ -488,7 +487,7 @@ export class Session implements FrameSink, StreamOwner {
       this.#isReadPaused = false;
       this.#stream.resume();
     }
-    if (this.#ready.length > 0) this.#flushTurn();
+    if (this.#ready.length > 0) this.flush();
   }
 
   #pauseReading(): void {
