@@ -112,6 +112,12 @@ module.exports = {
       to: { path: "^(src|test|tools|packages)/", pathNot: "^packages/http2/" },
     },
     {
+      name: "edge-http2",
+      severity: "error",
+      from: { path: "^src/", pathNot: ["^src/xds/grpc-", "\\.test\\.ts$"] },
+      to: { path: "^packages/http2/" },
+    },
+    {
       name: "src-knows-no-proxy",
       severity: "error",
       comment: "the control plane and the companion proxy are two programs, which only the command line starts",

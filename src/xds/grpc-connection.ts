@@ -22,8 +22,11 @@ export interface GrpcConnectionOptions {
 
 /** Bytes of requests that a client may send before we have read them, on one stream and on all. */
 const receiveWindow = 1024 * 1024;
-/** Whole messages go out at once: a client that gets them in parts is woken for each of these. They are shared, not held. */
-const batchBytes = 8 * 1024 * 1024;
+/**
+ * What goes out at once, which is shared and needs no memory: a client that gets a message in parts is woken for each of
+ * them. It is not more than may wait for a client that is read meanwhile (session.ts), or its answers to PINGs would be late.
+ */
+const batchBytes = 1024 * 1024;
 /** What a client gets to read the end of a connection, in milliseconds, and how much it may send meanwhile. */
 const lingerMs = 1000;
 const discardLimit = 1024 * 1024;

@@ -247,7 +247,8 @@ export class SessionStream implements Numbered<SessionStream> {
       const piece = this.#first;
       const most = Math.min(piece.length - this.#firstAt, this.sendWindow, this.#owner.sendWindow);
       if (most <= 0) return;
-      const length = piece instanceof SharedFrames ? this.#writeShared(piece, most) : this.#writePiece(piece, most);
+      const isShared = piece instanceof SharedFrames;
+      const length = isShared ? this.#writeShared(piece, Math.min(most, budget)) : this.#writePiece(piece, most);
       budget -= length;
       this.sendWindow -= length;
       this.#owner.sendWindow -= length;
