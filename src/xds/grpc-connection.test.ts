@@ -199,7 +199,7 @@ test("a head that is too large costs its stream", async () => {
   }
   client.send(begin(3), frame(data, 0, 3, message("a")));
   await vi.waitFor(() => expect(told).toEqual(["a"]), wait);
-  expect(client.answers()).toEqual(["RST 0 1 11"]);
+  await vi.waitFor(() => expect(client.answers()).toEqual(["RST 0 1 11"]), wait);
 });
 
 test("what is no call of gRPC is answered as such", async () => {
@@ -393,6 +393,7 @@ describe("a server that stops", () => {
     ports[0]?.write(Buffer.from("last"), () => told.push("written"));
     ports[0]?.end({ code: "UNAVAILABLE", details: "stopping" });
     await stopped;
+    await vi.waitFor(() => expect(client.isClosed).toBe(true), wait);
     expect(client.answers().slice(-3)).toEqual([
       `DATA 0 1 ${message("last").toString("latin1")}`,
       "HEADERS 5 1 grpc-status 14 grpc-message stopping",

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect as connectTcp } from "node:net";
 import { connect } from "node:tls";
 import { expect, onTestFinished, test } from "vitest";
 import { XdsClient } from "../../test/support/xds-client.ts";
@@ -56,7 +58,8 @@ async function startServer(first: TlsMaterial) {
   const address = await transport.listen("127.0.0.1:0");
   onTestFinished(() => transport.stop(100));
   return {
-    address,
+    port: Number(address.split(":")[1]),
+    transport,
     change(next: TlsMaterial) {
       current = next;
       for (const run of listeners) run();
@@ -107,8 +110,7 @@ test("certificate and roots change while the server runs", async () => {
 
 test("nothing older than TLS 1.2 is spoken, and HTTP/2 alone", async () => {
   const side = await createSide();
-  const { address } = await startServer(side.material);
-  const port = Number(address.split(":")[1]);
+  const { port } = await startServer(side.material);
   const shake = (options: object): Promise<string> =>
     new Promise((resolve) => {
       const socket = connect({ host: "127.0.0.1", port, servername: "localhost", ca: side.roots, ...options }, () => {
@@ -122,4 +124,29 @@ test("nothing older than TLS 1.2 is spoken, and HTTP/2 alone", async () => {
   expect(await shake({ maxVersion: "TLSv1.1", minVersion: "TLSv1", ciphers: "ALL@SECLEVEL=0" })).toBe("refused");
   expect(await shake({ maxVersion: "TLSv1.2", ciphers: "AES128-SHA" })).toBe("refused");
   expect(await shake({ ALPNProtocols: ["http/1.1"] })).toBe("refused");
+});
+
+test("a client that does not say what it speaks is let go", async () => {
+  const side = await createSide();
+  const { port } = await startServer(side.material);
+  const socket = connect({ host: "127.0.0.1", port, servername: "localhost", ca: side.roots });
+  socket.on("error", () => undefined);
+  await once(socket, "close");
+});
+
+test("a handshake that does not come to its end does not outlive the server", async () => {
+  const { port, transport } = await startServer((await createSide()).material);
+  const socket = connectTcp(port, "127.0.0.1");
+  onTestFinished(() => void socket.destroy());
+  socket.on("error", () => undefined);
+  await once(socket, "connect");
+  // Whoever came later was heard, so the server has taken the one that says nothing.
+  const other = connectTcp(port, "127.0.0.1", () => other.write("GET / HTTP/1.1\r\n\r\n"));
+  other.on("error", () => undefined);
+  other.resume();
+  await once(other, "close");
+  const closed = once(socket, "close");
+  socket.resume();
+  await transport.stop(60_000);
+  await closed;
 });
