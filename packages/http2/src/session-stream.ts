@@ -122,24 +122,24 @@ export class SessionStream implements Numbered<SessionStream> {
    * when the connection has taken all of them; with an error where it broke off, and not at all where the stream did.
    */
   send(bytes: Uint8Array, isOwned = false, onWritten?: WrittenCallback): boolean {
-    return this.#add({ bytes, onWritten: isOwned ? whenWritten(bytes) : onWritten });
+    return this.#add(bytes, isOwned ? whenWritten(bytes) : onWritten);
   }
 
   /** The same for content that others send, too; it has to be made for the number of this stream. */
   sendShared(frames: SharedFrames, onWritten?: WrittenCallback): boolean {
     if (frames.stream !== this.id) throw new Error(`frames of stream ${frames.stream}, sent on ${this.id}`);
-    return this.#add({ bytes: frames, onWritten });
+    return this.#add(frames, onWritten);
   }
 
-  #add(piece: Piece): boolean {
-    const { length } = piece.bytes;
+  #add(bytes: Piece["bytes"], onWritten: WrittenCallback | undefined): boolean {
+    const { length } = bytes;
     if (this.isClosed || this.#isEnding || length === 0) return true;
     this.#waitingBytes += length;
     this.#owner.waitingBytes += length;
     if (this.#first === undefined) {
-      this.#first = piece.bytes;
-      this.#onWritten = piece.onWritten;
-    } else this.#addOther(piece);
+      this.#first = bytes;
+      this.#onWritten = onWritten;
+    } else this.#addOther({ bytes, onWritten });
     this.#owner.queue(this);
     this.#wantsMore = !this.#takesMore || this.#owner.writer.isFull;
     return !this.#wantsMore;
