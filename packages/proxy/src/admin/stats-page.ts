@@ -129,8 +129,14 @@ function* writeHtml(shown: Shown): Generator<string, void> {
 
 /** `{"stats": [{"name", "value"}, ..., {"histograms": ...}]}` */
 function* writeJson(shown: Shown): Generator<string, void> {
-  const { buckets } = shown;
   yield '{"stats":[';
+  const hasNumbers = yield* writeJsonNumbers(shown);
+  yield* writeJsonHistograms(shown, hasNumbers);
+  yield "]}";
+}
+
+/** True where there was any. */
+function* writeJsonNumbers(shown: Shown): Generator<string, boolean> {
   let hasItems = false;
   for (const part of shown.parts) {
     for (const [name, value] of listNumbers(shown, part)) {
@@ -139,21 +145,24 @@ function* writeJson(shown: Shown): Generator<string, void> {
     }
     yield "";
   }
+  return hasItems;
+}
+
+/** One more item for all of them, where there are any. */
+function* writeJsonHistograms(shown: Shown, isBehindOthers: boolean): Generator<string, void> {
+  const { buckets } = shown;
   const isByBucket = buckets === "cumulative" || buckets === "disjoint";
-  let end = "";
+  let hasItems = false;
   for (const part of shown.parts) {
     for (const [name, view] of listHistograms(shown, part)) {
       const item = isByBucket ? bucketsToJson(name, view, buckets) : quantilesToJson(name, view);
-      if (end !== "") yield `,${JSON.stringify(item)}`;
-      else {
-        const [open, close] = isByBucket ? ["[", "]}"] : [openQuantiles(view), "]}}"];
-        yield `${hasItems ? "," : ""}{"histograms":${open}${JSON.stringify(item)}`;
-        end = close;
-      }
+      const head = `${isBehindOthers ? "," : ""}{"histograms":${isByBucket ? "" : openQuantiles(view)}[`;
+      yield `${hasItems ? "," : head}${JSON.stringify(item)}`;
+      hasItems = true;
     }
     yield "";
   }
-  yield `${end}]}`;
+  if (hasItems) yield isByBucket ? "]}" : "]}}";
 }
 
 /** Pairs of the interval that ended last and of all times, as Envoy has them. */
@@ -199,7 +208,7 @@ function bucketsToJson(name: string, view: HistogramView, buckets: Buckets): obj
 
 function openQuantiles(view: HistogramView): string {
   const quantiles = view.quantiles.map(([percent]) => percent);
-  return `{"supported_quantiles":${JSON.stringify(quantiles)},"computed_quantiles":[`;
+  return `{"supported_quantiles":${JSON.stringify(quantiles)},"computed_quantiles":`;
 }
 
 function quantilesToJson(name: string, view: HistogramView): object {

@@ -1,8 +1,9 @@
 /** Responses of a control plane, as updates. A resource that cannot be read does not stand in the way of the others. */
+
+import { whenWritten } from "@meltemi/http2/free-bytes";
 import { concatBytes, decode, listFields, typeNameOf } from "@meltemi/protos";
 import type { DeltaDiscoveryResponse, DiscoveryResponse, Resource } from "@meltemi/protos/envoy/service/discovery/v3";
 import type { Any } from "@meltemi/protos/google/protobuf";
-import { whenWritten } from "../lib/free-bytes.ts";
 import type { Turns } from "../lib/turns.ts";
 import { ByteBlocks } from "./byte-blocks.ts";
 import type { ResourceType } from "./resource-types.ts";
