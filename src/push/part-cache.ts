@@ -92,6 +92,10 @@ export class NamedCache {
   /** Epoch in which a name was last asked for. Live subscriptions ask in every epoch. */
   readonly #lastUsed = new Map<string, number>();
   readonly #stale = new Set<string>();
+  /** What became stale when the epoch of now began; undefined where that may be anything. */
+  #begunWith: readonly string[] | undefined;
+  /** Names whose resource could not be made: tried again after any change. */
+  readonly #failed = new Set<string>();
   /** Names whose resource depends on what the caller says, such as a service. */
   readonly #dependents = new Map<string, Set<string>>();
   /** Grows with every change that may matter. */
@@ -109,14 +113,23 @@ export class NamedCache {
   invalidateAll(): void {
     for (const name of this.#entries.keys()) this.#stale.add(name);
     this.#startEpoch();
+    this.#begunWith = undefined;
   }
 
   /** As invalidateAll, for names that depend on one of `sources`, and for those that failed. */
   invalidateDependents(sources: Iterable<string>): void {
     const before = this.#stale.size;
-    for (const source of sources) for (const name of this.#dependents.get(source) ?? []) this.#stale.add(name);
-    for (const [name, { hasFailed }] of this.#entries) if (hasFailed) this.#stale.add(name);
-    if (this.#stale.size > before) this.#startEpoch();
+    const touched = [...sources].flatMap((source) => [...(this.#dependents.get(source) ?? [])]);
+    for (const name of [...touched, ...this.#failed]) this.#stale.add(name);
+    if (this.#stale.size === before) return;
+    this.#startEpoch();
+    // Now and then all names have to be asked for, or they are forgotten.
+    this.#begunWith = this.#epoch % epochsUnused === 0 ? undefined : [...this.#stale];
+  }
+
+  /** Names that may have another resource than in `epoch`; undefined where any may. */
+  listChanged(epoch: number): readonly string[] | undefined {
+    return epoch === this.#epoch - 1 ? this.#begunWith : undefined;
   }
 
   /** The resource of a name; `hasFailed` where it could not be made and there is no earlier one. */
@@ -127,6 +140,8 @@ export class NamedCache {
     this.#stale.delete(name);
     const entry = this.#make(known?.resource, name, generate);
     this.#entries.set(name, entry);
+    if (entry.hasFailed) this.#failed.add(name);
+    else this.#failed.delete(name);
     return entry;
   }
 
@@ -149,6 +164,7 @@ export class NamedCache {
       this.#lastUsed.delete(name);
       this.#entries.delete(name);
       this.#stale.delete(name);
+      this.#failed.delete(name);
     }
     for (const [source, names] of this.#dependents) {
       for (const name of names) if (!this.#entries.has(name)) names.delete(name);

@@ -3,6 +3,7 @@
  * Operations are memoized by identity, so that a thousand streams of a scope pay for one of them.
  */
 import { textHash } from "../lib/hash.ts";
+import { memoPair, PairTable } from "./pair-table.ts";
 
 /** A resource as far as sets and the protocol look at it. */
 export interface Versioned {
@@ -70,8 +71,44 @@ export function* listSet<Resource extends Versioned>(set: ResourceSet<Resource>)
   }
 }
 
+/**
+ * A set of one part with some of its resources replaced by others of the same names; the same set where none differs. It
+ * costs what is replaced, and a copy of the table: sets have thousands of resources, of which one changes at a time.
+ */
+export function replaceInSet<Resource extends Versioned>(
+  set: ResourceSet<Resource>,
+  resources: readonly Resource[],
+): ResourceSet<Resource> {
+  const [part, ...others] = set.parts;
+  if (part === undefined || others.length > 0) throw new Error("a set of one part is expected");
+  const byName = new Map(part.byName);
+  let { sum } = part;
+  const changed = resources.filter((resource) => {
+    const last = byName.get(resource.name);
+    if (last === undefined) throw new Error(`${resource.name} is not in the set`);
+    byName.set(resource.name, resource);
+    sum += hashEntry(resource) - hashEntry(last);
+    return resource.version !== last.version;
+  });
+  if (changed.length === 0) return set;
+  const after = buildSet([{ sum, byName }]);
+  // With several their order would have to be looked up, and nothing be won.
+  if (changed.length === 1) differences.set(set, after, { changed: changed.map(({ name }) => name), removed: [] });
+  return after;
+}
+
+const differences = new PairTable<ResourceSet, ResourceSet, SetDifference>();
+
 /** What changed from `before` to `after`. */
-export const diffSets = memoPair((before: ResourceSet, after: ResourceSet): SetDifference => {
+export function diffSets(before: ResourceSet, after: ResourceSet): SetDifference {
+  const known = differences.get(before, after);
+  if (known !== undefined) return known;
+  const difference = findDifference(before, after);
+  differences.set(before, after, difference);
+  return difference;
+}
+
+function findDifference(before: ResourceSet, after: ResourceSet): SetDifference {
   if (before.version === after.version) return { changed: [], removed: [] };
   const changed: string[] = [];
   for (const [index, part] of after.parts.entries()) {
@@ -92,7 +129,7 @@ export const diffSets = memoPair((before: ResourceSet, after: ResourceSet): SetD
     }
   }
   return { changed, removed };
-});
+}
 
 /** `after` with what only `before` has: nothing is taken away yet. */
 export const mergeSets = memoPair(
@@ -126,24 +163,4 @@ function hashEntry(resource: Versioned): bigint {
   const hash = BigInt(`0x${textHash(`${resource.name}\n${resource.version}`)}`);
   entryHashes.set(resource, hash);
   return hash;
-}
-
-/** `build`, with its result kept for as long as both arguments live. */
-export function memoPair<First extends object, Second extends object, Value>(
-  build: (first: First, second: Second) => Value,
-): (first: First, second: Second) => Value {
-  const results = new WeakMap<First, WeakMap<Second, { readonly value: Value }>>();
-  return (first, second) => {
-    let ofFirst = results.get(first);
-    if (ofFirst === undefined) {
-      ofFirst = new WeakMap();
-      results.set(first, ofFirst);
-    }
-    let known = ofFirst.get(second);
-    if (known === undefined) {
-      known = { value: build(first, second) };
-      ofFirst.set(second, known);
-    }
-    return known.value;
-  };
 }

@@ -10,7 +10,7 @@ import type { Touched } from "./dependency-table.ts";
 import type { EncodedResource } from "./encode.ts";
 import { internNames, type NameSet } from "./name-set.ts";
 import { NamedCache, PartCache, type ReportFailure } from "./part-cache.ts";
-import { buildPart, buildSet, findInSet, type ResourcePart, type ResourceSet } from "./resource-set.ts";
+import { buildPart, buildSet, findInSet, type ResourcePart, type ResourceSet, replaceInSet } from "./resource-set.ts";
 import { resourceTypeOf, type SharedType, type XdsType } from "./resource-types.ts";
 
 /** What all entries are made with. */
@@ -42,16 +42,35 @@ export class NamedSets {
   resolve(names: NameSet): Resolution {
     const known = this.#sets.get(names);
     if (known?.epoch === this.cache.epoch) return known.resolution;
-    const resolution = this.#build(names, known?.resolution);
+    const changed = known?.resolution.isComplete === true ? this.cache.listChanged(known.epoch) : undefined;
+    const patched = known && changed && this.#patch(names, known.resolution, changed);
+    const resolution = patched ?? this.#build(names, known?.resolution);
     this.#sets.set(names, { epoch: this.cache.epoch, resolution });
     return resolution;
+  }
+
+  /** `last` with what became of the names that changed; undefined where there are others than before. */
+  #patch({ names }: NameSet, last: Resolution, changed: readonly string[]): Resolution | undefined {
+    const resources: EncodedResource[] = [];
+    for (const name of changed) {
+      if (!names.has(name)) continue;
+      const { resource, hasFailed } = this.#get(name);
+      if (resource === undefined || hasFailed || findInSet(last.set, name) === undefined) return undefined;
+      resources.push(resource);
+    }
+    const set = replaceInSet(last.set, resources);
+    return set === last.set ? last : { set, isComplete: true };
+  }
+
+  #get(name: string): ReturnType<NamedCache["get"]> {
+    return this.cache.get(name, () => this.#generate(name));
   }
 
   #build({ names }: NameSet, last: Resolution | undefined): Resolution {
     const resources: EncodedResource[] = [];
     let isComplete = true;
     for (const name of names) {
-      const { resource, hasFailed } = this.cache.get(name, () => this.#generate(name));
+      const { resource, hasFailed } = this.#get(name);
       if (resource !== undefined) resources.push(resource);
       else if (hasFailed) isComplete = false;
     }

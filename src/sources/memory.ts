@@ -21,8 +21,8 @@ export function createMemorySource(name = "memory"): MemorySource {
   /** Messages by object; those that are about no object in particular last until the next text. */
   const messages = new Map<string, readonly Message[]>();
   let publisher: Publisher | undefined;
-  const publish = () => publisher?.publish(objects, [...messages.values()].flat());
-  const applyText = (text: string): readonly Message[] => {
+  const publish = (keys: Iterable<string>) => publisher?.publishSome(objects, keys, [...messages.values()].flat());
+  const applyText = (text: string): { readonly said: readonly Message[]; readonly keys: Iterable<string> } => {
     const content = parseContent(text, name);
     for (const key of ["", ...content.objects.keys(), ...content.messages.map(keyOf)]) messages.delete(key);
     for (const message of content.messages) {
@@ -30,31 +30,32 @@ export function createMemorySource(name = "memory"): MemorySource {
       messages.set(key, [...(messages.get(key) ?? []), message]);
     }
     for (const [key, object] of content.objects) objects.set(key, object);
-    return content.messages;
+    return { said: content.messages, keys: content.objects.keys() };
   };
-  const applyObject = (object: MeshObject): void => {
+  const applyObject = (object: MeshObject): string => {
     const key = objectKey(refOf(object));
     messages.delete(key);
     objects.set(key, object);
+    return key;
   };
   return {
     name,
     apply(input) {
-      const said = typeof input === "string" ? applyText(input) : [];
-      if (typeof input !== "string") for (const object of input) applyObject(object);
-      publish();
+      const { said, keys } = typeof input === "string" ? applyText(input) : { said: [], keys: input.map(applyObject) };
+      publish(keys);
       return said;
     },
     delete(...refs) {
-      for (const ref of refs) {
-        objects.delete(objectKey(ref));
-        messages.delete(objectKey(ref));
+      const keys = refs.map(objectKey);
+      for (const key of keys) {
+        objects.delete(key);
+        messages.delete(key);
       }
-      publish();
+      publish(keys);
     },
     async start(sink) {
       publisher = createPublisher(sink);
-      publish();
+      publish(objects.keys());
     },
     async stop() {
       publisher = undefined;

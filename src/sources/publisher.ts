@@ -8,31 +8,36 @@ import type { ObjectChange, SourceSink } from "./source.ts";
 export interface Publisher {
   /** Publishes the whole content as it is now; calls the sink only where something differs, and always the first time. */
   publish(objects: ReadonlyMap<string, MeshObject>, problems: readonly Message[]): void;
+  /** The same where nothing but the objects of some keys may differ from what was published: it costs as much as those. */
+  publishSome(objects: ReadonlyMap<string, MeshObject>, keys: Iterable<string>, problems: readonly Message[]): void;
 }
 
 /** Objects that are equal to what was published keep their old identity: for the sink they did not change. */
 export function createPublisher(sink: SourceSink): Publisher {
-  let published: Map<string, MeshObject> | undefined;
-  let reported: readonly Message[] = [];
+  const published = new Map<string, MeshObject>();
+  let reported: readonly Message[] | undefined;
+  const publishSome: Publisher["publishSome"] = (objects, keys, problems) => {
+    const changes: ObjectChange[] = [];
+    for (const key of keys) {
+      const [old, object] = [published.get(key), objects.get(key)];
+      if (object === undefined) {
+        if (old !== undefined) changes.push({ type: "deleted", ref: refOf(old) });
+        published.delete(key);
+      } else if (old === undefined || (old !== object && !isDeepStrictEqual(old, object))) {
+        changes.push({ type: "set", object });
+        published.set(key, object);
+      }
+    }
+    const saysNew = reported === undefined || !isDeepStrictEqual(problems, reported);
+    reported = problems;
+    if (changes.length > 0 || saysNew) sink.apply({ changes, problems });
+  };
   return {
+    publishSome,
     publish(objects, problems) {
-      const before = published ?? new Map<string, MeshObject>();
-      const next = new Map<string, MeshObject>();
-      const changes: ObjectChange[] = [];
-      for (const [key, object] of before) {
-        if (!objects.has(key)) changes.push({ type: "deleted", ref: refOf(object) });
-      }
-      for (const [key, object] of objects) {
-        const old = before.get(key);
-        const isSame = old !== undefined && (old === object || isDeepStrictEqual(old, object));
-        next.set(key, isSame ? old : object);
-        if (!isSame) changes.push({ type: "set", object });
-      }
-      const isFirst = published === undefined;
-      const saysNew = !isDeepStrictEqual(problems, reported);
-      published = next;
-      reported = problems;
-      if (isFirst || changes.length > 0 || saysNew) sink.apply({ changes, problems });
+      // What is gone comes first.
+      const gone = [...published.keys()].filter((key) => !objects.has(key));
+      publishSome(objects, [...gone, ...objects.keys()], problems);
     },
   };
 }

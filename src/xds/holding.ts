@@ -1,12 +1,12 @@
 /** What may go to a client beside clusters that it cannot use yet, or is to lose. */
 import { lengthDelimited } from "@meltemi/protos";
+import { memoPair } from "../push/pair-table.ts";
 import {
   buildPart,
   buildSet,
   diffSets,
   findInSet,
   listSet,
-  memoPair,
   type ResourceSet,
   type Versioned,
 } from "../push/resource-set.ts";
