@@ -8,6 +8,7 @@ import { hostOfEdition } from "./good-configuration.ts";
 import type { LoadCommands, LoadFigures } from "./good-load.ts";
 import { ProxyProcess } from "./proxy-process.ts";
 import type { ClientScenario, ControlPlaneScenario } from "./scenarios.ts";
+import { watchStolenTime } from "./stolen-time.ts";
 import type { UpstreamCommands } from "./upstream.ts";
 
 export interface RigOptions {
@@ -31,6 +32,8 @@ export interface Outcome {
   /** Gauges that are not what they were before. */
   readonly leftOver: Readonly<Record<string, number>>;
   readonly upstreamBytes: number;
+  /** Share of the time that others on the same processors took from this machine, from 0 to 1. */
+  readonly stolen: number;
   readonly heard?: Heard;
 }
 
@@ -132,13 +135,15 @@ export class HostileRig {
     const gauges = await this.#readGauges();
     await this.#upstream.call("takeSentBytes");
     const before = this.proxy.takeMemory().now;
+    const readStolen = watchStolenTime();
     await this.#load.call("begin", { port: this.#ports.port, rate: this.#options.rate });
     const came = await act();
     const load = await this.#load.call("end");
+    const stolen = readStolen();
     const leftOver = await this.#waitForGauges(gauges);
     const { now, peak } = this.proxy.takeMemory();
     const upstreamBytes = await this.#upstream.call("takeSentBytes");
-    return { load, ...came, memory: { before, peak, after: now }, leftOver, upstreamBytes };
+    return { load, stolen, ...came, memory: { before, peak, after: now }, leftOver, upstreamBytes };
   }
 
   #readGauges(): Promise<ReadonlyMap<string, number>> {

@@ -7,9 +7,9 @@
  *
  * The verdict "ok" takes all of these: every request of those that behave was answered with 200; their p99 is at most
  * double of what it was in peace right before, or 5 ms more where that is the larger (what such a machine does by itself;
- * where only that is missed, attack and peace are measured again, up to three times); memory grew by
- * at most `memoryLimit` at its peak; nothing is left over when the attackers are gone; what a control plane may not say was
- * refused, and what it says when it has recovered is taken.
+ * where only that is missed, attack and peace are measured again, up to three times, and more often where the machine was
+ * not given the time that it asked for); memory grew by at most `memoryLimit` at its peak; nothing is left over when the
+ * attackers are gone; what a control plane may not say was refused, and what it says when it has recovered is taken.
  */
 import { parseArgs } from "node:util";
 import { dataPlanes } from "../../envoy/envoy-process.ts";
@@ -35,7 +35,10 @@ const noiseMs = 5;
 const mostUnrest = 2;
 /** What comes from others on this machine does not come three times. */
 const attempts = Number(values.attempts);
-const widths = [46, 9, 7, 10, 8, 8, 7, 7, 7, 7, 8] as const;
+/** Share of the time beyond which others on the same processors decide about p99: such an attempt says nothing. */
+const mostStolen = 0.01;
+const mostAttempts = attempts === 1 ? 1 : 10;
+const widths = [46, 9, 7, 10, 8, 8, 7, 8, 7, 7, 7, 8] as const;
 
 const options: Omit<RigOptions, "isDelta"> = {
   dataPlane: dataPlanes.find((plane) => plane === values.proxy) ?? "companion",
@@ -47,7 +50,7 @@ let failed = 0;
 /** p99 of the calmest peace so far. */
 let calmest = Number.POSITIVE_INFINITY;
 
-printRow(["", "requests", "failed", "peace p99", "p50 ms", "p99 ms", "max", "MB", "peak", "after", ""]);
+printRow(["", "requests", "failed", "peace p99", "p50 ms", "p99 ms", "max", "stolen", "MB", "peak", "after", ""]);
 await runAll(
   false,
   clientScenarios.filter(({ attack }) => isWanted(attack)),
@@ -87,15 +90,18 @@ interface Trial {
 
 /** Peace is measured right before each attack: what else this machine does changes from minute to minute. */
 async function compare(rig: HostileRig, { title, clients, sees, scenario, run }: Trial): Promise<void> {
+  let counted = 0;
   for (let attempt = 1; ; attempt++) {
-    const measured = (await rig.measureUndisturbed(options.holdMs)).load.p99;
+    const peace = await rig.measureUndisturbed(options.holdMs);
+    const measured = peace.load.p99;
     calmest = Math.min(calmest, measured);
     const peaceP99 = Math.min(measured, calmest * mostUnrest);
     const outcome = await run();
     const judged = { peaceP99, noiseMs, clients, sees, ...(scenario === undefined ? {} : { scenario }) };
     const faults = findFaults(outcome, judged);
     const isLate = faults.length === 1 && faults[0]?.startsWith("p99") === true;
-    if (isLate && attempt < attempts) continue;
+    if (outcome.stolen <= mostStolen) counted += 1;
+    if (isLate && counted < attempts && attempt < mostAttempts) continue;
     report(title, outcome, { peaceP99, faults, attempt });
     return;
   }
@@ -119,6 +125,7 @@ function report(title: string, outcome: Outcome, { peaceP99, faults, attempt }: 
     load.p50.toFixed(1),
     load.p99.toFixed(1),
     load.longest.toFixed(0),
+    `${(outcome.stolen * 100).toFixed(1)}%`,
     megabytes(memory.before),
     megabytes(memory.peak),
     megabytes(memory.after),
