@@ -47,5 +47,5 @@ COPY package.json LICENSE ./
 COPY src src
 USER 65532:65532
 EXPOSE 8080 15010 15014 15017
-ENTRYPOINT ["/nodejs/bin/node", "/app/src/cli/meltemi.mjs"]
+ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=16", "/app/src/cli/meltemi.mjs"]
 CMD ["serve"]

@@ -100,7 +100,7 @@ export async function startControlPlane(processes: ProcessSet, options: readonly
   processes.start({
     name: "control-plane",
     command: process.execPath,
-    args: ["src/cli/meltemi.mjs", "serve", ...options, "--log_as_json", ...addresses],
+    args: ["--max-semi-space-size=16", "src/cli/meltemi.mjs", "serve", ...options, "--log_as_json", ...addresses],
     onLine: printLogLine,
   });
   await waitFor("the control plane", `http://127.0.0.1:${http}/ready`);

@@ -20,7 +20,8 @@ export interface ForkedServer extends Omit<MeshServer, "write"> {
 /** Rejects where the control plane cannot start. */
 export async function startForkedServer({ options, content }: ForkedServerOptions): Promise<ForkedServer> {
   const startedMs = nowMs();
-  const link = new ProcessLink("servers/server-process.ts", { options });
+  // As the program is started (src/cli/meltemi.mjs).
+  const link = new ProcessLink("servers/server-process.ts", { options }, ["--max-semi-space-size=16"]);
   const ask = <Value>(command: ServerCommand): Promise<Value> => link.ask<Value>(command);
   try {
     const address = await ask<string>({ do: "start", ...(content === undefined ? {} : { content }) });
