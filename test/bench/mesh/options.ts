@@ -45,6 +45,7 @@ How long
   --rounds N           each with new servers; medians are shown (1)
   --changes N          single changes of a kind in each round; medians are shown (5)
   --minutes N          of churn (1)
+  --rest S             seconds without a change after which churn reads memory, at both ends (30)
   --send-timeout S     seconds after which the server ends a stream that is not read (30)
 Another server, with ADS in plain text
   --server HOST:PORT   its address, with
@@ -71,6 +72,7 @@ const flags = {
   rounds: { type: "string", default: "1" },
   changes: { type: "string", default: "5" },
   minutes: { type: "string", default: "1" },
+  rest: { type: "string", default: "30" },
   "send-timeout": { type: "string", default: "30" },
   server: { type: "string" },
   pid: { type: "string" },
@@ -105,6 +107,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | undefined 
     pace: {
       changes: readNumber(values, "changes"),
       churnSeconds: readNumber(values, "minutes") * 60,
+      restMs: readNumber(values, "rest") * 1000,
       // The server looks now and then, and a busy machine late.
       stallLimitMs: sendTimeoutMs * 2 + 20_000,
     },
@@ -157,7 +160,7 @@ function chooseServer(values: Values, sendTimeoutMs: number): ServerChoice {
 
 function readNumber(
   values: Values,
-  name: "scopes" | "hosts" | "rounds" | "changes" | "minutes" | "send-timeout",
+  name: "scopes" | "hosts" | "rounds" | "changes" | "minutes" | "rest" | "send-timeout",
 ): number {
   return toNumber(name, values[name]);
 }

@@ -22,14 +22,18 @@ export const churn: Scenario = {
   needsOwnServer: true,
   async run(context) {
     const { rig, pace } = context;
-    const before = await rig.server.memory();
+    const readAtRest = async (): Promise<Memory> => {
+      await new Promise((resolve) => setTimeout(resolve, pace.restMs));
+      return await rig.server.memory();
+    };
+    const before = await readAtRest();
     let changes = 0;
     const figures = await measure(rig, async () => {
       const result = await drive(context, pace.churnSeconds);
       changes = result.changes;
       return result.latencies;
     });
-    const after = await rig.server.memory();
+    const after = await readAtRest();
     return { ...figures, ...describeMemory(before, after), changes };
   },
 };

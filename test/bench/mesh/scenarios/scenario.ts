@@ -7,6 +7,11 @@ export interface Pace {
   /** Changes of a scenario of single changes, one after the other; the medians count. */
   readonly changes: number;
   readonly churnSeconds: number;
+  /**
+   * Time without a change before the memory of churn is read, in milliseconds. V8 gives back what it took in a hurry when
+   * there is time for it.
+   */
+  readonly restMs: number;
   /** Longest wait for the server to end streams that are not read. */
   readonly stallLimitMs: number;
 }
