@@ -7,7 +7,7 @@ import { runScenarios } from "./run-scenarios.ts";
 import { scenarios } from "./scenarios/scenarios.ts";
 
 const proxies = 12;
-const words = `--proxies ${proxies} --services 40 --scopes 4 --hosts 8 --changes 1 --minutes 0.03 --rest 0 --send-timeout 1`;
+const words = `--proxies ${proxies} --services 40 --scopes 4 --hosts 8 --changes 1 --minutes 0.03 --rest 0.01 --send-timeout 1`;
 
 function parse(more: string): BenchOptions {
   const options = parseOptions(`${words} ${more}`.trim().split(" "));
