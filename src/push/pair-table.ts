@@ -13,17 +13,16 @@ export class PairTable<First extends object, Second extends object, Value> {
   }
 }
 
-/** `build`, with its result kept for as long as both arguments live. */
-export function memoPair<First extends object, Second extends object, Value>(
+/** `build`, with its result kept for as long as both arguments live: in `results`, which may know some already. */
+export function memoPair<First extends object, Second extends object, Value extends object>(
   build: (first: First, second: Second) => Value,
+  results = new PairTable<First, Second, Value>(),
 ): (first: First, second: Second) => Value {
-  const results = new PairTable<First, Second, { readonly value: Value }>();
   return (first, second) => {
-    let known = results.get(first, second);
-    if (known === undefined) {
-      known = { value: build(first, second) };
-      results.set(first, second, known);
-    }
-    return known.value;
+    const known = results.get(first, second);
+    if (known !== undefined) return known;
+    const value = build(first, second);
+    results.set(first, second, value);
+    return value;
   };
 }

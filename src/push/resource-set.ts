@@ -100,15 +100,7 @@ export function replaceInSet<Resource extends Versioned>(
 const differences = new PairTable<ResourceSet, ResourceSet, SetDifference>();
 
 /** What changed from `before` to `after`. */
-export function diffSets(before: ResourceSet, after: ResourceSet): SetDifference {
-  const known = differences.get(before, after);
-  if (known !== undefined) return known;
-  const difference = findDifference(before, after);
-  differences.set(before, after, difference);
-  return difference;
-}
-
-function findDifference(before: ResourceSet, after: ResourceSet): SetDifference {
+export const diffSets = memoPair((before: ResourceSet, after: ResourceSet): SetDifference => {
   if (before.version === after.version) return { changed: [], removed: [] };
   const changed: string[] = [];
   for (const [index, part] of after.parts.entries()) {
@@ -129,7 +121,7 @@ function findDifference(before: ResourceSet, after: ResourceSet): SetDifference 
     }
   }
   return { changed, removed };
-}
+}, differences);
 
 /** `after` with what only `before` has: nothing is taken away yet. */
 export const mergeSets = memoPair(

@@ -18,9 +18,7 @@ export class ReferenceMessages {
     const kinds = (["VirtualService", "DestinationRule", "Gateway"] as const).map((kind) => snapshot.objects(kind));
     // All of these are the same objects for as long as nothing in them changes.
     const sources = [...kinds, snapshot.services, snapshot.mesh];
-    if (this.#readFrom.length > 0 && sources.every((source, index) => source === this.#readFrom[index])) {
-      return this.#messages;
-    }
+    if (sources.every((source, index) => source === this.#readFrom[index])) return this.#messages;
     this.#readFrom = sources;
     this.#messages = listReferenceMessages(snapshot);
     return this.#messages;

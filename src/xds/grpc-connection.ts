@@ -1,6 +1,7 @@
 /** One connection of a client: its socket, what it speaks on it, and how both end. */
 import type { Socket } from "node:net";
 import { type ConnectionError, errorCodes } from "@meltemi/http2/error-codes";
+import { defaultFloodLimits } from "@meltemi/http2/flood-guard";
 import { whenWritten } from "@meltemi/http2/free-bytes";
 import type { HeaderBlock } from "@meltemi/http2/header-blocks";
 import { defaultTableBytes } from "@meltemi/http2/hpack/decoder";
@@ -31,15 +32,6 @@ const batchBytes = 1024 * 1024;
 const lingerMs = 1000;
 const discardLimit = 1024 * 1024;
 const pingPayload = Buffer.from("meltemi-");
-
-/** Frames that cost more than they are worth, by Envoy's defaults (http2_protocol_options). */
-const floodLimits = {
-  outboundFrames: 10_000,
-  outboundControlFrames: 1_000,
-  emptyFrames: 1,
-  priorityFramesPerStream: 100,
-  windowUpdatesPerDataFrame: 10,
-} as const;
 
 export class GrpcConnection implements SessionEvents {
   readonly socket: Socket;
@@ -187,6 +179,6 @@ function buildSessionOptions(maxConcurrentStreams: number): SessionOptions {
     handsOnPieces: true,
     batchBytes,
     ...headLimits,
-    ...floodLimits,
+    ...defaultFloodLimits,
   };
 }

@@ -2,7 +2,7 @@
  * The head of a call as it came, with the rules that every head of HTTP/2 has to keep (RFC 9113, section 8). What breaks them
  * costs its stream.
  */
-import { isFieldName, isFieldValue } from "@meltemi/http2/field-rules";
+import { isConnectionHeader, isFieldName, isFieldValue } from "@meltemi/http2/field-rules";
 
 export interface CallHead {
   readonly method: string;
@@ -15,8 +15,6 @@ export interface CallHead {
 export const headLimits = { maxHeadBytes: 60 * 1024, maxHeaders: 100 } as const;
 
 const pseudoHeaders = new Set([":method", ":scheme", ":authority", ":path"]);
-/** RFC 9113, section 8.2.2. */
-const connectionHeaders = new Set(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"]);
 const colon = 0x3a;
 const pathText = /^[!-~\x80-\xff]+$/;
 
@@ -50,7 +48,7 @@ export function areTrailers(raw: readonly string[]): boolean {
 }
 
 function isHeader(name: string, value: string): boolean {
-  if (!isFieldName(name) || !isFieldValue(value) || connectionHeaders.has(name)) return false;
+  if (!isFieldName(name) || !isFieldValue(value) || isConnectionHeader(name)) return false;
   return name !== "te" || value === "trailers";
 }
 

@@ -31,3 +31,19 @@ export function addField(list: string[], name: string, value: string): void {
   if (!isFieldName(name)) throw new Error("a header that HTTP/2 cannot carry");
   list.push(name, encodeFieldValue(value));
 }
+
+/** True for headers that say how a message is framed or what becomes of its connection: each codec writes its own (RFC 9113, section 8.2.2). */
+export function isConnectionHeader(name: string): boolean {
+  switch (name.length) {
+    case 7:
+      return name === "upgrade";
+    case 10:
+      return name === "connection" || name === "keep-alive";
+    case 16:
+      return name === "proxy-connection";
+    case 17:
+      return name === "transfer-encoding";
+    default:
+      return false;
+  }
+}

@@ -17,6 +17,15 @@ export interface FloodLimits {
   readonly windowUpdatesPerDataFrame: number;
 }
 
+/** Envoy's, where nothing is configured. */
+export const defaultFloodLimits: FloodLimits = {
+  outboundFrames: 10_000,
+  outboundControlFrames: 1_000,
+  emptyFrames: 1,
+  priorityFramesPerStream: 100,
+  windowUpdatesPerDataFrame: 10,
+};
+
 /** What became too much, by Envoy's names for the statistics of a codec. */
 export type Flood =
   | "outbound_flood"

@@ -92,8 +92,7 @@ interface Trial {
 async function compare(rig: HostileRig, { title, clients, sees, scenario, run }: Trial): Promise<void> {
   let counted = 0;
   for (let attempt = 1; ; attempt++) {
-    const peace = await rig.measureUndisturbed(options.holdMs);
-    const measured = peace.load.p99;
+    const measured = (await rig.measureUndisturbed(options.holdMs)).load.p99;
     calmest = Math.min(calmest, measured);
     const peaceP99 = Math.min(measured, calmest * mostUnrest);
     const outcome = await run();

@@ -18,7 +18,7 @@ export interface Response {
   readonly resources: readonly Resource[];
   readonly removed: readonly string[];
   /** Gives the memory of the whole message back, when its resources were read: what is kept of them was copied. */
-  readonly release?: () => void;
+  readonly release?: (() => void) | undefined;
 }
 
 const wrapperType = "envoy.service.discovery.v3.Resource";
@@ -48,7 +48,7 @@ export async function readResponse(
     if (turns.isOver) await turns.next();
   }
   const rest = concatBytes(head);
-  const release = whenWritten(bytes) ?? (() => undefined);
+  const release = whenWritten(bytes);
   if (isDelta) {
     return {
       ...openDelta({ ...decode("envoy.service.discovery.v3.DeltaDiscoveryResponse", rest), resources }),

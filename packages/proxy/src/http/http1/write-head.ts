@@ -1,7 +1,8 @@
 /** The text of an HTTP/1 head. */
+
 import { STATUS_CODES } from "node:http";
+import { isConnectionHeader } from "@meltemi/http2/field-rules";
 import { type HeaderCase, toProperCase } from "../../upstream/pool/header-case.ts";
-import { isConnectionHeader } from "../connection-headers.ts";
 import type { HeaderList } from "../header-list.ts";
 
 const statusLines = new Map<number, string>();

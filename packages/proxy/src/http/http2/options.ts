@@ -1,6 +1,6 @@
 /** Settings of the HTTP/2 codec, compiled. */
 
-import type { FloodLimits } from "@meltemi/http2/flood-guard";
+import { defaultFloodLimits, type FloodLimits } from "@meltemi/http2/flood-guard";
 import { durationToMs } from "@meltemi/protos";
 import type { Http2ProtocolOptions } from "@meltemi/protos/envoy/config/core/v3";
 import { ConfigError } from "../../lib/config-error.ts";
@@ -79,18 +79,22 @@ export function compileHttp2Options(
 
 /** Limits of frames that are of no use, with Envoy's defaults. Throws ConfigError. */
 export function compileFloods(wire: Http2ProtocolOptions): FloodLimits {
+  const defaults = defaultFloodLimits;
   return {
-    outboundFrames: inRange("max_outbound_frames", wrappedNumber(wire.max_outbound_frames, 10_000), 1),
+    outboundFrames: inRange("max_outbound_frames", wrappedNumber(wire.max_outbound_frames, defaults.outboundFrames), 1),
     outboundControlFrames: inRange(
       "max_outbound_control_frames",
-      wrappedNumber(wire.max_outbound_control_frames, 1_000),
+      wrappedNumber(wire.max_outbound_control_frames, defaults.outboundControlFrames),
       1,
     ),
-    emptyFrames: wrappedNumber(wire.max_consecutive_inbound_frames_with_empty_payload, 1),
-    priorityFramesPerStream: wrappedNumber(wire.max_inbound_priority_frames_per_stream, 100),
+    emptyFrames: wrappedNumber(wire.max_consecutive_inbound_frames_with_empty_payload, defaults.emptyFrames),
+    priorityFramesPerStream: wrappedNumber(
+      wire.max_inbound_priority_frames_per_stream,
+      defaults.priorityFramesPerStream,
+    ),
     windowUpdatesPerDataFrame: inRange(
       "max_inbound_window_update_frames_per_data_frame_sent",
-      wrappedNumber(wire.max_inbound_window_update_frames_per_data_frame_sent, 10),
+      wrappedNumber(wire.max_inbound_window_update_frames_per_data_frame_sent, defaults.windowUpdatesPerDataFrame),
       1,
     ),
   };

@@ -2,8 +2,7 @@
  * The head of an HTTP/2 request as filters see it. What is malformed by RFC 9113, section 8, is refused with Envoy's verdict;
  * the details are those that Envoy logs.
  */
-import { isFieldName, isFieldValue } from "@meltemi/http2/field-rules";
-import { isConnectionHeader } from "../connection-headers.ts";
+import { isConnectionHeader, isFieldName, isFieldValue } from "@meltemi/http2/field-rules";
 import { HeaderList } from "../header-list.ts";
 import { isAuthority } from "../http1/parse-target.ts";
 import type { Http2HeadLimits } from "./options.ts";

@@ -1,6 +1,5 @@
 /** Heads of answers as HTTP/2 has them. */
-import { addField } from "@meltemi/http2/field-rules";
-import { isConnectionHeader } from "../connection-headers.ts";
+import { addField, isConnectionHeader } from "@meltemi/http2/field-rules";
 import type { HeaderList } from "../header-list.ts";
 
 /** Name, value, name, value … of a head. Throws where HTTP/2 cannot carry it. */

@@ -1,5 +1,5 @@
 /** The head of a request as HTTP/1.1 text. */
-import { isConnectionHeader } from "../../http/connection-headers.ts";
+import { isConnectionHeader } from "@meltemi/http2/field-rules";
 import type { UpstreamRequest } from "../types.ts";
 import { toProperCase } from "./header-case.ts";
 import { cleanValue, parseContentLength } from "./http1-grammar.ts";

@@ -1,8 +1,7 @@
 /** Heads of HTTP/2 messages to and from hosts, as flat lists of names and values. */
 
 import { protocolError } from "@meltemi/http2/error-codes";
-import { addField, encodeFieldValue, isFieldName, isFieldValue } from "@meltemi/http2/field-rules";
-import { isConnectionHeader } from "../../http/connection-headers.ts";
+import { addField, encodeFieldValue, isConnectionHeader, isFieldName, isFieldValue } from "@meltemi/http2/field-rules";
 import { HeaderList } from "../../http/header-list.ts";
 import { isContentLength } from "../../http/http2/read-head.ts";
 import type { UpstreamRequest } from "../types.ts";
