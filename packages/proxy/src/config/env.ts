@@ -6,6 +6,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import type { Stats } from "../lib/stats.ts";
 import type { ConnectionBudget } from "../listeners/connection-budget.ts";
+import type { ConnectionRush } from "../listeners/connection-rush.ts";
 import type { RouteTable } from "../router/types.ts";
 import type { SecretProvider } from "../tls/types.ts";
 import type { ClusterManager } from "../upstream/types.ts";
@@ -32,6 +33,8 @@ export interface ProxyEnv {
   readonly extensions: ExtensionConfigs;
   /** Over all listeners; without one there is no limit. */
   readonly connectionBudget?: ConnectionBudget | undefined;
+  /** Hears of every connection of a client; not given where nobody wants to know of many. */
+  readonly connectionRush?: ConnectionRush | undefined;
   /** True while an administrator has this proxy fail its health checks (/healthcheck/fail). */
   readonly isFailingHealthChecks?: (() => boolean) | undefined;
 }

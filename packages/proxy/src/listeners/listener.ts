@@ -51,6 +51,7 @@ export class Listener {
     const { stats, env } = this.parts;
     // Without a listener what goes wrong with one socket would end the process. It shows in its end all the same.
     socket.on("error", () => undefined);
+    this.#noteRush(socket);
     if (stats.active.value >= env.runtime.number(this.#limitKey, Number.POSITIVE_INFINITY)) {
       stats.overflow.inc();
       socket.destroy();
@@ -58,6 +59,13 @@ export class Listener {
     }
     if (!this.#takeFromBudget(socket)) return;
     this.#inspect(noteAcceptedSocket(socket, address), true);
+  }
+
+  #noteRush(socket: Socket): void {
+    const { connectionRush: rush } = this.parts.env;
+    if (rush === undefined) return;
+    rush.note();
+    socket.once("close", () => rush.note());
   }
 
   #takeFromBudget(socket: Socket): boolean {

@@ -17,6 +17,7 @@ import type { Log } from "../lib/log.ts";
 import type { LongWork } from "../lib/long-work.ts";
 import type { StatsRegistry } from "../lib/stats-registry.ts";
 import { ConnectionBudget } from "../listeners/connection-budget.ts";
+import { ConnectionRush } from "../listeners/connection-rush.ts";
 import { createListenerManager } from "../listeners/listener-manager.ts";
 import type { ListenerManager } from "../listeners/types.ts";
 import { compileRouteTable } from "../router/compile-routes.ts";
@@ -200,6 +201,7 @@ export class ProxyServer implements RunningProxy {
     this.#closers.push(() => extensions.close());
     this.#closers.push(() => routes.close());
     this.#closers.push(() => this.#discovery.close());
+    this.#closers.push(() => env.connectionRush?.close());
     this.#closers.push(() => this.listeners.close());
     this.#closers.push(() => this.#serverStats.close());
   }
@@ -235,6 +237,7 @@ function createParts(options: ProxyServerOptions, isFailing: () => boolean): Par
   });
   const runtime = createLayeredRuntime(bootstrap.layered_runtime);
   const connectionBudget = within("overload_manager", () => new ConnectionBudget(bootstrap.overload_manager, runtime));
+  const connectionRush = options.longWork && new ConnectionRush(clock, options.longWork);
   const held: { clusters?: ClusterUpdates } = {};
   const announced: Parts["announced"] = { whenUsable: () => Promise.resolve(), has: () => false };
   const sources = new ConfigSources({
@@ -271,7 +274,7 @@ function createParts(options: ProxyServerOptions, isFailing: () => boolean): Par
   const extensions = createExtensionConfigs({ sources, clock, stats, hash });
   const env: ProxyEnv = {
     ...{ clock, log, stats, random, node, runtime, clusters, secrets, accessLogs, routes, compileRoutes, extensions },
-    ...{ environment, connectionBudget },
+    ...{ environment, connectionBudget, connectionRush },
     isFailingHealthChecks: isFailing,
   };
   return { env, stats, clusters, sources, secrets, routes, extensions, announced };

@@ -26,7 +26,7 @@ export interface StartProxyOptions {
   readonly environment?: ((name: string) => string | undefined) | undefined;
   /** How long connections of a listener that goes may go on, in milliseconds; 600,000 where not given. */
   readonly drainTimeMs?: number | undefined;
-  /** Told while a long answer of a control plane is taken over. */
+  /** Told while a long answer of a control plane is taken over, and while connections come and go by the hundreds. */
   readonly longWork?: LongWork | undefined;
 }
 

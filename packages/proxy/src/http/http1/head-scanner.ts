@@ -1,4 +1,5 @@
 /** Finds the end of a request's head in the bytes of a connection, however they are cut, in time that is linear in them. */
+import { whenWritten } from "@meltemi/http2/free-bytes";
 
 export type Scanned =
   | { readonly kind: "more" }
@@ -41,6 +42,13 @@ export class HeadScanner {
       }
     }
     return this.#feedSlowly(chunk, start);
+  }
+
+  /** Gives the memory of what was refused back. */
+  discard(): void {
+    for (const part of this.#parts) whenWritten(part)?.();
+    this.#parts = [];
+    this.#length = 0;
   }
 
   /** Empty lines before a request are passed over, some of them (RFC 9112, section 2.2). -1: too many, or no line. */

@@ -3,7 +3,9 @@
  * before it is written, so that answers keep their order. Bytes that wait are bounded: beyond that the socket is paused.
  */
 import type { Duplex } from "node:stream";
+import { whenWritten } from "@meltemi/http2/free-bytes";
 import type { Clock, Timer } from "../../lib/clock.ts";
+import { letOthersRead, readSize } from "../../lib/let-others-read.ts";
 import type { DownstreamConnection } from "../../listeners/connection.ts";
 import { clientClosed } from "../client-gone.ts";
 import type { CodecConnection, RequestReceiver } from "../codec-stream.ts";
@@ -58,7 +60,7 @@ export class Http1Connection implements CodecConnection {
     this.#clock = clock;
     this.#stream = connection.stream;
     this.#scanner = new HeadScanner(options.maxHeadBytes);
-    this.#stream.on("data", (chunk: Buffer) => this.feed(chunk));
+    this.#stream.on("data", (chunk: Buffer) => this.#onData(chunk));
     this.#stream.on("end", () => this.#onEnd());
     this.#stream.on("drain", () => this.#onDrain());
     this.#stream.on("error", (cause: Error) => this.#onGone(cause));
@@ -75,6 +77,13 @@ export class Http1Connection implements CodecConnection {
 
   refuseLateHead(reply: LocalReply): void {
     if (this.#current === undefined && !this.#isClosing) this.#refuse(reply);
+  }
+
+  #onData(chunk: Buffer): void {
+    // Its memory may be given back meanwhile.
+    const { length } = chunk;
+    this.feed(chunk);
+    if (length >= readSize && !this.#isPaused) letOthersRead(this.#stream, () => !this.#isPaused);
   }
 
   /** Bytes from the client. */
@@ -113,6 +122,8 @@ export class Http1Connection implements CodecConnection {
     }
     if (found.kind === "bad") {
       this.#refuse(found.isTooLarge ? headTooLarge : codecError);
+      this.#scanner.discard();
+      free(chunk);
       return chunk.length;
     }
     this.headStartedAt = undefined;
@@ -146,6 +157,7 @@ export class Http1Connection implements CodecConnection {
   /** Whoever goes on sending has to wait for the end: reading all of it would be work for nothing. */
   #discard(chunk: Buffer): void {
     this.#discardedBytes += chunk.length;
+    free(chunk);
     if (this.#discardedBytes >= discardLimit) this.pause();
   }
 
@@ -267,4 +279,9 @@ export class Http1Connection implements CodecConnection {
     this.#current = undefined;
     stream?.leave(cause);
   }
+}
+
+/** Bytes that say nothing to anybody any more: left to the collector they would have it go through all of the heap. */
+function free(bytes: Buffer): void {
+  whenWritten(bytes)?.();
 }

@@ -1,6 +1,7 @@
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { whenWritten } from "@meltemi/http2/free-bytes";
+import { letOthersRead, readSize } from "../../lib/let-others-read.ts";
 
 export interface RelayHooks {
   readonly onClientBytes: (length: number) => void;
@@ -24,15 +25,22 @@ function carry(
   onBytes: (length: number) => void,
   pauses: Pick<RelayHooks, "onClientPaused" | "onClientResumed"> | undefined,
 ): void {
+  let isBlocked = false;
   const onDrain = (): void => {
+    isBlocked = false;
     pauses?.onClientResumed();
     from.resume();
   };
   // What a socket gives is nobody else's.
   const isOwned = from instanceof Socket;
   from.on("data", (chunk: Buffer) => {
-    onBytes(chunk.length);
-    if (to.destroyed || to.write(chunk, isOwned ? whenWritten(chunk) : undefined)) return;
+    const { length } = chunk;
+    onBytes(length);
+    if (to.destroyed || to.write(chunk, isOwned ? whenWritten(chunk) : undefined)) {
+      if (length >= readSize) letOthersRead(from, () => !isBlocked);
+      return;
+    }
+    isBlocked = true;
     from.pause();
     pauses?.onClientPaused();
     to.once("drain", onDrain);

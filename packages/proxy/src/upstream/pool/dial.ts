@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import { durationToMs } from "@meltemi/protos";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { Clock, Timer } from "../../lib/clock.ts";
+import { readSize } from "../../lib/let-others-read.ts";
 import { wrappedNumber } from "../../lib/wrapped.ts";
 import { type DownstreamConnection, formatAddress, type TlsInfo } from "../../listeners/connection.ts";
 import type { Host } from "../types.ts";
@@ -56,7 +57,6 @@ export class SocketReader {
 }
 
 const defaultConnectTimeoutMs = 5000;
-const readSize = 64 * 1024;
 
 /**
  * One piece of memory that all sockets read into: the platform reads and calls back without anything between, and what is

@@ -2,6 +2,7 @@
 import type { Duplex } from "node:stream";
 import type { HeaderList } from "../../http/header-list.ts";
 import type { Timer } from "../../lib/clock.ts";
+import { letOthersRead, readSize } from "../../lib/let-others-read.ts";
 import { UpstreamError, type UpstreamFailure } from "../types.ts";
 import type { Dialed, SocketReader } from "./dial.ts";
 import { encodeRequestHead } from "./http1-encode.ts";
@@ -149,6 +150,7 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
     // Only now: bytes behind an answer belong to no request, and must not find the next one.
     if (this.#isResponseDone) this.#finish();
     else if (this.#body?.isBlocked === true) this.#pause();
+    else if (length >= readSize) letOthersRead(this.stream, () => !this.#isPaused && !this.#isClosed);
   }
 
   onInformation({ status, headers }: ResponseHead): void {

@@ -1,0 +1,52 @@
+import { expect, it } from "vitest";
+import { ConnectionRush } from "./connection-rush.ts";
+import { TestClock } from "./test-clock.ts";
+
+function start() {
+  const clock = new TestClock();
+  const said: string[] = [];
+  const rush = new ConnectionRush(clock, { begin: () => said.push("begin"), end: () => said.push("end") });
+  const note = (count: number): void => {
+    for (let index = 0; index < count; index++) rush.note();
+  };
+  return { clock, said, rush, note };
+}
+
+it("begins when many come or go within a quarter of a second", () => {
+  const { said, note } = start();
+  note(49);
+  expect(said).toEqual([]);
+  note(1);
+  expect(said).toEqual(["begin"]);
+});
+
+it("is none where as many come over a longer time", () => {
+  const { clock, said, note } = start();
+  for (let period = 0; period < 20; period++) {
+    note(40);
+    clock.advance(250);
+  }
+  expect(said).toEqual([]);
+});
+
+it("goes on while many come now and then, and ends after two seconds with few", () => {
+  const { clock, said, note } = start();
+  note(50);
+  clock.advance(1_500);
+  note(50);
+  clock.advance(2_000);
+  expect(said).toEqual(["begin"]);
+  clock.advance(250);
+  expect(said).toEqual(["begin", "end"]);
+  note(50);
+  expect(said).toEqual(["begin", "end", "begin"]);
+});
+
+it("ends when it is closed, once", () => {
+  const { clock, said, rush, note } = start();
+  note(60);
+  rush.close();
+  rush.close();
+  clock.advance(10_000);
+  expect(said).toEqual(["begin", "end"]);
+});
