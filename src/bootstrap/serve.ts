@@ -3,9 +3,11 @@ import type { Flags } from "../config/flags.ts";
 import { readVersion } from "../config/version.ts";
 import type { Log } from "../lib/log.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
+import { limitHeapGrowth } from "./heap-growth.ts";
 
 /** Runs the control plane until SIGTERM or SIGINT, then drains it; ends the process where one comes before it serves. Rejects where it cannot start. */
 export async function serveUntilSignal(flags: Flags, log: Log): Promise<void> {
+  limitHeapGrowth();
   // Heard from the beginning: a control plane that is ready is also one that drains.
   const signal = nextSignal();
   const starting = startControlPlane({ flags, log });

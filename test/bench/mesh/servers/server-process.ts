@@ -4,6 +4,7 @@ import { Session } from "node:inspector/promises";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { limitHeapGrowth } from "../../../../src/bootstrap/heap-growth.ts";
 import type { GivenOptions } from "../../../../src/config/flags.ts";
 import { createMemorySource } from "../../../../src/sources/memory.ts";
 import { startTestControlPlane } from "../../../support/control-plane.ts";
@@ -26,6 +27,8 @@ export type ServerCommand =
   | { readonly do: "profile" }
   | { readonly do: "profileEnd"; readonly file: string };
 
+// As the program does (src/bootstrap/serve.ts).
+limitHeapGrowth();
 const { options } = readStartData<ServerStart>();
 const source = createMemorySource();
 let server: Awaited<ReturnType<typeof startTestControlPlane>> | undefined;
