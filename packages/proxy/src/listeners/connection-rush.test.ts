@@ -12,9 +12,9 @@ function start() {
   return { clock, said, rush, note };
 }
 
-it("begins when many come or go within a quarter of a second", () => {
+it("begins when many come or go within half a second", () => {
   const { said, note } = start();
-  note(49);
+  note(99);
   expect(said).toEqual([]);
   note(1);
   expect(said).toEqual(["begin"]);
@@ -23,28 +23,28 @@ it("begins when many come or go within a quarter of a second", () => {
 it("is none where as many come over a longer time", () => {
   const { clock, said, note } = start();
   for (let period = 0; period < 20; period++) {
-    note(40);
-    clock.advance(250);
+    note(90);
+    clock.advance(500);
   }
   expect(said).toEqual([]);
 });
 
 it("goes on while many come now and then, and ends after two seconds with few", () => {
   const { clock, said, note } = start();
-  note(50);
+  note(100);
   clock.advance(1_500);
-  note(50);
+  note(100);
   clock.advance(2_000);
   expect(said).toEqual(["begin"]);
-  clock.advance(250);
+  clock.advance(500);
   expect(said).toEqual(["begin", "end"]);
-  note(50);
+  note(100);
   expect(said).toEqual(["begin", "end", "begin"]);
 });
 
 it("ends when it is closed, once", () => {
   const { clock, said, rush, note } = start();
-  note(60);
+  note(120);
   rush.close();
   rush.close();
   clock.advance(10_000);

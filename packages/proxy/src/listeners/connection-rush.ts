@@ -2,11 +2,11 @@ import type { Clock, Timer } from "../lib/clock.ts";
 import type { LongWork } from "../lib/long-work.ts";
 
 /** Milliseconds in which comings and goings are counted. */
-const periodMs = 250;
-/** So many of them in a period are a rush. */
-const many = 50;
+const periodMs = 500;
+/** So many of them in a period are a rush. A client that opens fifty for itself is none. */
+const many = 100;
 /** Periods with fewer after which a rush is over: those who were thrown out come back. */
-const mostCalm = 8;
+const mostCalm = 4;
 
 /**
  * Tells when connections come and go by the hundreds a second. What each of them consists of lives while the next ones come:

@@ -5,7 +5,7 @@
 import type { Duplex } from "node:stream";
 import { whenWritten } from "@meltemi/http2/free-bytes";
 import type { Clock, Timer } from "../../lib/clock.ts";
-import { letOthersRead, readSize } from "../../lib/let-others-read.ts";
+import { ReadTurns } from "../../lib/read-turns.ts";
 import type { DownstreamConnection } from "../../listeners/connection.ts";
 import { clientClosed } from "../client-gone.ts";
 import type { CodecConnection, RequestReceiver } from "../codec-stream.ts";
@@ -41,6 +41,7 @@ export class Http1Connection implements CodecConnection {
   readonly #clock: Clock;
   readonly #stream: Duplex;
   readonly #scanner: HeadScanner;
+  readonly #turns: ReadTurns;
   #current: Http1Stream | undefined;
   /** Bytes of requests that come after the current one. */
   #ahead: Buffer | undefined;
@@ -60,6 +61,7 @@ export class Http1Connection implements CodecConnection {
     this.#clock = clock;
     this.#stream = connection.stream;
     this.#scanner = new HeadScanner(options.maxHeadBytes);
+    this.#turns = new ReadTurns(this.#stream, { hasReader: false, mayGoOn: () => !this.#isPaused });
     this.#stream.on("data", (chunk: Buffer) => this.#onData(chunk));
     this.#stream.on("end", () => this.#onEnd());
     this.#stream.on("drain", () => this.#onDrain());
@@ -83,7 +85,7 @@ export class Http1Connection implements CodecConnection {
     // Its memory may be given back meanwhile.
     const { length } = chunk;
     this.feed(chunk);
-    if (length >= readSize && !this.#isPaused) letOthersRead(this.#stream, () => !this.#isPaused);
+    if (!this.#isPaused) this.#turns.count(length);
   }
 
   /** Bytes from the client. */

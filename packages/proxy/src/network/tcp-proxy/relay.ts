@@ -1,7 +1,7 @@
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { whenWritten } from "@meltemi/http2/free-bytes";
-import { letOthersRead, readSize } from "../../lib/let-others-read.ts";
+import { ReadTurns } from "../../lib/read-turns.ts";
 
 export interface RelayHooks {
   readonly onClientBytes: (length: number) => void;
@@ -26,6 +26,7 @@ function carry(
   pauses: Pick<RelayHooks, "onClientPaused" | "onClientResumed"> | undefined,
 ): void {
   let isBlocked = false;
+  const turns = new ReadTurns(from, { hasReader: false, mayGoOn: () => !isBlocked });
   const onDrain = (): void => {
     isBlocked = false;
     pauses?.onClientResumed();
@@ -37,7 +38,7 @@ function carry(
     const { length } = chunk;
     onBytes(length);
     if (to.destroyed || to.write(chunk, isOwned ? whenWritten(chunk) : undefined)) {
-      if (length >= readSize) letOthersRead(from, () => !isBlocked);
+      turns.count(length);
       return;
     }
     isBlocked = true;

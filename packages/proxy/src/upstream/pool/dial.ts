@@ -5,7 +5,7 @@ import type { Duplex } from "node:stream";
 import { durationToMs } from "@meltemi/protos";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { Clock, Timer } from "../../lib/clock.ts";
-import { readSize } from "../../lib/let-others-read.ts";
+import { readSize } from "../../lib/read-turns.ts";
 import { wrappedNumber } from "../../lib/wrapped.ts";
 import { type DownstreamConnection, formatAddress, type TlsInfo } from "../../listeners/connection.ts";
 import type { Host } from "../types.ts";

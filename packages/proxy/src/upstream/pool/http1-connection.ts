@@ -2,7 +2,7 @@
 import type { Duplex } from "node:stream";
 import type { HeaderList } from "../../http/header-list.ts";
 import type { Timer } from "../../lib/clock.ts";
-import { letOthersRead, readSize } from "../../lib/let-others-read.ts";
+import { ReadTurns } from "../../lib/read-turns.ts";
 import { UpstreamError, type UpstreamFailure } from "../types.ts";
 import type { Dialed, SocketReader } from "./dial.ts";
 import { encodeRequestHead } from "./http1-encode.ts";
@@ -22,6 +22,7 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
   readonly #parser: Http1ResponseParser;
   readonly #localAddress: string;
   readonly #durationTimer: Timer | undefined;
+  readonly #turns: ReadTurns;
   #exchange: UpstreamExchange | undefined;
   #body: ResponseBody | undefined;
   #writer: Http1RequestWriter | undefined;
@@ -47,6 +48,8 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
         this.drain();
       });
     }
+    const mayGoOn = (): boolean => !this.#isPaused && !this.#isClosed;
+    this.#turns = new ReadTurns(this.stream, { hasReader: reader !== undefined, mayGoOn });
     this.#listen(reader);
   }
 
@@ -150,7 +153,7 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
     // Only now: bytes behind an answer belong to no request, and must not find the next one.
     if (this.#isResponseDone) this.#finish();
     else if (this.#body?.isBlocked === true) this.#pause();
-    else if (length >= readSize) letOthersRead(this.stream, () => !this.#isPaused && !this.#isClosed);
+    else this.#turns.count(length);
   }
 
   onInformation({ status, headers }: ResponseHead): void {

@@ -14,7 +14,7 @@ import {
 } from "../../../test/support/pool-rig.ts";
 import { type BodySink, type BodySource, bodyOf, collect } from "../../http/body.ts";
 import { HeaderList } from "../../http/header-list.ts";
-import { readSize } from "../../lib/let-others-read.ts";
+import { readSize } from "../../lib/read-turns.ts";
 import { UpstreamError, type UpstreamRequest } from "../types.ts";
 
 async function fail(promise: Promise<unknown>): Promise<UpstreamError> {
