@@ -45,7 +45,7 @@ How long
   --rounds N           each with new servers; medians are shown (1)
   --changes N          single changes of a kind in each round; medians are shown (5)
   --minutes N          of churn (1)
-  --rest S             seconds without a change after which churn reads memory, at both ends (30)
+  --rest S             seconds without a change, at both ends of churn, until memory is read: V8 takes a minute to give it back (120)
   --send-timeout S     seconds after which the server ends a stream that is not read (30)
 Another server, with ADS in plain text
   --server HOST:PORT   its address, with
@@ -72,7 +72,7 @@ const flags = {
   rounds: { type: "string", default: "1" },
   changes: { type: "string", default: "5" },
   minutes: { type: "string", default: "1" },
-  rest: { type: "string", default: "30" },
+  rest: { type: "string", default: "120" },
   "send-timeout": { type: "string", default: "30" },
   server: { type: "string" },
   pid: { type: "string" },

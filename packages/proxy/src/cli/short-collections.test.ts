@@ -3,32 +3,51 @@ import { getHeapSpaceStatistics } from "node:v8";
 import { expect, it } from "vitest";
 import { createShortCollections } from "./short-collections.ts";
 
-const early = ["--minor-gc-task-trigger=4", "--heap-growing-percent=300"];
 const usual = ["--minor-gc-task-trigger=80", "--heap-growing-percent=0"];
 
-it("asks for early collections from the first user's begin to the last one's end, and for one at once", () => {
+function start() {
   const asked: string[] = [];
   const collections = createShortCollections({
     setFlag: (flag) => asked.push(flag),
     collectYoung: () => asked.push("now"),
   });
-  collections.begin();
-  collections.begin();
-  collections.end();
-  expect(asked).toEqual([...early, "now"]);
-  collections.end();
-  collections.begin();
-  collections.end();
-  expect(asked).toEqual([...early, "now", ...usual, ...early, "now", ...usual]);
+  return { collections, take: () => asked.splice(0) };
+}
+
+it("asks for early collections from the first user's begin to the last one's end, and for one at once", () => {
+  const { collections, take } = start();
+  collections.begin("connections");
+  expect(take()).toEqual(["--minor-gc-task-trigger=4", "now"]);
+  collections.begin("connections");
+  collections.end("connections");
+  expect(take()).toEqual([]);
+  collections.end("connections");
+  expect(take()).toEqual(["--minor-gc-task-trigger=80"]);
+  collections.begin("connections");
+  expect(take()).toEqual(["--minor-gc-task-trigger=4", "now"]);
+});
+
+it("lets the heap grow for configuration alone", () => {
+  const { collections, take } = start();
+  collections.begin("connections");
+  take();
+  collections.begin("configuration");
+  collections.begin("configuration");
+  expect(take()).toEqual(["--heap-growing-percent=300"]);
+  collections.end("configuration");
+  collections.end("connections");
+  expect(take()).toEqual([]);
+  collections.end("configuration");
+  expect(take()).toEqual(["--heap-growing-percent=0", "--minor-gc-task-trigger=80"]);
 });
 
 it("has V8 collect young objects", () => {
   const collections = createShortCollections();
   Array.from({ length: 10_000 }, (_, index) => ({ index }));
   const before = youngBytes();
-  collections.begin();
+  collections.begin("connections");
   expect(youngBytes()).toBeLessThan(before);
-  collections.end();
+  collections.end("connections");
   expect("gc" in globalThis).toBe(false);
 });
 

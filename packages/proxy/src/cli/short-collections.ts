@@ -9,19 +9,15 @@
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import type { LongWork } from "../lib/long-work.ts";
+import type { LongWork, LongWorkKind } from "../lib/long-work.ts";
 
+/** The percent of the young space at which a collection is due as soon as the event loop has a turn for it. */
+const trigger = { flag: "minor-gc-task-trigger", usual: 80, early: 4 } as const;
 /**
- * The first is the percent of the young space at which a collection is due as soon as the event loop has a turn for it, the
- * second by how many percent the heap may grow until the next one of all of it; 0 lets V8 decide.
+ * By how many percent the heap may grow until the next collection of all of it; 0 lets V8 decide. A configuration lives; of
+ * connections that come and go a larger heap would be made of what is gone.
  */
-interface Collecting {
-  readonly "minor-gc-task-trigger": number;
-  readonly "heap-growing-percent": number;
-}
-
-const usual: Collecting = { "minor-gc-task-trigger": 80, "heap-growing-percent": 0 };
-const inPieces: Collecting = { "minor-gc-task-trigger": 4, "heap-growing-percent": 300 };
+const growth = { flag: "heap-growing-percent", usual: 0, large: 300 } as const;
 
 export interface Collector {
   setFlag(flag: string): void;
@@ -31,21 +27,21 @@ export interface Collector {
 
 /** For programs that own their process: the settings are those of the whole of it. */
 export function createShortCollections({ setFlag, collectYoung }: Collector = exposeCollector()): LongWork {
-  let users = 0;
-  const set = (collecting: Collecting): void => {
-    for (const [name, value] of Object.entries(collecting)) setFlag(`--${name}=${value}`);
-  };
+  const users: Record<LongWorkKind, number> = { configuration: 0, connections: 0 };
+  const count = (): number => users.configuration + users.connections;
   return {
-    begin() {
-      users += 1;
-      if (users !== 1) return;
-      set(inPieces);
-      // V8 looks at its flags when a collection ends. Until the next one by itself tens of megabytes would come together.
+    begin(kind) {
+      users[kind] += 1;
+      if (kind === "configuration" && users[kind] === 1) setFlag(`--${growth.flag}=${growth.large}`);
+      if (count() !== 1) return;
+      setFlag(`--${trigger.flag}=${trigger.early}`);
+      // V8 looks at this flag when a collection ends. Until the next one by itself tens of megabytes would come together.
       collectYoung();
     },
-    end() {
-      users -= 1;
-      if (users === 0) set(usual);
+    end(kind) {
+      users[kind] -= 1;
+      if (kind === "configuration" && users[kind] === 0) setFlag(`--${growth.flag}=${growth.usual}`);
+      if (count() === 0) setFlag(`--${trigger.flag}=${trigger.usual}`);
     },
   };
 }

@@ -108,6 +108,29 @@ describe("floods of HTTP/2", () => {
   });
 });
 
+it("begins the requests of one client some at a time, in their order", async () => {
+  const turns: string[][] = [];
+  let ofTurn: string[] | undefined;
+  const { server, socket } = await start({
+    handle: ({ request: { path } }) => {
+      if (ofTurn === undefined) {
+        ofTurn = [];
+        turns.push(ofTurn);
+        setImmediate(() => {
+          ofTurn = undefined;
+        });
+      }
+      ofTurn.push(path);
+      return Promise.resolve({ status: 204, headers: new HeaderList([]), body: undefined });
+    },
+  });
+  const paths = Array.from({ length: 50 }, (_, index) => `/${index}`);
+  socket.write(Buffer.concat([buildPreface(), ...paths.map((path, index) => open(1 + 2 * index, encodeGet(path)))]));
+  await expect.poll(() => server.stat("http.test.downstream_rq_2xx")).toBe(50);
+  expect(turns.flat()).toEqual(paths);
+  expect(Math.max(...turns.map(({ length }) => length))).toBe(8);
+});
+
 it("takes the end of an HTTP/2 connection for the end of its requests", async () => {
   const { server, socket } = await start({ handle: () => new Promise(() => undefined) });
   socket.write(Buffer.concat([buildPreface(), open(1, get)]));

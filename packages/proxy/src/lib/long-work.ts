@@ -1,6 +1,9 @@
-/** To be told of work that goes on for many turns: a process may collect its garbage in smaller portions meanwhile. */
+/** What goes on for many turns: a long answer of a control plane that is taken over, or connections that come or go in crowds. */
+export type LongWorkKind = "configuration" | "connections";
+
+/** To be told of such work: a process may collect its garbage in smaller portions meanwhile. */
 export interface LongWork {
-  begin(): void;
+  begin(kind: LongWorkKind): void;
   /** As often as `begin`. */
-  end(): void;
+  end(kind: LongWorkKind): void;
 }

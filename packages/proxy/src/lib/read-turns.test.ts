@@ -39,3 +39,16 @@ it("leaves paused what was paused meanwhile", async () => {
   await othersHadTheirTurn();
   expect(stream.isPaused()).toBe(true);
 });
+
+it("has some of many go on in each turn, first come first served", async () => {
+  const all = Array.from({ length: 20 }, () => start(true));
+  for (const { turns } of all) turns.count(readSize);
+  const goesOn = (): number => all.filter(({ stream }) => !stream.isPaused()).length;
+  const seen: number[] = [];
+  for (let turn = 0; turn < 3; turn++) {
+    await othersHadTheirTurn();
+    seen.push(goesOn());
+  }
+  expect(seen).toEqual([8, 16, 20]);
+  expect(all[0]?.stream.isPaused()).toBe(false);
+});

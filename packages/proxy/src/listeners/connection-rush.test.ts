@@ -42,11 +42,12 @@ it("goes on while many come now and then, and ends after two seconds with few", 
   expect(said).toEqual(["begin", "end", "begin"]);
 });
 
-it("ends when it is closed, once", () => {
+it("ends when it is closed, and is none afterwards", () => {
   const { clock, said, rush, note } = start();
   note(120);
   rush.close();
   rush.close();
+  note(120);
   clock.advance(10_000);
   expect(said).toEqual(["begin", "end"]);
 });

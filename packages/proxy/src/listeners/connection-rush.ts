@@ -19,6 +19,7 @@ export class ConnectionRush {
   #count = 0;
   #calm = 0;
   #timer: Timer | undefined;
+  #isClosed = false;
 
   constructor(clock: Pick<Clock, "monotonic" | "every">, longWork: LongWork) {
     this.#clock = clock;
@@ -28,7 +29,7 @@ export class ConnectionRush {
   /** A connection has come or gone. */
   note(): void {
     this.#count += 1;
-    if (this.#timer !== undefined) return;
+    if (this.#timer !== undefined || this.#isClosed) return;
     const now = this.#clock.monotonic();
     if (now >= this.#periodEndsAt) {
       this.#periodEndsAt = now + periodMs;
@@ -37,13 +38,15 @@ export class ConnectionRush {
     if (this.#count >= many) this.#begin();
   }
 
+  /** Connections that go afterwards are nobody's rush. */
   close(): void {
+    this.#isClosed = true;
     if (this.#timer !== undefined) this.#end(this.#timer);
   }
 
   #begin(): void {
     this.#calm = 0;
-    this.#longWork.begin();
+    this.#longWork.begin("connections");
     const timer = this.#clock.every(periodMs, () => {
       this.#calm = this.#count >= many ? 0 : this.#calm + 1;
       this.#count = 0;
@@ -55,6 +58,6 @@ export class ConnectionRush {
   #end(timer: Timer): void {
     timer.close();
     this.#timer = undefined;
-    this.#longWork.end();
+    this.#longWork.end("connections");
   }
 }

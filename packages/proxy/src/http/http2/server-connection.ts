@@ -21,6 +21,12 @@ import { Http2Stream, type ServerStreamOwner } from "./server-stream.ts";
 
 /** Once a client has reset so many requests at once, others wait to see whether they are, too. */
 const suspiciousResets = 10;
+/**
+ * Requests of one connection that are begun in a turn of the event loop: a few kilobytes can hold a hundred, which take
+ * milliseconds, and twenty such clients would have all others wait for two thousand. Envoy has a limit for it as well, of none
+ * unless it is set (http.max_requests_per_io_cycle).
+ */
+const requestsOfTurn = 8;
 /** Bytes that are read of a client whose connection ends: enough for what it had sent by then. */
 const discardLimit = 1024 * 1024;
 /** Details of refused heads, and what counts them. */
@@ -55,8 +61,10 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
   readonly #stream: Duplex;
   readonly #resets: PrematureResets;
   headStartedAt: number | undefined;
-  /** Requests that wait for the end of this turn of the event loop. */
-  #waiting: Waiting[] | undefined;
+  /** Requests that are begun in a later turn of the event loop. */
+  readonly #waiting: Waiting[] = [];
+  #begunOfTurn = 0;
+  #isTurnCounted = false;
   #keepalive: Timer | undefined;
   #pingTimeout: Timer | undefined;
   #lingering: Timer | undefined;
@@ -149,27 +157,33 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
     if (head.head.droppedHeaders > 0) {
       stats.counters.dropped_headers_with_underscores.inc(head.head.droppedHeaders);
     }
-    if (stream.isRemoteEnded && this.#resets.count >= suspiciousResets) {
-      this.#beginLater({ stream: serverStream, head: head.head });
-    } else this.#begin(serverStream, head.head);
+    // What a body follows has to be there for it.
+    if (!stream.isRemoteEnded || this.#mayBegin) this.#begin(serverStream, head.head);
+    else this.#waiting.push({ stream: serverStream, head: head.head });
+    this.#countTurn();
   }
 
   /** Where resets come with the requests that they end, that shows within the turn, and nobody else has work with them. */
-  #beginLater(waiting: Waiting): void {
-    if (this.#waiting !== undefined) {
-      this.#waiting.push(waiting);
-      return;
-    }
-    const all = [waiting];
-    this.#waiting = all;
+  get #mayBegin(): boolean {
+    return this.#waiting.length === 0 && this.#begunOfTurn < requestsOfTurn && this.#resets.count < suspiciousResets;
+  }
+
+  #countTurn(): void {
+    if (this.#isTurnCounted) return;
+    this.#isTurnCounted = true;
     setImmediate(() => {
-      this.#waiting = undefined;
-      for (const { stream, head } of all) if (!stream.isOver) this.#begin(stream, head);
+      this.#isTurnCounted = false;
+      this.#begunOfTurn = 0;
+      for (const { stream, head } of this.#waiting.splice(0, requestsOfTurn)) {
+        if (!stream.isOver) this.#begin(stream, head);
+      }
+      if (this.#waiting.length > 0) this.#countTurn();
     });
   }
 
   #begin(stream: Http2Stream, head: Http2Head): void {
     const { connection, receiver } = this.#parts;
+    this.#begunOfTurn += 1;
     stream.begin(receiver, head, connection.tls !== undefined);
   }
 
