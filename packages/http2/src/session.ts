@@ -56,7 +56,8 @@ export class Session implements FrameSink, StreamOwner {
   /** What ended the connection, where this end had to. */
   failure: ConnectionError | undefined;
   #isReading = false;
-  #isReadPaused = false;
+  /** True where the peer reads so little that nothing is read of it. */
+  isReadPaused = false;
 
   constructor({ stream, options, events, clock }: SessionParts) {
     this.#stream = stream;
@@ -483,16 +484,16 @@ export class Session implements FrameSink, StreamOwner {
 
   #onDrain(): void {
     this.writer.onDrained();
-    if (this.#isReadPaused) {
-      this.#isReadPaused = false;
+    if (this.isReadPaused) {
+      this.isReadPaused = false;
       this.#stream.resume();
     }
     if (this.#ready.length > 0) this.flush();
   }
 
   #pauseReading(): void {
-    if (this.#isReadPaused || this.#isOver) return;
-    this.#isReadPaused = true;
+    if (this.isReadPaused || this.#isOver) return;
+    this.isReadPaused = true;
     this.#stream.pause();
   }
 }

@@ -82,6 +82,22 @@ describe("floods of HTTP/2", () => {
     expect(server.stat("http.test.downstream_cx_destroy_local")).toBe(1);
   });
 
+  it("answers each of many PINGs whose answers are read", async () => {
+    const { socket } = await start();
+    let bytes = 0;
+    socket.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+    });
+    socket.write(buildPreface());
+    await expect.poll(() => bytes).toBeGreaterThan(0);
+    const [pings, ping] = [500, buildFrame({ type: "ping", payload: Buffer.alloc(8) })];
+    for (let round = 1; round <= 5; round++) {
+      const before = bytes;
+      socket.write(Buffer.concat(Array.from({ length: pings }, () => ping)));
+      await expect.poll(() => bytes).toBe(before + pings * ping.length);
+    }
+  });
+
   it("does not begin what is reset in the same breath, and ends the connection", async () => {
     const { server, socket } = await start({ handle: () => new Promise(() => undefined) });
     const streams = Array.from({ length: 400 }, (_, index) => [open(1 + 2 * index, get), cancel(1 + 2 * index)]);

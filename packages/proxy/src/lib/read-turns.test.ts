@@ -52,3 +52,14 @@ it("has some of many go on in each turn, first come first served", async () => {
   expect(seen).toEqual([8, 16, 20]);
   expect(all[0]?.stream.isPaused()).toBe(false);
 });
+
+it("has whoever makes much work go on alone", async () => {
+  const all = Array.from({ length: 3 }, () => start(true));
+  for (const { turns } of all) turns.countWork();
+  const seen: number[] = [];
+  for (let turn = 0; turn < 3; turn++) {
+    await othersHadTheirTurn();
+    seen.push(all.filter(({ stream }) => !stream.isPaused()).length);
+  }
+  expect(seen).toEqual([1, 2, 3]);
+});

@@ -37,10 +37,20 @@ export class ReadTurns {
     this.#fullReads += 1;
     if (this.#fullReads < this.#most) return;
     this.#fullReads = 0;
+    this.#wait(1);
+  }
+
+  /** What was read was much work: the socket goes on in a turn that it shares with no other. */
+  countWork(): void {
+    this.#wait(ofTurn);
+  }
+
+  #wait(weight: number): void {
     this.#stream.pause();
-    waiting.push(() => {
+    const goOn = (): void => {
       if (this.#mayGoOn()) this.#stream.resume();
-    });
+    };
+    waiting.push({ weight, goOn });
     schedule();
   }
 }
@@ -48,7 +58,7 @@ export class ReadTurns {
 /** So many go on in a turn of the event loop: half a megabyte, which takes less than a millisecond. */
 const ofTurn = 8;
 /** Those whose turn has yet to come, of the event loop as a whole: there is one, so there is one line in front of it. */
-const waiting: (() => void)[] = [];
+const waiting: { readonly weight: number; readonly goOn: () => void }[] = [];
 let isScheduled = false;
 
 function schedule(): void {
@@ -56,7 +66,12 @@ function schedule(): void {
   isScheduled = true;
   setImmediate(() => {
     isScheduled = false;
-    for (const goOn of waiting.splice(0, ofTurn)) goOn();
+    for (let weight = 0; weight < ofTurn; ) {
+      const next = waiting.shift();
+      if (next === undefined) break;
+      weight += next.weight;
+      next.goOn();
+    }
     if (waiting.length > 0) schedule();
   });
 }

@@ -10,6 +10,7 @@ import type { SessionEvents } from "@meltemi/http2/session-parts";
 import type { SessionStream } from "@meltemi/http2/session-stream";
 import type { Runtime } from "../../config/runtime.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
+import { ReadTurns } from "../../lib/read-turns.ts";
 import type { DownstreamConnection } from "../../listeners/connection.ts";
 import type { CodecConnection, RequestReceiver } from "../codec-stream.ts";
 import type { LocalReply } from "../exchange.ts";
@@ -27,6 +28,8 @@ const suspiciousResets = 10;
  * unless it is set (http.max_requests_per_io_cycle).
  */
 const requestsOfTurn = 8;
+/** So many answers to PING and the like for what was read at once are more than any client needs: others come first. */
+const manyAnswers = 100;
 /** Bytes that are read of a client whose connection ends: enough for what it had sent by then. */
 const discardLimit = 1024 * 1024;
 /** Details of refused heads, and what counts them. */
@@ -60,6 +63,7 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
   readonly #parts: Http2ConnectionOptions;
   readonly #stream: Duplex;
   readonly #resets: PrematureResets;
+  readonly #turns: ReadTurns;
   headStartedAt: number | undefined;
   /** Requests that are begun in a later turn of the event loop. */
   readonly #waiting: Waiting[] = [];
@@ -93,6 +97,8 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
       events: this,
       clock,
     });
+    const mayGoOn = (): boolean => !this.#session.isReadPaused;
+    this.#turns = new ReadTurns(this.#stream, { hasReader: false, mayGoOn });
     this.#stream.on("data", (chunk: Buffer) => this.#feed(chunk));
     // The client's end of the connection is the end of its requests, as with HTTP/1.
     this.#stream.once("end", () => this.#leave());
@@ -135,6 +141,7 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
     this.#session.feed(chunk);
     // What a socket has read is nobody else's.
     if (this.#stream instanceof Socket) whenWritten(chunk)?.();
+    if (this.#session.writer.waitingControlFrames > manyAnswers && !this.#isEnding) this.#turns.countWork();
     if (this.#isEnding || !this.#session.isWithinHead) this.headStartedAt = undefined;
     else this.headStartedAt ??= this.#parts.clock.monotonic();
   }
