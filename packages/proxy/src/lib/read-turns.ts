@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { takeTurn, wholeTurn } from "./turn-line.ts";
 
 /** Bytes that the platform reads from a socket at once. */
 export const readSize = 64 * 1024;
@@ -42,36 +43,13 @@ export class ReadTurns {
 
   /** What was read was much work: the socket goes on in a turn that it shares with no other. */
   countWork(): void {
-    this.#wait(ofTurn);
+    this.#wait(wholeTurn);
   }
 
   #wait(weight: number): void {
     this.#stream.pause();
-    const goOn = (): void => {
+    takeTurn(weight, () => {
       if (this.#mayGoOn()) this.#stream.resume();
-    };
-    waiting.push({ weight, goOn });
-    schedule();
+    });
   }
-}
-
-/** So many go on in a turn of the event loop: half a megabyte, which takes less than a millisecond. */
-const ofTurn = 8;
-/** Those whose turn has yet to come, of the event loop as a whole: there is one, so there is one line in front of it. */
-const waiting: { readonly weight: number; readonly goOn: () => void }[] = [];
-let isScheduled = false;
-
-function schedule(): void {
-  if (isScheduled) return;
-  isScheduled = true;
-  setImmediate(() => {
-    isScheduled = false;
-    for (let weight = 0; weight < ofTurn; ) {
-      const next = waiting.shift();
-      if (next === undefined) break;
-      weight += next.weight;
-      next.goOn();
-    }
-    if (waiting.length > 0) schedule();
-  });
 }
