@@ -14,7 +14,6 @@ import {
 } from "../../../test/support/pool-rig.ts";
 import { type BodySink, type BodySource, bodyOf, collect } from "../../http/body.ts";
 import { HeaderList } from "../../http/header-list.ts";
-import { readSize } from "../../lib/read-turns.ts";
 import { UpstreamError, type UpstreamRequest } from "../types.ts";
 
 async function fail(promise: Promise<unknown>): Promise<UpstreamError> {
@@ -335,34 +334,6 @@ it("holds the server up while nobody reads, and the client while the server does
   const answer = await pools.send(host, createRequest({ method: "POST", body: upload.source }), "DEFAULT").response;
   expect([await readText(answer.body), isRead]).toEqual(["done", true]);
   expect(upload.pauses()).toBeGreaterThan(0);
-});
-
-it("reads a long answer in pieces, between which others have their turn", async () => {
-  const size = 2_000_000;
-  const server = await serveHttp((_request, response) => response.end(Buffer.alloc(size)));
-  const { pools } = openPoolRig();
-  const { body } = await pools.send(createHost(server.port), createRequest(), "DEFAULT").response;
-  let [received, ofTurn, most] = [0, 0, 0];
-  await new Promise<void>((resolve, reject) => {
-    body?.pipe({
-      write(chunk) {
-        if (ofTurn === 0) {
-          setImmediate(() => {
-            ofTurn = 0;
-          });
-        }
-        received += chunk.length;
-        ofTurn += chunk.length;
-        // The first is what was kept before anybody read.
-        if (received > chunk.length) most = Math.max(most, ofTurn);
-        return true;
-      },
-      end: () => resolve(),
-      abort: reject,
-    });
-  });
-  expect(received).toBe(size);
-  expect(most).toBeLessThanOrEqual(2 * readSize);
 });
 
 /** A body of so many chunks that notes how often it had to wait. */
