@@ -70,6 +70,10 @@ export async function startEnvoy(options: EnvoyOptions): Promise<EnvoyProcess> {
     "warning",
   ];
   const child = spawn(program, args, { stdio: ["ignore", output, output] });
+  let isStopping = false;
+  child.once("exit", (code, signal) => {
+    if (!isStopping) process.stderr.write(`${options.name} has ended by itself (${signal ?? code}):\n${envoy.log()}\n`);
+  });
   const envoy: EnvoyProcess = {
     adminPort,
     admin: async (path) => await (await fetch(`http://127.0.0.1:${adminPort}/${path}`)).text(),
@@ -79,6 +83,7 @@ export async function startEnvoy(options: EnvoyOptions): Promise<EnvoyProcess> {
     },
     log: () => readFileSync(logFile, "utf8"),
     async stop() {
+      isStopping = true;
       await endProcess(child);
       rmSync(folder, { recursive: true, force: true });
     },
