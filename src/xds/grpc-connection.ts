@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import { type ConnectionError, errorCodes } from "@meltemi/http2/error-codes";
 import { defaultFloodLimits } from "@meltemi/http2/flood-guard";
-import { whenWritten } from "@meltemi/http2/free-bytes";
+import { freeBytes } from "@meltemi/http2/free-bytes";
 import type { HeaderBlock } from "@meltemi/http2/header-blocks";
 import { defaultTableBytes } from "@meltemi/http2/hpack/decoder";
 import { Session } from "@meltemi/http2/session";
@@ -148,7 +148,7 @@ export class GrpcConnection implements SessionEvents {
     }
     this.#session.feed(chunk);
     // What a socket has read is nobody else's, and calls keep nothing of it.
-    whenWritten(chunk)?.();
+    freeBytes(chunk);
   }
 
   /** Lets go out what was written: a connection that is cut while bytes of the client are unread loses that. */

@@ -19,3 +19,8 @@ export function whenWritten(bytes: Uint8Array): (() => void) | undefined {
     buffer.transfer(0);
   };
 }
+
+/** The same at once, for bytes that say nothing to anybody any more. */
+export function freeBytes(bytes: Uint8Array): void {
+  whenWritten(bytes)?.();
+}

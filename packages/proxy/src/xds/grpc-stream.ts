@@ -3,7 +3,7 @@
  * and connections serve the control plane's streams as they serve requests.
  */
 
-import { whenWritten } from "@meltemi/http2/free-bytes";
+import { freeBytes } from "@meltemi/http2/free-bytes";
 import type { BodySink, BodySource } from "../http/body.ts";
 import { HeaderList } from "../http/header-list.ts";
 import { frameGrpc, grpcHeadLength } from "../lib/grpc-frame.ts";
@@ -118,7 +118,7 @@ class GrpcStream implements MessageStream {
         try {
           const goesOn = reader.read(chunk);
           // All of it was copied: 50 MB in pieces would have the collector run for it.
-          if (isOwned) whenWritten(chunk)?.();
+          if (isOwned) freeBytes(chunk);
           return goesOn;
         } catch (cause: unknown) {
           this.#end(cause instanceof Error ? cause.message : String(cause));

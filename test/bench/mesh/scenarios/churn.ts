@@ -23,7 +23,7 @@ export const churn: Scenario = {
   async run(context) {
     const { rig, pace } = context;
     const readAtRest = async (): Promise<Memory> => {
-      await new Promise((resolve) => setTimeout(resolve, pace.restMs));
+      await sleep(pace.restMs);
       return await rig.server.memory();
     };
     const before = await readAtRest();

@@ -1,5 +1,5 @@
 /** Finds the end of a request's head in the bytes of a connection, however they are cut, in time that is linear in them. */
-import { whenWritten } from "@meltemi/http2/free-bytes";
+import { freeBytes } from "@meltemi/http2/free-bytes";
 
 export type Scanned =
   | { readonly kind: "more" }
@@ -46,7 +46,7 @@ export class HeadScanner {
 
   /** Gives the memory of what was refused back. */
   discard(): void {
-    for (const part of this.#parts) whenWritten(part)?.();
+    for (const part of this.#parts) freeBytes(part);
     this.#parts = [];
     this.#length = 0;
   }

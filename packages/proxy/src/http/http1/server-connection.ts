@@ -3,7 +3,7 @@
  * before it is written, so that answers keep their order. Bytes that wait are bounded: beyond that the socket is paused.
  */
 import type { Duplex } from "node:stream";
-import { whenWritten } from "@meltemi/http2/free-bytes";
+import { freeBytes } from "@meltemi/http2/free-bytes";
 import type { Clock, Timer } from "../../lib/clock.ts";
 import { ReadTurns } from "../../lib/read-turns.ts";
 import type { DownstreamConnection } from "../../listeners/connection.ts";
@@ -125,7 +125,7 @@ export class Http1Connection implements CodecConnection {
     if (found.kind === "bad") {
       this.#refuse(found.isTooLarge ? headTooLarge : codecError);
       this.#scanner.discard();
-      free(chunk);
+      freeBytes(chunk);
       return chunk.length;
     }
     this.headStartedAt = undefined;
@@ -159,7 +159,7 @@ export class Http1Connection implements CodecConnection {
   /** Whoever goes on sending has to wait for the end: reading all of it would be work for nothing. */
   #discard(chunk: Buffer): void {
     this.#discardedBytes += chunk.length;
-    free(chunk);
+    freeBytes(chunk);
     if (this.#discardedBytes >= discardLimit) this.pause();
   }
 
@@ -281,9 +281,4 @@ export class Http1Connection implements CodecConnection {
     this.#current = undefined;
     stream?.leave(cause);
   }
-}
-
-/** Bytes that say nothing to anybody any more: left to the collector they would have it go through all of the heap. */
-function free(bytes: Buffer): void {
-  whenWritten(bytes)?.();
 }

@@ -3,7 +3,7 @@ import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ConnectionError, errorCodes, protocolError } from "@meltemi/http2/error-codes";
 import { FloodError } from "@meltemi/http2/flood-guard";
-import { whenWritten } from "@meltemi/http2/free-bytes";
+import { freeBytes } from "@meltemi/http2/free-bytes";
 import type { HeaderBlock } from "@meltemi/http2/header-blocks";
 import { Session } from "@meltemi/http2/session";
 import type { SessionEvents } from "@meltemi/http2/session-parts";
@@ -140,7 +140,7 @@ export class Http2Connection implements CodecConnection, ServerStreamOwner, Sess
     }
     this.#session.feed(chunk);
     // What a socket has read is nobody else's.
-    if (this.#stream instanceof Socket) whenWritten(chunk)?.();
+    if (this.#stream instanceof Socket) freeBytes(chunk);
     if (this.#session.writer.waitingControlFrames > manyAnswers && !this.#isEnding) this.#turns.countWork();
     if (this.#isEnding || !this.#session.isWithinHead) this.headStartedAt = undefined;
     else this.headStartedAt ??= this.#parts.clock.monotonic();
