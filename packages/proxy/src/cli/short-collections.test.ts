@@ -14,40 +14,28 @@ function start() {
   return { collections, take: () => asked.splice(0) };
 }
 
-it("asks for early collections from the first user's begin to the last one's end, and for one at once", () => {
-  const { collections, take } = start();
-  collections.begin("connections");
-  expect(take()).toEqual(["--minor-gc-task-trigger=4", "now"]);
-  collections.begin("connections");
-  collections.end("connections");
-  expect(take()).toEqual([]);
-  collections.end("connections");
-  expect(take()).toEqual(["--minor-gc-task-trigger=80"]);
-  collections.begin("connections");
-  expect(take()).toEqual(["--minor-gc-task-trigger=4", "now"]);
-});
+const early = ["--heap-growing-percent=300", "--minor-gc-task-trigger=4", "now"];
 
-it("lets the heap grow for configuration alone", () => {
+it("asks for early collections and a large heap from the first user's begin to the last one's end", () => {
   const { collections, take } = start();
-  collections.begin("connections");
-  take();
-  collections.begin("configuration");
-  collections.begin("configuration");
-  expect(take()).toEqual(["--heap-growing-percent=300"]);
-  collections.end("configuration");
-  collections.end("connections");
+  collections.begin();
+  expect(take()).toEqual(early);
+  collections.begin();
+  collections.end();
   expect(take()).toEqual([]);
-  collections.end("configuration");
+  collections.end();
   expect(take()).toEqual(["--heap-growing-percent=0", "--minor-gc-task-trigger=80"]);
+  collections.begin();
+  expect(take()).toEqual(early);
 });
 
 it("has V8 collect young objects", () => {
   const collections = createShortCollections();
   Array.from({ length: 10_000 }, (_, index) => ({ index }));
   const before = youngBytes();
-  collections.begin("connections");
+  collections.begin();
   expect(youngBytes()).toBeLessThan(before);
-  collections.end("connections");
+  collections.end();
   expect("gc" in globalThis).toBe(false);
 });
 

@@ -4,19 +4,17 @@
  * none of what requests leave, but nearly all of what a configuration consists of, and all of what belongs to connections that
  * are still there, which takes it 50 ms at a time. Told to begin earlier, it does the same work in pieces of some
  * milliseconds, and would cost requests a tenth of the processor were it always so. All of the heap, which takes it 5 to
- * 10 ms, it would go through each time that it has grown by a half: four times for 50 MB of clusters, with next to nothing
- * to free.
+ * 10 ms at the end of 40 in which it keeps all processors busy, it would go through each time that it has grown by a half or
+ * by what young objects have room for: four times for 50 MB of clusters and as often for 2,000 handshakes, with next to
+ * nothing to free.
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import type { LongWork, LongWorkKind } from "../lib/long-work.ts";
+import type { LongWork } from "../lib/long-work.ts";
 
 /** The percent of the young space at which a collection is due as soon as the event loop has a turn for it. */
 const trigger = { flag: "minor-gc-task-trigger", usual: 80, early: 4 } as const;
-/**
- * By how many percent the heap may grow until the next collection of all of it; 0 lets V8 decide. A configuration lives; of
- * connections that come and go a larger heap would be made of what is gone.
- */
+/** By how many percent the heap may grow until the next collection of all of it: V8's own most. 0 lets it decide. */
 const growth = { flag: "heap-growing-percent", usual: 0, large: 300 } as const;
 
 export interface Collector {
@@ -27,21 +25,21 @@ export interface Collector {
 
 /** For programs that own their process: the settings are those of the whole of it. */
 export function createShortCollections({ setFlag, collectYoung }: Collector = exposeCollector()): LongWork {
-  const users: Record<LongWorkKind, number> = { configuration: 0, connections: 0 };
-  const count = (): number => users.configuration + users.connections;
+  let users = 0;
   return {
-    begin(kind) {
-      users[kind] += 1;
-      if (kind === "configuration" && users[kind] === 1) setFlag(`--${growth.flag}=${growth.large}`);
-      if (count() !== 1) return;
+    begin() {
+      users += 1;
+      if (users !== 1) return;
+      setFlag(`--${growth.flag}=${growth.large}`);
       setFlag(`--${trigger.flag}=${trigger.early}`);
       // V8 looks at this flag when a collection ends. Until the next one by itself tens of megabytes would come together.
       collectYoung();
     },
-    end(kind) {
-      users[kind] -= 1;
-      if (kind === "configuration" && users[kind] === 0) setFlag(`--${growth.flag}=${growth.usual}`);
-      if (count() === 0) setFlag(`--${trigger.flag}=${trigger.usual}`);
+    end() {
+      users -= 1;
+      if (users !== 0) return;
+      setFlag(`--${growth.flag}=${growth.usual}`);
+      setFlag(`--${trigger.flag}=${trigger.usual}`);
     },
   };
 }

@@ -1,8 +1,12 @@
 import type { Duplex } from "node:stream";
-import { takeTurn, wholeTurn } from "./turn-line.ts";
+import { TurnLine } from "./turn-line.ts";
 
 /** Bytes that the platform reads from a socket at once. */
 export const readSize = 64 * 1024;
+
+/** Sockets with 64 KiB each that go on in a turn of the event loop. */
+const wholeTurn = 8;
+const line = new TurnLine(wholeTurn);
 
 /**
  * Full reads after which others have their turn. One, where the platform stops at once; a stream that gives "data" takes in
@@ -48,7 +52,7 @@ export class ReadTurns {
 
   #wait(weight: number): void {
     this.#stream.pause();
-    takeTurn(weight, () => {
+    line.take(weight, () => {
       if (this.#mayGoOn()) this.#stream.resume();
     });
   }

@@ -46,7 +46,7 @@ export class ConnectionRush {
 
   #begin(): void {
     this.#calm = 0;
-    this.#longWork.begin("connections");
+    this.#longWork.begin();
     const timer = this.#clock.every(periodMs, () => {
       this.#calm = this.#count >= many ? 0 : this.#calm + 1;
       this.#count = 0;
@@ -58,6 +58,6 @@ export class ConnectionRush {
   #end(timer: Timer): void {
     timer.close();
     this.#timer = undefined;
-    this.#longWork.end("connections");
+    this.#longWork.end();
   }
 }

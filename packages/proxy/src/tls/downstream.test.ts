@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { connect, createServer, type Socket } from "node:net";
-import { PassThrough } from "node:stream";
+import { Duplex, PassThrough } from "node:stream";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
 import type {
   CertificateValidationContext,
@@ -416,6 +416,35 @@ it("gives a handshake up whose client said hello and left before anybody looked"
   const bytes = new PassThrough();
   bytes.end(await readHello());
   await expect(tls.accept(bytes)).rejects.toThrow("connection closed during the handshake");
+});
+
+it("answers one hello in a turn of the event loop, however many come at once", async () => {
+  const tls = compileDownstreamTls(
+    { common_tls_context: { tls_certificates: [toWire(certificates.server)] } },
+    { secrets: noSecrets, log: silentLog, listenerStats: createTestStats() },
+  );
+  opened.push(tls);
+  const hello = await readHello();
+  const answered = new Set<Duplex>();
+  for (let client = 0; client < 5; client++) {
+    const socket = new Duplex({
+      read: () => undefined,
+      write: (_bytes, _encoding, done) => {
+        answered.add(socket);
+        done();
+      },
+    });
+    opened.push({ close: () => socket.destroy() });
+    tls.accept(socket).catch(() => undefined);
+    socket.push(hello);
+  }
+  const inTurns: number[] = [];
+  for (let turn = 0; turn < 50 && answered.size < 5; turn++) {
+    const before = answered.size;
+    await new Promise((resolve) => setImmediate(resolve));
+    if (answered.size > before) inTurns.push(answered.size - before);
+  }
+  expect(inTurns).toEqual([1, 1, 1, 1, 1]);
 });
 
 it("keeps to versions and suites", async () => {

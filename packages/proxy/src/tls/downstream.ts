@@ -6,6 +6,7 @@ import { durationToMs } from "@meltemi/protos";
 import type { CommonTlsContext, DownstreamTlsContext } from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
 import { ConfigError, compileAll, within } from "../lib/config-error.ts";
 import type { Stats } from "../lib/stats.ts";
+import { TurnLine } from "../lib/turn-line.ts";
 import type { CertificateInfo, TlsInfo } from "../listeners/connection.ts";
 import { buildCertificateInfo } from "./certificate-info.ts";
 import { readKeyPair } from "./key-pair.ts";
@@ -29,6 +30,9 @@ export interface DownstreamTlsEnv extends TlsSecretsEnv {
   /** "listener.ADDRESS_PORT." */
   readonly listenerStats: Stats;
 }
+
+/** Keys and a signature take half a millisecond: of many clients that come at once, one is answered in a turn. */
+const hellos = new TurnLine(1);
 
 /** Envoy's for sessions: two hours. */
 const sessionSeconds = 7200;
@@ -113,6 +117,7 @@ class ServerTls implements DownstreamTls {
     const state = this.#state;
     if (state === undefined) throw new TlsError("TLS error: Secret is not supplied by SDS");
     const hello = await peekClientHello(socket);
+    await new Promise<void>((resolve) => hellos.take(1, resolve));
     // Nothing would tell of the end once TLS reads from the socket.
     if (socket.readableEnded || socket.destroyed) throw createLeaveError();
     const stream = new TLSSocket(socket, this.#buildOptions(state, hello));

@@ -1,5 +1,6 @@
 /** Looks at what a client of TLS says first, and puts what it read back. */
 import type { Duplex } from "node:stream";
+import { joinBuffers } from "../lib/join-buffers.ts";
 import { type ClientHello, parseClientHello } from "../listeners/inspectors/client-hello.ts";
 
 /** More than this is no hello that anybody sends. */
@@ -22,7 +23,7 @@ export function peekClientHello(socket: Duplex): Promise<Hello | undefined> {
       socket.off("error", stop);
       // Reading all that there was has made the socket tell of its end on the next tick, where that has come, too.
       process.nextTick(() => {
-        if (chunks.length > 0 && !socket.destroyed && !socket.readableEnded) socket.unshift(Buffer.concat(chunks));
+        if (chunks.length > 0 && !socket.destroyed && !socket.readableEnded) socket.unshift(joinBuffers(chunks));
         resolve(hello);
       });
     };
@@ -33,7 +34,7 @@ export function peekClientHello(socket: Duplex): Promise<Hello | undefined> {
         chunks.push(chunk);
         length += chunk.length;
       }
-      const hello = parseClientHello(Buffer.concat(chunks));
+      const hello = parseClientHello(joinBuffers(chunks));
       if (hello.kind === "hello") finish(hello);
       else if (hello.kind === "not-tls" || length > maxHello) finish(undefined);
     };

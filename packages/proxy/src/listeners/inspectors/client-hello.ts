@@ -2,6 +2,8 @@
  * Reads server name and protocols from the first message of a TLS client (RFC 8446, 4.1.2), which may be spread over
  * several records. Nothing is verified beyond what has to be read: the handshake itself comes later.
  */
+import { joinBuffers } from "../../lib/join-buffers.ts";
+
 export type ClientHello =
   | { readonly kind: "more" }
   | { readonly kind: "not-tls" }
@@ -35,26 +37,36 @@ export function parseClientHello(bytes: Uint8Array): ClientHello {
 
 /** The handshake bytes of all records that came; undefined where these are no handshake records. */
 function joinRecords(bytes: Uint8Array): Buffer | undefined {
-  const parts: Uint8Array[] = [];
+  const parts: Buffer[] = [];
+  let length = 0;
   let offset = 0;
   while (offset < bytes.length) {
     const left = bytes.length - offset;
     if (bytes[offset] !== handshakeRecord) return undefined;
     if (left >= 2 && bytes[offset + 1] !== 3) return undefined;
     if (left < 5) break;
-    const length = ((bytes[offset + 3] ?? 0) << 8) | (bytes[offset + 4] ?? 0);
-    if (length === 0 || length > maxRecordLength) return undefined;
-    parts.push(bytes.subarray(offset + 5, offset + 5 + length));
-    offset += 5 + length;
-    if (isWhole(parts)) break;
+    const recordLength = ((bytes[offset + 3] ?? 0) << 8) | (bytes[offset + 4] ?? 0);
+    if (recordLength === 0 || recordLength > maxRecordLength) return undefined;
+    const part = view(bytes.subarray(offset + 5, offset + 5 + recordLength));
+    parts.push(part);
+    length += part.length;
+    offset += 5 + recordLength;
+    // What follows the hello, such as early data, is of no interest.
+    if (length >= 4 && length >= readWholeLength(parts)) break;
   }
-  return Buffer.concat(parts);
+  return joinBuffers(parts);
 }
 
-/** What follows the hello, such as early data, is of no interest. */
-function isWhole(parts: readonly Uint8Array[]): boolean {
-  const message = Buffer.concat(parts);
-  return message.length >= 4 && message.length >= 4 + message.readUIntBE(1, 3);
+/** Of the message that the parts, four bytes or more, begin. */
+function readWholeLength(parts: readonly Buffer[]): number {
+  const [first] = parts;
+  const head = first !== undefined && first.length >= 4 ? first : Buffer.concat(parts.slice(0, 4));
+  return 4 + head.readUIntBE(1, 3);
+}
+
+/** The same bytes, not copied. */
+function view(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 function readHello(hello: Cursor): ClientHello {
