@@ -14,28 +14,40 @@ function start() {
   return { collections, take: () => asked.splice(0) };
 }
 
-const early = ["--heap-growing-percent=300", "--minor-gc-task-trigger=4", "now"];
-
-it("asks for early collections and a large heap from the first user's begin to the last one's end", () => {
+it("asks for early collections from the first user's begin to the last one's end, and for one at once", () => {
   const { collections, take } = start();
-  collections.begin();
-  expect(take()).toEqual(early);
-  collections.begin();
-  collections.end();
+  collections.begin("passing");
+  expect(take()).toEqual(["--minor-gc-task-trigger=4", "now"]);
+  collections.begin("passing");
+  collections.end("passing");
   expect(take()).toEqual([]);
-  collections.end();
+  collections.end("passing");
+  expect(take()).toEqual(["--minor-gc-task-trigger=80"]);
+  collections.begin("passing");
+  expect(take()).toEqual(["--minor-gc-task-trigger=4", "now"]);
+});
+
+it("lets the heap grow for what lasts alone", () => {
+  const { collections, take } = start();
+  collections.begin("passing");
+  take();
+  collections.begin("lasting");
+  collections.begin("lasting");
+  expect(take()).toEqual(["--heap-growing-percent=300"]);
+  collections.end("lasting");
+  collections.end("passing");
+  expect(take()).toEqual([]);
+  collections.end("lasting");
   expect(take()).toEqual(["--heap-growing-percent=0", "--minor-gc-task-trigger=80"]);
-  collections.begin();
-  expect(take()).toEqual(early);
 });
 
 it("has V8 collect young objects", () => {
   const collections = createShortCollections();
   Array.from({ length: 10_000 }, (_, index) => ({ index }));
   const before = youngBytes();
-  collections.begin();
+  collections.begin("passing");
   expect(youngBytes()).toBeLessThan(before);
-  collections.end();
+  collections.end("passing");
   expect("gc" in globalThis).toBe(false);
 });
 

@@ -10,11 +10,14 @@
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import type { LongWork } from "../lib/long-work.ts";
+import type { LongWork, LongWorkKind } from "../lib/long-work.ts";
 
 /** The percent of the young space at which a collection is due as soon as the event loop has a turn for it. */
 const trigger = { flag: "minor-gc-task-trigger", usual: 80, early: 4 } as const;
-/** By how many percent the heap may grow until the next collection of all of it: V8's own most. 0 lets it decide. */
+/**
+ * By how many percent the heap may grow until the next collection of all of it; 0 lets V8 decide. What lasts lives; of
+ * connections that come and go a larger heap would be made of what is gone.
+ */
 const growth = { flag: "heap-growing-percent", usual: 0, large: 300 } as const;
 
 export interface Collector {
@@ -25,21 +28,21 @@ export interface Collector {
 
 /** For programs that own their process: the settings are those of the whole of it. */
 export function createShortCollections({ setFlag, collectYoung }: Collector = exposeCollector()): LongWork {
-  let users = 0;
+  const users: Record<LongWorkKind, number> = { lasting: 0, passing: 0 };
+  const count = (): number => users.lasting + users.passing;
   return {
-    begin() {
-      users += 1;
-      if (users !== 1) return;
-      setFlag(`--${growth.flag}=${growth.large}`);
+    begin(kind) {
+      users[kind] += 1;
+      if (kind === "lasting" && users[kind] === 1) setFlag(`--${growth.flag}=${growth.large}`);
+      if (count() !== 1) return;
       setFlag(`--${trigger.flag}=${trigger.early}`);
       // V8 looks at this flag when a collection ends. Until the next one by itself tens of megabytes would come together.
       collectYoung();
     },
-    end() {
-      users -= 1;
-      if (users !== 0) return;
-      setFlag(`--${growth.flag}=${growth.usual}`);
-      setFlag(`--${trigger.flag}=${trigger.usual}`);
+    end(kind) {
+      users[kind] -= 1;
+      if (kind === "lasting" && users[kind] === 0) setFlag(`--${growth.flag}=${growth.usual}`);
+      if (count() === 0) setFlag(`--${trigger.flag}=${trigger.usual}`);
     },
   };
 }

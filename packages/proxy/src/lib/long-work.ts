@@ -1,9 +1,12 @@
 /**
- * To be told of what goes on for many turns: a long answer of a control plane that is taken over, or connections that come
- * or go in crowds. A process may collect its garbage in smaller portions meanwhile.
+ * What goes on for many turns, by what it makes: "lasting" a long answer of a control plane that is taken over, or connections
+ * that come in crowds; "passing" connections that go in crowds, whether or not others come.
  */
+export type LongWorkKind = "lasting" | "passing";
+
+/** To be told of such work: a process may collect its garbage in smaller portions meanwhile. */
 export interface LongWork {
-  begin(): void;
+  begin(kind: LongWorkKind): void;
   /** As often as `begin`. */
-  end(): void;
+  end(kind: LongWorkKind): void;
 }

@@ -64,8 +64,8 @@ export class Listener {
   #noteRush(socket: Socket): void {
     const { connectionRush: rush } = this.parts.env;
     if (rush === undefined) return;
-    rush.note();
-    socket.once("close", () => rush.note());
+    rush.come();
+    socket.once("close", () => rush.go());
   }
 
   #takeFromBudget(socket: Socket): boolean {
