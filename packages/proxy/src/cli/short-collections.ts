@@ -3,22 +3,24 @@
  * objects when their space, of tens of megabytes, is nearly full, and copies those that live while everything waits: next to
  * none of what requests leave, but nearly all of what a configuration consists of, and all of what belongs to connections that
  * are still there, which takes it 50 ms at a time. Told to begin earlier, it does the same work in pieces of some
- * milliseconds, and would cost requests a tenth of the processor were it always so. All of the heap, which takes it 5 to
- * 10 ms at the end of 40 in which it keeps all processors busy, it would go through each time that it has grown by a half or
- * by what young objects have room for: four times for 50 MB of clusters and as often for 2,000 handshakes, with next to
- * nothing to free.
+ * milliseconds, and would cost requests a tenth of the processor were it always so.
+ *
+ * All of the heap it goes through in 40 ms that keep all processors of a small machine busy, with a pause of 5 to 20 ms at
+ * their end. It begins as soon as the old objects could grow beyond what it allows them if all young ones became old: where
+ * it allows them less than the young ones have room for, which it does after a time of rest, the next collection follows
+ * the last one at once, and finds next to nothing.
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import type { LongWork, LongWorkKind } from "../lib/long-work.ts";
+import type { LongWork } from "../lib/long-work.ts";
 
 /** The percent of the young space at which a collection is due as soon as the event loop has a turn for it. */
 const trigger = { flag: "minor-gc-task-trigger", usual: 80, early: 4 } as const;
 /**
- * By how many percent the heap may grow until the next collection of all of it; 0 lets V8 decide. What lasts lives; of
- * connections that come and go a larger heap would be made of what is gone.
+ * The percent by which the heap may grow until the next collection of all of it, at any time: more than the young objects'
+ * 64 MB from 32 MB on, which is what a proxy has that has begun to work. V8 itself goes up to 300 when it has much to do.
  */
-const growth = { flag: "heap-growing-percent", usual: 0, large: 300 } as const;
+const growth = "--heap-growing-percent=200";
 
 export interface Collector {
   setFlag(flag: string): void;
@@ -28,21 +30,19 @@ export interface Collector {
 
 /** For programs that own their process: the settings are those of the whole of it. */
 export function createShortCollections({ setFlag, collectYoung }: Collector = exposeCollector()): LongWork {
-  const users: Record<LongWorkKind, number> = { lasting: 0, passing: 0 };
-  const count = (): number => users.lasting + users.passing;
+  let users = 0;
+  setFlag(growth);
   return {
-    begin(kind) {
-      users[kind] += 1;
-      if (kind === "lasting" && users[kind] === 1) setFlag(`--${growth.flag}=${growth.large}`);
-      if (count() !== 1) return;
+    begin() {
+      users += 1;
+      if (users !== 1) return;
       setFlag(`--${trigger.flag}=${trigger.early}`);
       // V8 looks at this flag when a collection ends. Until the next one by itself tens of megabytes would come together.
       collectYoung();
     },
-    end(kind) {
-      users[kind] -= 1;
-      if (kind === "lasting" && users[kind] === 0) setFlag(`--${growth.flag}=${growth.usual}`);
-      if (count() === 0) setFlag(`--${trigger.flag}=${trigger.usual}`);
+    end() {
+      users -= 1;
+      if (users === 0) setFlag(`--${trigger.flag}=${trigger.usual}`);
     },
   };
 }

@@ -1,12 +1,9 @@
 /**
- * What goes on for many turns, by what it makes: "lasting" a long answer of a control plane that is taken over, or connections
- * that come in crowds; "passing" connections that go in crowds, whether or not others come.
+ * To be told of what goes on for many turns: a long answer of a control plane that is taken over, or connections that come
+ * or go in crowds. A process may collect its garbage in smaller portions meanwhile.
  */
-export type LongWorkKind = "lasting" | "passing";
-
-/** To be told of such work: a process may collect its garbage in smaller portions meanwhile. */
 export interface LongWork {
-  begin(kind: LongWorkKind): void;
+  begin(): void;
   /** As often as `begin`. */
-  end(kind: LongWorkKind): void;
+  end(): void;
 }

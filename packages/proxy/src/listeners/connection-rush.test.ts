@@ -5,73 +5,49 @@ import { TestClock } from "./test-clock.ts";
 function start() {
   const clock = new TestClock();
   const said: string[] = [];
-  const rush = new ConnectionRush(clock, {
-    begin: (kind) => said.push(`begin ${kind}`),
-    end: (kind) => said.push(`end ${kind}`),
-  });
-  const come = (count: number): void => {
-    for (let index = 0; index < count; index++) rush.come();
+  const rush = new ConnectionRush(clock, { begin: () => said.push("begin"), end: () => said.push("end") });
+  const note = (count: number): void => {
+    for (let index = 0; index < count; index++) rush.note();
   };
-  const go = (count: number): void => {
-    for (let index = 0; index < count; index++) rush.go();
-  };
-  return { clock, said, rush, come, go };
+  return { clock, said, rush, note };
 }
 
 it("begins when many come or go within half a second", () => {
-  const { said, come } = start();
-  come(99);
+  const { said, note } = start();
+  note(99);
   expect(said).toEqual([]);
-  come(1);
-  expect(said).toEqual(["begin lasting"]);
-});
-
-it("tells whether connections come to stay, and when that changes", () => {
-  const { clock, said, come, go } = start();
-  go(60);
-  come(40);
-  expect(said.splice(0)).toEqual(["begin passing"]);
-  come(100);
-  clock.advance(500);
-  come(100);
-  clock.advance(500);
-  expect(said.splice(0)).toEqual(["begin lasting", "end passing"]);
-  go(150);
-  come(150);
-  clock.advance(500);
-  expect(said.splice(0)).toEqual(["begin passing", "end lasting"]);
-  clock.advance(2_000);
-  expect(said).toEqual(["end passing"]);
+  note(1);
+  expect(said).toEqual(["begin"]);
 });
 
 it("is none where as many come over a longer time", () => {
-  const { clock, said, come } = start();
+  const { clock, said, note } = start();
   for (let period = 0; period < 20; period++) {
-    come(90);
+    note(90);
     clock.advance(500);
   }
   expect(said).toEqual([]);
 });
 
 it("goes on while many come now and then, and ends after two seconds with few", () => {
-  const { clock, said, come } = start();
-  come(100);
+  const { clock, said, note } = start();
+  note(100);
   clock.advance(1_500);
-  come(100);
+  note(100);
   clock.advance(2_000);
-  expect(said).toEqual(["begin lasting"]);
+  expect(said).toEqual(["begin"]);
   clock.advance(500);
-  expect(said).toEqual(["begin lasting", "end lasting"]);
-  come(100);
-  expect(said).toEqual(["begin lasting", "end lasting", "begin lasting"]);
+  expect(said).toEqual(["begin", "end"]);
+  note(100);
+  expect(said).toEqual(["begin", "end", "begin"]);
 });
 
 it("ends when it is closed, and is none afterwards", () => {
-  const { clock, said, rush, come } = start();
-  come(120);
+  const { clock, said, rush, note } = start();
+  note(120);
   rush.close();
   rush.close();
-  come(120);
+  note(120);
   clock.advance(10_000);
-  expect(said).toEqual(["begin lasting", "end lasting"]);
+  expect(said).toEqual(["begin", "end"]);
 });

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from "../lib/clock.ts";
-import type { LongWork, LongWorkKind } from "../lib/long-work.ts";
+import type { LongWork } from "../lib/long-work.ts";
 
 /** Milliseconds in which comings and goings are counted. */
 const periodMs = 500;
@@ -7,8 +7,6 @@ const periodMs = 500;
 const many = 100;
 /** Periods with fewer after which a rush is over: those who were thrown out come back. */
 const mostCalm = 4;
-/** Where more than this for each that goes have come, they have come to stay. */
-const comingsOfStay = 2;
 
 /**
  * Tells when connections come and go by the hundreds a second. What each of them consists of lives while the next ones come:
@@ -18,10 +16,9 @@ export class ConnectionRush {
   readonly #clock: Pick<Clock, "monotonic" | "every">;
   readonly #longWork: LongWork;
   #periodEndsAt = 0;
-  #comings = 0;
-  #goings = 0;
+  #count = 0;
   #calm = 0;
-  #current: { readonly timer: Timer; kind: LongWorkKind } | undefined;
+  #timer: Timer | undefined;
   #isClosed = false;
 
   constructor(clock: Pick<Clock, "monotonic" | "every">, longWork: LongWork) {
@@ -29,78 +26,38 @@ export class ConnectionRush {
     this.#longWork = longWork;
   }
 
-  /** A connection has come. */
-  come(): void {
-    this.#openPeriod();
-    this.#comings += 1;
-    this.#look();
-  }
-
-  /** One has gone. */
-  go(): void {
-    this.#openPeriod();
-    this.#goings += 1;
-    this.#look();
+  /** A connection has come or gone. */
+  note(): void {
+    this.#count += 1;
+    if (this.#timer !== undefined || this.#isClosed) return;
+    const now = this.#clock.monotonic();
+    if (now >= this.#periodEndsAt) {
+      this.#periodEndsAt = now + periodMs;
+      this.#count = 1;
+    }
+    if (this.#count >= many) this.#begin();
   }
 
   /** Connections that go afterwards are nobody's rush. */
   close(): void {
     this.#isClosed = true;
-    this.#end();
+    if (this.#timer !== undefined) this.#end(this.#timer);
   }
 
-  get #isRush(): boolean {
-    return this.#comings + this.#goings >= many;
-  }
-
-  get #kind(): LongWorkKind {
-    return this.#comings > this.#goings * comingsOfStay ? "lasting" : "passing";
-  }
-
-  /** A rush has periods by a timer; without one they begin with whoever comes or goes. */
-  #openPeriod(): void {
-    if (this.#current !== undefined || this.#isClosed) return;
-    const now = this.#clock.monotonic();
-    if (now < this.#periodEndsAt) return;
-    this.#periodEndsAt = now + periodMs;
-    this.#forget();
-  }
-
-  #look(): void {
-    if (this.#current !== undefined || this.#isClosed || !this.#isRush) return;
+  #begin(): void {
     this.#calm = 0;
-    const kind = this.#kind;
-    this.#longWork.begin(kind);
-    this.#current = { timer: this.#clock.every(periodMs, () => this.#endPeriod()), kind };
+    this.#longWork.begin();
+    const timer = this.#clock.every(periodMs, () => {
+      this.#calm = this.#count >= many ? 0 : this.#calm + 1;
+      this.#count = 0;
+      if (this.#calm >= mostCalm) this.#end(timer);
+    });
+    this.#timer = timer;
   }
 
-  #endPeriod(): void {
-    if (this.#isRush) this.#goOn();
-    else this.#calm += 1;
-    this.#forget();
-    if (this.#calm >= mostCalm) this.#end();
-  }
-
-  #goOn(): void {
-    this.#calm = 0;
-    const current = this.#current;
-    const kind = this.#kind;
-    if (current === undefined || current.kind === kind) return;
-    this.#longWork.begin(kind);
-    this.#longWork.end(current.kind);
-    current.kind = kind;
-  }
-
-  #forget(): void {
-    this.#comings = 0;
-    this.#goings = 0;
-  }
-
-  #end(): void {
-    const current = this.#current;
-    if (current === undefined) return;
-    this.#current = undefined;
-    current.timer.close();
-    this.#longWork.end(current.kind);
+  #end(timer: Timer): void {
+    timer.close();
+    this.#timer = undefined;
+    this.#longWork.end();
   }
 }

@@ -64,8 +64,8 @@ export class Listener {
   #noteRush(socket: Socket): void {
     const { connectionRush: rush } = this.parts.env;
     if (rush === undefined) return;
-    rush.come();
-    socket.once("close", () => rush.go());
+    rush.note();
+    socket.once("close", () => rush.note());
   }
 
   #takeFromBudget(socket: Socket): boolean {

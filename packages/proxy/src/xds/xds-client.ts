@@ -159,13 +159,13 @@ export class XdsClient {
   #beginReceiving(): void {
     if (this.#isReceiving) return;
     this.#isReceiving = true;
-    this.#options.longWork?.begin("lasting");
+    this.#options.longWork?.begin();
   }
 
   #endReceiving(): void {
     if (!this.#isReceiving) return;
     this.#isReceiving = false;
-    this.#options.longWork?.end("lasting");
+    this.#options.longWork?.end();
   }
 
   #drop(): void {
@@ -196,9 +196,9 @@ export class XdsClient {
       if (message === undefined || stream === undefined) break;
       const { longWork } = this.#options;
       const isLong = longWork !== undefined && message.length >= longMessage;
-      if (isLong) longWork.begin("lasting");
+      if (isLong) longWork.begin();
       await this.#try(message, stream);
-      if (isLong) longWork.end("lasting");
+      if (isLong) longWork.end();
       if (this.#queue.length < longestQueue) this.#stream?.resume();
     }
     this.#isWorking = false;
