@@ -140,13 +140,13 @@ class ServerTls implements DownstreamTls {
     const isAlpnShared = this.#alpn.some((protocol) => hello?.alpn.includes(protocol));
     return {
       isServer: true,
-      secureContext: contexts.fallback,
+      // Chosen here, because the platform's callback for it costs a second pass through the handshake.
+      secureContext: (hello && contexts.find(hello.sni)) ?? contexts.fallback,
       requestCert: verifier.asks || this.#mustShow,
       // Judged after the handshake, by more than the platform looks at.
       rejectUnauthorized: false,
       // The platform would refuse a client that offers none of these; Envoy goes on without a protocol.
       ...(isAlpnShared && { ALPNProtocols: [...this.#alpn] }),
-      SNICallback: (name, done) => done(null, contexts.find(name)),
     };
   }
 
