@@ -22,7 +22,7 @@ import { silentLog } from "../lib/log.ts";
 import type { TlsInfo } from "../listeners/connection.ts";
 import { compileDownstreamTls } from "./downstream.ts";
 import { TlsError } from "./tls-error.ts";
-import type { SecretProvider } from "./types.ts";
+import type { DownstreamTls, SecretProvider } from "./types.ts";
 
 const opened: { close(): unknown }[] = [];
 let certificates: TestCertificates;
@@ -60,6 +60,16 @@ function createSecrets(): { readonly provider: SecretProvider; set(name: string,
       for (const run of runs) run();
     },
   };
+}
+
+/** That of the server's certificate, and of nothing else. */
+function openServerTls(): DownstreamTls {
+  const tls = compileDownstreamTls(
+    { common_tls_context: { tls_certificates: [toWire(certificates.server)] } },
+    { secrets: noSecrets, log: silentLog, listenerStats: createTestStats() },
+  );
+  opened.push(tls);
+  return tls;
 }
 
 interface Accepted {
@@ -269,11 +279,7 @@ it("goes on without a protocol where none is shared", async () => {
 });
 
 it("takes the bytes that were put back", async () => {
-  const tls = compileDownstreamTls(
-    { common_tls_context: { tls_certificates: [toWire(certificates.server)] } },
-    { secrets: noSecrets, log: silentLog, listenerStats: createTestStats() },
-  );
-  opened.push(tls);
+  const tls = openServerTls();
   const tcp = await listen(
     createServer((socket) => {
       socket.once("data", (chunk) => {
@@ -351,11 +357,7 @@ it.each<[string, () => DownstreamTlsContext]>([
 });
 
 it("ends the connection of a client that wants to shake hands again", async () => {
-  const tls = compileDownstreamTls(
-    { common_tls_context: { tls_certificates: [toWire(certificates.server)] } },
-    { secrets: noSecrets, log: silentLog, listenerStats: createTestStats() },
-  );
-  opened.push(tls);
+  const tls = openServerTls();
   const tcp = await listen(createServer((socket) => void tls.accept(socket)));
   opened.push(tcp);
   const client = connectTls({ port: tcp.port, host: "127.0.0.1", rejectUnauthorized: false, maxVersion: "TLSv1.2" });
@@ -408,22 +410,14 @@ it.each<[string, (client: Socket, hello: Buffer) => void]>([
 });
 
 it("gives a handshake up whose client said hello and left before anybody looked", async () => {
-  const tls = compileDownstreamTls(
-    { common_tls_context: { tls_certificates: [toWire(certificates.server)] } },
-    { secrets: noSecrets, log: silentLog, listenerStats: createTestStats() },
-  );
-  opened.push(tls);
+  const tls = openServerTls();
   const bytes = new PassThrough();
   bytes.end(await readHello());
   await expect(tls.accept(bytes)).rejects.toThrow("connection closed during the handshake");
 });
 
 it("answers one hello in a turn of the event loop, however many come at once", async () => {
-  const tls = compileDownstreamTls(
-    { common_tls_context: { tls_certificates: [toWire(certificates.server)] } },
-    { secrets: noSecrets, log: silentLog, listenerStats: createTestStats() },
-  );
-  opened.push(tls);
+  const tls = openServerTls();
   const hello = await readHello();
   const answered = new Set<Duplex>();
   for (let client = 0; client < 5; client++) {
