@@ -1,6 +1,7 @@
 /** The beginning of a body, read before the body goes on. */
 import type { BodySink, BodySource } from "../http/body.ts";
 import type { HeaderList } from "../http/header-list.ts";
+import { joinBuffers } from "../lib/join-buffers.ts";
 
 export interface PeekedBody {
   /** What was read: all of the body, or at least `limit` bytes of it. */
@@ -92,8 +93,6 @@ class Peeking implements BodySink, BodySource {
   #finishPeeking(isComplete: boolean): void {
     if (this.#isPeeked) return;
     this.#isPeeked = true;
-    const [first = new Uint8Array()] = this.#chunks;
-    const bytes = this.#chunks.length < 2 ? first : Buffer.concat(this.#chunks);
-    this.#resolve({ bytes, isComplete, body: this });
+    this.#resolve({ bytes: joinBuffers(this.#chunks), isComplete, body: this });
   }
 }

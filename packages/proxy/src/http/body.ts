@@ -2,6 +2,7 @@
  * Bytes of a message on their way, with back-pressure: a source is piped into one sink, once. Callbacks instead of the
  * platform's streams, because most bodies are one chunk and a stream for each costs more than all the rest.
  */
+import { joinBuffers } from "../lib/join-buffers.ts";
 import type { HeaderList } from "./header-list.ts";
 
 export interface BodySink {
@@ -61,8 +62,7 @@ export function collect(source: BodySource, limit: number): Promise<Collected> {
         chunks.push(chunk);
         return true;
       },
-      end: (trailers) =>
-        resolve({ bytes: chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks), trailers }),
+      end: (trailers) => resolve({ bytes: joinBuffers(chunks), trailers }),
       abort: reject,
     });
   });

@@ -1,6 +1,5 @@
 /** Looks at what a client of TLS says first, and puts what it read back. */
 import type { Duplex } from "node:stream";
-import { joinBuffers } from "../lib/join-buffers.ts";
 import { type ClientHello, parseClientHello } from "../listeners/inspectors/client-hello.ts";
 
 /** More than this is no hello that anybody sends. */
@@ -14,8 +13,7 @@ export type Hello = Extract<ClientHello, { readonly kind: "hello" }>;
  */
 export function peekClientHello(socket: Duplex): Promise<Hello | undefined> {
   return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    let length = 0;
+    let bytes: Buffer = Buffer.alloc(0);
     const finish = (hello: Hello | undefined): void => {
       socket.off("readable", look);
       socket.off("end", stop);
@@ -23,7 +21,7 @@ export function peekClientHello(socket: Duplex): Promise<Hello | undefined> {
       socket.off("error", stop);
       // Reading all that there was has made the socket tell of its end on the next tick, where that has come, too.
       process.nextTick(() => {
-        if (chunks.length > 0 && !socket.destroyed && !socket.readableEnded) socket.unshift(joinBuffers(chunks));
+        if (bytes.length > 0 && !socket.destroyed && !socket.readableEnded) socket.unshift(bytes);
         resolve(hello);
       });
     };
@@ -31,12 +29,11 @@ export function peekClientHello(socket: Duplex): Promise<Hello | undefined> {
     const look = (): void => {
       for (let chunk: unknown = socket.read(); chunk !== null; chunk = socket.read()) {
         if (!Buffer.isBuffer(chunk)) break;
-        chunks.push(chunk);
-        length += chunk.length;
+        bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
       }
-      const hello = parseClientHello(joinBuffers(chunks));
+      const hello = parseClientHello(bytes);
       if (hello.kind === "hello") finish(hello);
-      else if (hello.kind === "not-tls" || length > maxHello) finish(undefined);
+      else if (hello.kind === "not-tls" || bytes.length > maxHello) finish(undefined);
     };
     socket.on("readable", look);
     socket.once("end", stop);

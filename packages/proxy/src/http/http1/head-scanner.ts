@@ -1,5 +1,6 @@
 /** Finds the end of a request's head in the bytes of a connection, however they are cut, in time that is linear in them. */
 import { freeBytes } from "@meltemi/http2/free-bytes";
+import { joinBuffers } from "../../lib/join-buffers.ts";
 
 export type Scanned =
   | { readonly kind: "more" }
@@ -108,7 +109,7 @@ export class HeadScanner {
 
   #found(chunk: Buffer, start: number, end: number): Scanned {
     this.#parts.push(chunk.subarray(start, end));
-    const bytes = this.#parts.length === 1 && this.#parts[0] ? this.#parts[0] : Buffer.concat(this.#parts);
+    const bytes = joinBuffers(this.#parts);
     this.#parts = [];
     this.#length = 0;
     this.#last = 0;

@@ -19,7 +19,7 @@ const alpnExtension = 16;
 /** TLSPlaintext.length, RFC 8446, 5.1, with what older versions add to it. */
 const maxRecordLength = 16_384 + 2_048;
 
-export function parseClientHello(bytes: Uint8Array): ClientHello {
+export function parseClientHello(bytes: Buffer): ClientHello {
   const message = joinRecords(bytes);
   if (message === undefined) return notTls;
   if (message.length < 1) return more;
@@ -36,7 +36,7 @@ export function parseClientHello(bytes: Uint8Array): ClientHello {
 }
 
 /** The handshake bytes of all records that came; undefined where these are no handshake records. */
-function joinRecords(bytes: Uint8Array): Buffer | undefined {
+function joinRecords(bytes: Buffer): Buffer | undefined {
   const parts: Buffer[] = [];
   let length = 0;
   let offset = 0;
@@ -47,7 +47,7 @@ function joinRecords(bytes: Uint8Array): Buffer | undefined {
     if (left < 5) break;
     const recordLength = ((bytes[offset + 3] ?? 0) << 8) | (bytes[offset + 4] ?? 0);
     if (recordLength === 0 || recordLength > maxRecordLength) return undefined;
-    const part = view(bytes.subarray(offset + 5, offset + 5 + recordLength));
+    const part = bytes.subarray(offset + 5, offset + 5 + recordLength);
     parts.push(part);
     length += part.length;
     offset += 5 + recordLength;
@@ -62,11 +62,6 @@ function readWholeLength(parts: readonly Buffer[]): number {
   const [first] = parts;
   const head = first !== undefined && first.length >= 4 ? first : Buffer.concat(parts.slice(0, 4));
   return 4 + head.readUIntBE(1, 3);
-}
-
-/** The same bytes, not copied. */
-function view(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 function readHello(hello: Cursor): ClientHello {
