@@ -8,6 +8,7 @@ import type { Stats } from "../lib/stats.ts";
 import type { ConnectionBudget } from "../listeners/connection-budget.ts";
 import type { ConnectionRush } from "../listeners/connection-rush.ts";
 import type { RouteTable } from "../router/types.ts";
+import type { HandshakeLine } from "../tls/handshake-line.ts";
 import type { SecretProvider } from "../tls/types.ts";
 import type { ClusterManager } from "../upstream/types.ts";
 import type { Runtime } from "./runtime.ts";
@@ -31,6 +32,8 @@ export interface ProxyEnv {
   readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
   /** Filters whose configuration comes by ECDS. */
   readonly extensions: ExtensionConfigs;
+  /** Clients of TLS, over all listeners. */
+  readonly handshakes: HandshakeLine;
   /** Over all listeners; without one there is no limit. */
   readonly connectionBudget?: ConnectionBudget | undefined;
   /** Hears of every connection of a client; not given where nobody wants to know of many. */

@@ -21,6 +21,7 @@ import type { StatsRegistry } from "../lib/stats-registry.ts";
 import type { DownstreamConnection, TlsInfo } from "../listeners/connection.ts";
 import { fractionOf } from "../matchers/fraction.ts";
 import type { Route } from "../router/types.ts";
+import { HandshakeLine } from "../tls/handshake-line.ts";
 import type { ClusterManager } from "../upstream/types.ts";
 
 type Headers = Readonly<Record<string, string | readonly string[]>>;
@@ -136,6 +137,7 @@ export function createTestEnv(stats: StatsRegistry, options: Omit<TestChainOptio
     runtime: createTestRuntime(options.runtime ?? {}),
     clusters: options.clusters ?? { find: () => undefined, list: () => [] },
     secrets: { open: unused, list: () => [] },
+    handshakes: new HandshakeLine(systemClock),
     accessLogs: { compile: unused, reopen: () => undefined, close: () => Promise.resolve() },
     routes: { open: unused },
     compileRoutes: unused,

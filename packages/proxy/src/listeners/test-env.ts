@@ -9,6 +9,7 @@ import { systemClock } from "../lib/clock.ts";
 import { createStatsRegistry } from "../lib/create-stats.ts";
 import { silentLog } from "../lib/log.ts";
 import type { StatsRegistry } from "../lib/stats-registry.ts";
+import { HandshakeLine } from "../tls/handshake-line.ts";
 import type { UpstreamCluster } from "../upstream/types.ts";
 
 export interface TestEnv extends ProxyEnv {
@@ -44,6 +45,7 @@ export function createTestEnv(overrides: Partial<ProxyEnv> = {}): TestEnv {
       entries: () => runtimeValues,
     },
     clusters: { find: (name) => clusterList.find((each) => each.name === name), list: () => clusterList },
+    handshakes: new HandshakeLine(systemClock),
     secrets: { open: nothing, list: () => [] },
     accessLogs: {
       compile: (config) => ({

@@ -22,6 +22,7 @@ import { createListenerManager } from "../listeners/listener-manager.ts";
 import type { ListenerManager } from "../listeners/types.ts";
 import { compileRouteTable } from "../router/compile-routes.ts";
 import type { RouteEnv } from "../router/types.ts";
+import { HandshakeLine } from "../tls/handshake-line.ts";
 import { createSecrets, type Secrets } from "../tls/secrets.ts";
 import { createClusterManager } from "../upstream/cluster-manager.ts";
 import type { ClusterUpdates } from "../upstream/types.ts";
@@ -202,6 +203,7 @@ export class ProxyServer implements RunningProxy {
     this.#closers.push(() => routes.close());
     this.#closers.push(() => this.#discovery.close());
     this.#closers.push(() => env.connectionRush?.close());
+    this.#closers.push(() => env.handshakes.close());
     this.#closers.push(() => this.listeners.close());
     this.#closers.push(() => this.#serverStats.close());
   }
@@ -275,6 +277,7 @@ function createParts(options: ProxyServerOptions, isFailing: () => boolean): Par
   const env: ProxyEnv = {
     ...{ clock, log, stats, random, node, runtime, clusters, secrets, accessLogs, routes, compileRoutes, extensions },
     ...{ environment, connectionBudget, connectionRush },
+    handshakes: new HandshakeLine(clock),
     isFailingHealthChecks: isFailing,
   };
   return { env, stats, clusters, sources, secrets, routes, extensions, announced };

@@ -17,10 +17,13 @@ import {
   toWire,
   withKeys,
 } from "../../test/support/tls-rig.ts";
+import { systemClock } from "../lib/clock.ts";
 import { ConfigError } from "../lib/config-error.ts";
 import { silentLog } from "../lib/log.ts";
 import type { TlsInfo } from "../listeners/connection.ts";
-import { compileDownstreamTls } from "./downstream.ts";
+import { FakeClock } from "../upstream/testing/fake-clock.ts";
+import { compileDownstreamTls, type DownstreamTlsEnv } from "./downstream.ts";
+import { HandshakeLine } from "./handshake-line.ts";
 import { TlsError } from "./tls-error.ts";
 import type { DownstreamTls, SecretProvider } from "./types.ts";
 
@@ -62,11 +65,17 @@ function createSecrets(): { readonly provider: SecretProvider; set(name: string,
   };
 }
 
+function createEnv(overrides: Partial<DownstreamTlsEnv> = {}): DownstreamTlsEnv {
+  const handshakes = new HandshakeLine(systemClock);
+  opened.push(handshakes);
+  return { secrets: noSecrets, log: silentLog, listenerStats: createTestStats(), handshakes, ...overrides };
+}
+
 /** That of the server's certificate, and of nothing else. */
 function openServerTls(): DownstreamTls {
   const tls = compileDownstreamTls(
     { common_tls_context: { tls_certificates: [toWire(certificates.server)] } },
-    { secrets: noSecrets, log: silentLog, listenerStats: createTestStats() },
+    createEnv(),
   );
   opened.push(tls);
   return tls;
@@ -80,9 +89,9 @@ interface Accepted {
 }
 
 /** A loopback listener that shakes hands by a DownstreamTlsContext and says "hi". */
-async function serve(wire: DownstreamTlsContext, secrets: SecretProvider = noSecrets): Promise<Accepted> {
+async function serve(wire: DownstreamTlsContext, env: Partial<DownstreamTlsEnv> = {}): Promise<Accepted> {
   const stats = createTestStats();
-  const tls = compileDownstreamTls(wire, { secrets, log: silentLog, listenerStats: stats });
+  const tls = compileDownstreamTls(wire, createEnv({ ...env, listenerStats: stats }));
   opened.push(tls);
   const [infos, errors]: [TlsInfo[], string[]] = [[], []];
   const tcp = await listen(
@@ -299,7 +308,7 @@ it("takes the bytes that were put back", async () => {
 it("shows a new certificate when the secret changes, and keeps the old one when the new one is no good", async () => {
   const { provider, set } = createSecrets();
   const common = { tls_certificate_sds_secret_configs: [{ name: "default", sds_config: {} }] };
-  const { port, errors } = await serve({ common_tls_context: common }, provider);
+  const { port, errors } = await serve({ common_tls_context: common }, { secrets: provider });
   await expect(ask(port)).rejects.toThrow();
   await until(() => errors.length === 1);
   expect(errors).toEqual(["TLS error: Secret is not supplied by SDS"]);
@@ -352,8 +361,7 @@ it.each<[string, () => DownstreamTlsContext]>([
     }),
   ],
 ])("refuses %s", (_, wire) => {
-  const env = { secrets: noSecrets, log: silentLog, listenerStats: createTestStats() };
-  expect(() => compileDownstreamTls(wire(), env)).toThrow(ConfigError);
+  expect(() => compileDownstreamTls(wire(), createEnv())).toThrow(ConfigError);
 });
 
 it("ends the connection of a client that wants to shake hands again", async () => {
@@ -394,7 +402,7 @@ it.each<[string, (client: Socket, hello: Buffer) => void]>([
   const stats = createTestStats();
   const tls = compileDownstreamTls(
     { common_tls_context: { tls_certificates: [toWire(certificates.server)] } },
-    { secrets: noSecrets, log: silentLog, listenerStats: stats },
+    createEnv({ listenerStats: stats }),
   );
   opened.push(tls);
   const failed = Promise.withResolvers<unknown>();
@@ -439,6 +447,25 @@ it("answers one hello in a turn of the event loop, however many come at once", a
     if (answered.size > before) inTurns.push(answered.size - before);
   }
   expect(inTurns).toEqual([1, 1, 1, 1, 1]);
+});
+
+it("gives a client up that does not finish its handshake while another waits", async () => {
+  const clock = new FakeClock();
+  const handshakes = new HandshakeLine(clock, { most: 1, leastMs: 1_000 });
+  const wire = { common_tls_context: { tls_certificates: [toWire(certificates.server)] } };
+  const { port, errors } = await serve(wire, { handshakes });
+  const client = connect({ port, host: "127.0.0.1" });
+  const closed = new Promise((resolve) => client.once("close", resolve));
+  client.write(await readHello());
+  await new Promise((resolve) => client.once("data", resolve));
+  const seen = ask(port);
+  await until(() => clock.running === 1);
+  expect(errors).toEqual([]);
+  clock.advance(1_000);
+  expect((await seen).said).toBe("hi");
+  await closed;
+  expect(errors).toEqual(["handshake given up while others waited"]);
+  expect((await ask(port)).said).toBe("hi");
 });
 
 it("keeps to versions and suites", async () => {

@@ -6,9 +6,9 @@ import { durationToMs } from "@meltemi/protos";
 import type { CommonTlsContext, DownstreamTlsContext } from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
 import { ConfigError, compileAll, within } from "../lib/config-error.ts";
 import type { Stats } from "../lib/stats.ts";
-import { TurnLine } from "../lib/turn-line.ts";
 import type { CertificateInfo, TlsInfo } from "../listeners/connection.ts";
 import { buildCertificateInfo } from "./certificate-info.ts";
+import type { HandshakeLine } from "./handshake-line.ts";
 import { readKeyPair } from "./key-pair.ts";
 import { type Hello, peekClientHello } from "./peek-client-hello.ts";
 import { compilePeerVerifier, findPlatformError, type PeerVerifier, type Verdict } from "./peer-verifier.ts";
@@ -29,10 +29,8 @@ import type { DownstreamTls } from "./types.ts";
 export interface DownstreamTlsEnv extends TlsSecretsEnv {
   /** "listener.ADDRESS_PORT." */
   readonly listenerStats: Stats;
+  readonly handshakes: HandshakeLine;
 }
-
-/** Keys and a signature take half a millisecond: of many clients that come at once, one is answered in a turn. */
-const hellos = new TurnLine(1);
 
 /** Envoy's for sessions: two hours. */
 const sessionSeconds = 7200;
@@ -47,7 +45,12 @@ export function compileDownstreamTls(wire: DownstreamTlsContext, env: Downstream
     checkCertificates(common);
     const secrets = openTlsSecrets(common, env);
     const build = (material: TlsMaterial) => buildState(material, { ...params, ...sessions });
-    return new ServerTls(wire, { secrets, build, stats: createTlsStats(env.listenerStats) });
+    return new ServerTls(wire, {
+      secrets,
+      build,
+      stats: createTlsStats(env.listenerStats),
+      handshakes: env.handshakes,
+    });
   });
 }
 
@@ -67,6 +70,7 @@ interface ServerState {
 interface ServerParts {
   readonly secrets: TlsSecrets;
   readonly stats: TlsStats;
+  readonly handshakes: HandshakeLine;
   build(material: TlsMaterial): ServerState;
 }
 
@@ -117,11 +121,7 @@ class ServerTls implements DownstreamTls {
     const state = this.#state;
     if (state === undefined) throw new TlsError("TLS error: Secret is not supplied by SDS");
     const hello = await peekClientHello(socket);
-    await new Promise<void>((resolve) => hellos.take(1, resolve));
-    // Nothing would tell of the end once TLS reads from the socket.
-    if (socket.readableEnded || socket.destroyed) throw createLeaveError();
-    const stream = new TLSSocket(socket, this.#buildOptions(state, hello));
-    await waitForHandshake(stream);
+    const stream = await this.#answer(socket, state, hello);
     refuseRenegotiation(stream);
     // The platform forgets the name where a session is resumed.
     const sni = hello?.sni ?? "";
@@ -134,6 +134,20 @@ class ServerTls implements DownstreamTls {
     this.#parts.stats.countHandshake(stream, peer !== undefined);
     const { local } = state;
     return { stream, info: buildTlsInfo({ socket: stream, sni, peer, isPeerVerified: problem.isVerified, local }) };
+  }
+
+  async #answer(socket: Duplex, state: ServerState, hello: Hello | undefined): Promise<TLSSocket> {
+    let stream: TLSSocket | undefined;
+    const leave = await this.#parts.handshakes.enter(() => stream?.destroy(createSlowError()));
+    try {
+      // Nothing would tell of the end once TLS reads from the socket.
+      if (socket.readableEnded || socket.destroyed) throw createLeaveError();
+      stream = new TLSSocket(socket, this.#buildOptions(state, hello));
+      await waitForHandshake(stream);
+      return stream;
+    } finally {
+      leave();
+    }
   }
 
   #buildOptions({ contexts, verifier }: ServerState, hello: Hello | undefined): TLSSocketOptions {
@@ -196,6 +210,10 @@ function waitForHandshake(stream: TLSSocket): Promise<void> {
 
 function createLeaveError(): TlsError {
   return new TlsError("connection closed during the handshake");
+}
+
+function createSlowError(): TlsError {
+  return new TlsError("handshake given up while others waited");
 }
 
 /** A second handshake costs a server more than a client (CVE-2011-1473); Envoy ends the connection, too. */
