@@ -18,7 +18,7 @@ export { decode, decodeDynamic } from "./decode.ts";
 export { encode, encodeDynamic, type TypeName } from "./encode.ts";
 export { fromJson, fromJsonDynamic } from "./from-json.ts";
 export { findJsonFaults, type JsonFault } from "./json-faults.ts";
-export { listFields, type WireField } from "./list-fields.ts";
+export { listFields, listFieldsOf, type WireField } from "./list-fields.ts";
 export { type MergeOptions, mergeMessages } from "./merge.ts";
 export { ProtoError } from "./proto-error.ts";
 export { relaxJson } from "./relax-json.ts";

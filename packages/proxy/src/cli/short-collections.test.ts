@@ -14,7 +14,7 @@ function start() {
 
 it("asks for early collections from the first user's begin to the last one's end, and for one at once", () => {
   const { collections, take } = start();
-  expect(take()).toEqual(["--heap-growing-percent=200"]);
+  expect(take()).toEqual(["--heap-growing-percent=300"]);
   collections.begin();
   expect(take()).toEqual(["--minor-gc-task-trigger=4", "now"]);
   collections.begin();

@@ -43,8 +43,8 @@ function open(clusters: ClusterManager, method: string, target: Partial<GrpcTarg
     method,
     {
       onLength: (length) => lengths.push(length),
-      onMessage(message) {
-        messages.push(Buffer.from(message));
+      onMessage(pieces) {
+        messages.push(Buffer.concat(pieces));
         for (const { count, done } of waiting) if (messages.length >= count) done();
         return true;
       },

@@ -90,7 +90,7 @@ function start(clock: Clock) {
   });
   client.subscribe(resourceTypes.cds, set).want("*");
   client.start();
-  return { calls, client, set, receive: (message: Uint8Array) => streams.at(-1)?.onMessage(message), streams };
+  return { calls, client, set, receive: (message: Uint8Array) => streams.at(-1)?.onMessage([message]), streams };
 }
 
 function response(nonce: string, count: number): Uint8Array {

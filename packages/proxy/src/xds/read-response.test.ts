@@ -3,7 +3,14 @@ import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import { describe, expect, it } from "vitest";
 import { systemClock } from "../lib/clock.ts";
 import { Turns } from "../lib/turns.ts";
-import { nothingEarlier, type Response, readResponse, readSotwResponse, readUpdate } from "./read-response.ts";
+import {
+  nothingEarlier,
+  type Response,
+  readResponse,
+  readSotwResponse,
+  readUpdate,
+  UpdateReader,
+} from "./read-response.ts";
 import { resourceTypes } from "./resource-types.ts";
 import { decodeResource } from "./resource-update.ts";
 
@@ -78,7 +85,7 @@ describe("readResponse", () => {
 
   it("reads a state of the world as if it were read at once", async () => {
     const bytes = encode("envoy.service.discovery.v3.DiscoveryResponse", sotw);
-    const read = await readResponse(bytes, { isDelta, turns: new Turns({ ...systemClock, monotonic: () => 0 }) });
+    const read = await readResponse([bytes], { isDelta, turns: new Turns({ ...systemClock, monotonic: () => 0 }) });
     expect(read).toMatchObject(readSotwResponse(bytes));
     expect(read).toMatchObject({ version: "7", nonce: "n", controlPlane: "me", typeName });
     expect(read.resources.map(({ resource, version }) => [resource, version])).toEqual(
@@ -86,14 +93,30 @@ describe("readResponse", () => {
     );
   });
 
-  it("gives the memory of a long message back when it was read", async () => {
-    const long = { ...sotw, resources: [packAny(typeName, { name: "a", alt_stat_name: "x".repeat(20_000) })] };
-    const bytes = new Uint8Array(encode("envoy.service.discovery.v3.DiscoveryResponse", long));
-    const read = await readResponse(bytes, { isDelta, turns: new Turns({ ...systemClock, monotonic: () => 0 }) });
-    const update = readUpdate(resourceTypes.cds, read, nothingEarlier);
-    read.release?.();
-    expect(bytes.length).toBe(0);
-    expect(update.resources.map(decodeResource)).toMatchObject([{ name: "a" }]);
+  it("gives the memory of a long message back piece by piece, as it is read", async () => {
+    const names = ["a", "b", "c", "d", "e"];
+    const large = names.map((name) => ({ name, alt_stat_name: name.repeat(15_000) }));
+    const bytes = encode("envoy.service.discovery.v3.DiscoveryResponse", {
+      resources: large.map((cluster) => packAny(typeName, cluster)),
+    });
+    // The third goes over the end of the first piece.
+    const pieces = [bytes.slice(0, 40_000), bytes.slice(40_000)];
+    const read = await readResponse(pieces, { isDelta, turns: new Turns({ ...systemClock, monotonic: () => 0 }) });
+    const reader = new UpdateReader(resourceTypes.cds, read, nothingEarlier);
+    const lengths: number[][] = [];
+    for (const [index, wire] of read.resources.entries()) {
+      reader.take(index, wire);
+      lengths.push(pieces.map(({ length }) => length));
+    }
+    const second = bytes.length - 40_000;
+    expect(lengths).toEqual([
+      [40_000, second],
+      [0, second],
+      [0, second],
+      [0, second],
+      [0, 0],
+    ]);
+    expect(reader.finish().resources.map(decodeResource)).toMatchObject(large);
   });
 
   it("reads what is removed, and versions of its own, of a change", async () => {
@@ -105,7 +128,10 @@ describe("readResponse", () => {
       removed_resources: ["b"],
       removed_resource_names: [{ name: "c" }],
     });
-    const read = await readResponse(bytes, { isDelta: true, turns: new Turns({ ...systemClock, monotonic: () => 0 }) });
+    const read = await readResponse([bytes], {
+      isDelta: true,
+      turns: new Turns({ ...systemClock, monotonic: () => 0 }),
+    });
     expect(read).toMatchObject({ version: "8", removed: ["b", "c"], typeName });
     expect(read.resources).toEqual([{ name: "a", version: "3", resource: resources[0] }]);
   });
@@ -124,7 +150,7 @@ describe("readResponse", () => {
     });
     const many = { ...sotw, resources: Array.from({ length: 1_000 }, () => packAny(typeName, { name: "a" })) };
     const bytes = encode("envoy.service.discovery.v3.DiscoveryResponse", many);
-    const read = await readResponse(bytes, { isDelta, turns });
+    const read = await readResponse([bytes], { isDelta, turns });
     expect(read.resources).toHaveLength(1_000);
     expect(rests).toBeGreaterThan(300);
   });
@@ -135,7 +161,7 @@ describe("readResponse", () => {
     ["a head that is none", Uint8Array.of(0x32, 2, 0x0a, 9)],
   ])("refuses %s", async (_what, bytes) => {
     const turns = new Turns({ ...systemClock, monotonic: () => 0 });
-    const [one, other] = [() => readSotwResponse(bytes), () => readResponse(bytes, { isDelta, turns })];
+    const [one, other] = [() => readSotwResponse(bytes), () => readResponse([bytes], { isDelta, turns })];
     expect(one).toThrow();
     await expect(other()).rejects.toThrow();
   });

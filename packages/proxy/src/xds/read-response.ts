@@ -1,7 +1,7 @@
 /** Responses of a control plane, as updates. A resource that cannot be read does not stand in the way of the others. */
 
-import { whenWritten } from "@meltemi/http2/free-bytes";
-import { concatBytes, decode, listFields, typeNameOf } from "@meltemi/protos";
+import { freeBytes } from "@meltemi/http2/free-bytes";
+import { concatBytes, decode, listFields, listFieldsOf, typeNameOf } from "@meltemi/protos";
 import type { DeltaDiscoveryResponse, DiscoveryResponse, Resource } from "@meltemi/protos/envoy/service/discovery/v3";
 import type { Any } from "@meltemi/protos/google/protobuf";
 import type { Turns } from "../lib/turns.ts";
@@ -17,8 +17,8 @@ export interface Response {
   readonly controlPlane: string;
   readonly resources: readonly Resource[];
   readonly removed: readonly string[];
-  /** Gives the memory of the whole message back, when its resources were read: what is kept of them was copied. */
-  readonly release?: (() => void) | undefined;
+  /** Says that the resource at `index` and those before it were read: what was kept was copied, their memory is given back. */
+  readonly release?: ((index: number) => void) | undefined;
 }
 
 const wrapperType = "envoy.service.discovery.v3.Resource";
@@ -33,22 +33,26 @@ export function readSotwResponse(bytes: Uint8Array): Response {
 }
 
 /**
- * Reads a response in slices: it may have tens of megabytes, in thousands of resources. Rejects with ProtoError for bytes
- * that are no response.
+ * Reads a response, which comes in pieces, in slices: it may have tens of megabytes, in thousands of resources. Rejects with
+ * ProtoError for bytes that are no response.
  */
 export async function readResponse(
-  bytes: Uint8Array,
+  pieces: readonly Uint8Array[],
   { isDelta, turns }: { readonly isDelta: boolean; readonly turns: Turns },
 ): Promise<Response> {
   const head: Uint8Array[] = [];
   const resources: Resource[] = [];
-  for (const { number, whole, content } of listFields(bytes)) {
+  const memory = new PieceMemory(pieces);
+  for (const { number, whole, content } of listFieldsOf(pieces)) {
     if (number !== resourcesField || content === undefined) head.push(whole);
-    else resources.push(isDelta ? decode(wrapperType, content) : { resource: decode("google.protobuf.Any", content) });
+    else {
+      memory.note(content, resources.length);
+      resources.push(isDelta ? decode(wrapperType, content) : { resource: decode("google.protobuf.Any", content) });
+    }
     if (turns.isOver) await turns.next();
   }
   const rest = concatBytes(head);
-  const release = whenWritten(bytes);
+  const release = (index: number): void => memory.release(index);
   if (isDelta) {
     return {
       ...openDelta({ ...decode("envoy.service.discovery.v3.DeltaDiscoveryResponse", rest), resources }),
@@ -58,6 +62,31 @@ export async function readResponse(
   const message = openSotw(decode("envoy.service.discovery.v3.DiscoveryResponse", rest));
   const { version } = message;
   return { ...message, resources: resources.map((resource) => ({ ...resource, version })), release };
+}
+
+/** The memory of a message, each piece of which is given back when the last resource in it was read. */
+class PieceMemory {
+  readonly #pieces: readonly Uint8Array[];
+  /** Index of the last resource that is a view into it; none where all are in other pieces. */
+  readonly #lastIn = new Map<ArrayBufferLike, number>();
+  #released = 0;
+
+  constructor(pieces: readonly Uint8Array[]) {
+    this.#pieces = pieces;
+  }
+
+  note(view: Uint8Array, index: number): void {
+    this.#lastIn.set(view.buffer, index);
+  }
+
+  /** Resources lie in their order. */
+  release(index: number): void {
+    for (; this.#released < this.#pieces.length; this.#released += 1) {
+      const piece = this.#pieces[this.#released];
+      if (piece === undefined || (this.#lastIn.get(piece.buffer) ?? -1) > index) return;
+      freeBytes(piece);
+    }
+  }
 }
 
 function openSotw(message: DiscoveryResponse): Response {
@@ -147,6 +176,7 @@ export class UpdateReader {
       const reason = cause instanceof Error ? cause.message : String(cause);
       this.#unreadable.push({ name: wire.name, place, reason });
     }
+    this.#response.release?.(index);
   }
 
   finish(): ResourceUpdate {

@@ -61,7 +61,6 @@ export class TypeSubscription {
     const earlier = isWholeState ? { known: this.#known, resources: this.#last } : nothingEarlier;
     const reader = new UpdateReader(this.type, response, earlier);
     const update = await readUpdateInTurns(reader, response.resources, new Turns(this.#clock));
-    response.release?.();
     if (isWholeState) this.#last = update.resources;
     const unread = update.unreadable.map(({ name, place, reason }) => ({
       name,

@@ -9,7 +9,7 @@ import { adsMethods, resourceTypes } from "./resource-types.ts";
 import type { ResourceHandler, ResourceUpdate } from "./resource-update.ts";
 import type { Rejection } from "./subscription-state.ts";
 import { startTestControlPlane, type TestControlPlane } from "./test-control-plane.ts";
-import { type OpenStream, XdsClient } from "./xds-client.ts";
+import { type MessageStreamEvents, type OpenStream, XdsClient } from "./xds-client.ts";
 
 const closers: (() => void)[] = [];
 afterEach(() => {
@@ -30,7 +30,7 @@ function openBy(client: Client): OpenStream {
       if (!isOver) events.onEnd(reason);
       isOver = true;
     };
-    call.on("data", (bytes: Uint8Array) => isOver || events.onMessage(bytes));
+    call.on("data", (bytes: Uint8Array) => isOver || events.onMessage([bytes]));
     call.on("error", (cause) => end(cause.message));
     call.on("end", () => end("end"));
     return {
@@ -197,7 +197,7 @@ describe("XdsClient, delta", () => {
 it("goes on with responses only when its answers are on their way", async () => {
   const blocked = Promise.withResolvers<void>();
   const sent: Uint8Array[] = [];
-  let take: (message: Uint8Array) => boolean = () => true;
+  let take: MessageStreamEvents["onMessage"] = () => true;
   const client = new XdsClient({
     open: (_method, { onMessage }) => {
       take = onMessage;
@@ -224,12 +224,12 @@ it("goes on with responses only when its answers are on their way", async () => 
   client.subscribe(resourceTypes.cds, recorder).want("*");
   client.start();
   for (const nonce of ["1", "2", "3"]) {
-    take(
+    take([
       encode("envoy.service.discovery.v3.DiscoveryResponse", {
         type_url: typeUrl("envoy.config.cluster.v3.Cluster"),
         nonce,
       }),
-    );
+    ]);
   }
   await expect.poll(() => sent.length).toBe(2);
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));

@@ -28,8 +28,8 @@ export interface MessageStream {
 export interface MessageStreamEvents {
   /** A message of so many bytes has begun to come. */
   onLength(length: number): void;
-  /** False asks for a pause. */
-  onMessage(message: Uint8Array): boolean;
+  /** A message, in pieces of any size that belong to whoever is told. False asks for a pause. */
+  onMessage(pieces: readonly Uint8Array[]): boolean;
   /** The stream is over, with what the server or the connection said. Comes once, not after `close`. */
   onEnd(reason: string): void;
 }
@@ -63,7 +63,8 @@ export class XdsClient {
   readonly #options: XdsClientOptions;
   readonly #subscriptions = new Map<string, TypeSubscription>();
   readonly #backOff;
-  readonly #queue: Uint8Array[] = [];
+  /** Messages in pieces. */
+  readonly #queue: (readonly Uint8Array[])[] = [];
   /** The node as a field of a request: it lists a hundred extensions, and goes along with every answer. */
   readonly #nodeField: Uint8Array;
   /** For as long as the client lives: a server that sends without end must not begin a new slice with each message. */
@@ -126,7 +127,7 @@ export class XdsClient {
       onLength: (length) => {
         if (!isOver && length >= longMessage) this.#beginReceiving();
       },
-      onMessage: (message) => isOver || this.#take(message),
+      onMessage: (pieces) => isOver || this.#take(pieces),
       onEnd: (reason) => {
         isOver = true;
         if (this.#stream === undefined) ended = reason;
@@ -176,8 +177,8 @@ export class XdsClient {
     for (const subscription of this.#subscriptions.values()) subscription.disconnected();
   }
 
-  #take(message: Uint8Array): boolean {
-    this.#queue.push(message);
+  #take(pieces: readonly Uint8Array[]): boolean {
+    this.#queue.push(pieces);
     if (!this.#isWorking) void this.#work();
     this.#endReceiving();
     return this.#queue.length < longestQueue;
@@ -191,13 +192,13 @@ export class XdsClient {
       // A server that does not read answers gets to say no more.
       const { whenSent } = this.#stream ?? {};
       if (whenSent !== undefined) await whenSent;
-      const message = this.#queue.shift();
+      const pieces = this.#queue.shift();
       const stream = this.#stream;
-      if (message === undefined || stream === undefined) break;
+      if (pieces === undefined || stream === undefined) break;
       const { longWork } = this.#options;
-      const isLong = longWork !== undefined && message.length >= longMessage;
+      const isLong = longWork !== undefined && pieces.reduce((sum, { length }) => sum + length, 0) >= longMessage;
       if (isLong) longWork.begin();
-      await this.#try(message, stream);
+      await this.#try(pieces, stream);
       if (isLong) longWork.end();
       if (this.#queue.length < longestQueue) this.#stream?.resume();
     }
@@ -207,8 +208,8 @@ export class XdsClient {
   }
 
   /** Never rejects. */
-  async #try(message: Uint8Array, stream: MessageStream): Promise<void> {
-    const response = await this.#read(message);
+  async #try(pieces: readonly Uint8Array[], stream: MessageStream): Promise<void> {
+    const response = await this.#read(pieces);
     // What another stream said does not count any more.
     if (stream !== this.#stream) return;
     if (response === undefined) {
@@ -224,9 +225,9 @@ export class XdsClient {
     }
   }
 
-  async #read(message: Uint8Array): Promise<Response | undefined> {
+  async #read(pieces: readonly Uint8Array[]): Promise<Response | undefined> {
     try {
-      return await readResponse(message, { isDelta: this.#options.isDelta, turns: this.#turns });
+      return await readResponse(pieces, { isDelta: this.#options.isDelta, turns: this.#turns });
     } catch (cause: unknown) {
       this.#options.log.warn("A message of the control plane cannot be read", { cause });
       return undefined;
