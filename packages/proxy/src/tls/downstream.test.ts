@@ -88,14 +88,14 @@ interface Accepted {
   readonly stats: TestStats;
 }
 
-/** A loopback listener that shakes hands by a DownstreamTlsContext and says "hi". */
+/** A loopback listener, as half open as those of the proxy, that shakes hands by a DownstreamTlsContext and says "hi". */
 async function serve(wire: DownstreamTlsContext, env: Partial<DownstreamTlsEnv> = {}): Promise<Accepted> {
   const stats = createTestStats();
   const tls = compileDownstreamTls(wire, createEnv({ ...env, listenerStats: stats }));
   opened.push(tls);
   const [infos, errors]: [TlsInfo[], string[]] = [[], []];
   const tcp = await listen(
-    createServer((socket) => {
+    createServer({ allowHalfOpen: true }, (socket) => {
       tls.accept(socket).then(
         ({ stream, info }) => {
           infos.push(info);
@@ -399,20 +399,13 @@ it.each<[string, (client: Socket, hello: Buffer) => void]>([
     },
   ],
 ])("gives a handshake up that the client has left when it %s, also where sockets stay half open", async (_, leave) => {
-  const stats = createTestStats();
-  const tls = compileDownstreamTls(
-    { common_tls_context: { tls_certificates: [toWire(certificates.server)] } },
-    createEnv({ listenerStats: stats }),
-  );
-  opened.push(tls);
-  const failed = Promise.withResolvers<unknown>();
-  const tcp = await listen(
-    createServer({ allowHalfOpen: true }, (socket) => void tls.accept(socket).catch(failed.resolve)),
-  );
-  opened.push(tcp);
-  const client = connect({ port: tcp.port, host: "127.0.0.1" });
+  const { port, errors, stats } = await serve({
+    common_tls_context: { tls_certificates: [toWire(certificates.server)] },
+  });
+  const client = connect({ port, host: "127.0.0.1" });
   leave(client, await readHello());
-  expect(String(await failed.promise)).toContain("connection closed during the handshake");
+  await until(() => errors.length === 1);
+  expect(errors[0]).toContain("connection closed during the handshake");
   expect(stats.read("ssl.connection_error")).toBe(0);
   client.destroy();
 });
@@ -466,6 +459,26 @@ it("gives a client up that does not finish its handshake while another waits", a
   await closed;
   expect(errors).toEqual(["handshake given up while others waited"]);
   expect((await ask(port)).said).toBe("hi");
+});
+
+it("gives a handshake up whose client says hello and leaves while it waits for its turn", async () => {
+  const clock = new FakeClock();
+  const handshakes = new HandshakeLine(clock, { most: 1, leastMs: 1_000 });
+  const wire = { common_tls_context: { tls_certificates: [toWire(certificates.server)] } };
+  const { port, errors } = await serve(wire, { handshakes });
+  const hello = await readHello();
+  const first = connect({ port, host: "127.0.0.1" });
+  first.write(hello);
+  await new Promise((resolve) => first.once("data", resolve));
+  const second = connect({ port, host: "127.0.0.1" });
+  opened.push({ close: () => second.destroy() });
+  second.end(hello);
+  // Its end has come when it has stood in the line for a while.
+  await until(() => clock.running === 1);
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+  first.end();
+  await until(() => errors.length === 2);
+  expect(errors[1]).toContain("connection closed during the handshake");
 });
 
 it("keeps to versions and suites", async () => {

@@ -140,10 +140,10 @@ class ServerTls implements DownstreamTls {
     let stream: TLSSocket | undefined;
     const leave = await this.#parts.handshakes.enter(() => stream?.destroy(createSlowError()));
     try {
-      // Nothing would tell of the end once TLS reads from the socket.
+      // Nobody would tell of the end once TLS reads from the socket.
       if (socket.readableEnded || socket.destroyed) throw createLeaveError();
       stream = new TLSSocket(socket, this.#buildOptions(state, hello));
-      await waitForHandshake(stream);
+      await waitForHandshake(stream, socket);
       return stream;
     } finally {
       leave();
@@ -189,12 +189,13 @@ function buildState({ certificates, validation }: TlsMaterial, options: SecureCo
 }
 
 /** Resolves when hands are shaken; rejects with what the platform says, or where the client leaves before. */
-function waitForHandshake(stream: TLSSocket): Promise<void> {
+function waitForHandshake(stream: TLSSocket, socket: Duplex): Promise<void> {
   return new Promise((resolve, reject) => {
     const leave = (): void => reject(createLeaveError());
     stream.once("secure", () => {
       stream.off("end", leave);
       stream.off("close", leave);
+      socket.off("end", leave);
       // As the platform's own TLS server does: HTTP/2 waits for it.
       Object.assign(stream, { secureConnecting: false });
       resolve();
@@ -205,6 +206,8 @@ function waitForHandshake(stream: TLSSocket): Promise<void> {
     // Sockets of listeners stay open for writing when the client has ended its side: nothing else tells of it.
     stream.once("end", leave);
     stream.once("close", leave);
+    // An end that came while the hello waited for its turn is told there, when that has been read.
+    socket.once("end", leave);
   });
 }
 
