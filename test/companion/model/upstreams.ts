@@ -246,6 +246,11 @@ interface Upgrade {
 function upgrade({ request, socket, state, options }: Upgrade): void {
   const { records } = options;
   socket.on("error", () => undefined);
+  if (state.now === "down") {
+    // As with requests: it came over a connection that was left from before.
+    socket.destroy();
+    return;
+  }
   records.active += 1;
   socket.on("close", () => {
     records.active -= 1;
