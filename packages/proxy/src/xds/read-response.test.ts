@@ -166,3 +166,18 @@ describe("readResponse", () => {
     await expect(other()).rejects.toThrow();
   });
 });
+
+it("gives back what no resource was read from", async () => {
+  const bytes = encode("envoy.service.discovery.v3.DeltaDiscoveryResponse", {
+    removed_resources: ["x".repeat(20_000)],
+  });
+  const pieces = [new Uint8Array(bytes)];
+  const turns = new Turns({ ...systemClock, monotonic: () => 0 });
+  const { removed } = readUpdate(
+    resourceTypes.cds,
+    await readResponse(pieces, { isDelta: true, turns }),
+    nothingEarlier,
+  );
+  expect(pieces[0]?.length).toBe(0);
+  expect(removed).toEqual(["x".repeat(20_000)]);
+});

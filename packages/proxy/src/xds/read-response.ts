@@ -180,6 +180,8 @@ export class UpdateReader {
   }
 
   finish(): ResourceUpdate {
+    // Also what no resource was read from: names that are gone, and resources that are only said to be good still.
+    this.#response.release?.(Number.POSITIVE_INFINITY);
     const [resources, unreadable] = [this.#resources, this.#unreadable];
     const isNamed = unreadable.every(({ name }) => name !== undefined);
     const there = new Set([...resources.keys(), ...unreadable.map(({ name }) => name)]);
