@@ -101,7 +101,10 @@ module.exports = {
     {
       name: "packages-stand-alone",
       severity: "error",
-      from: { path: "^packages/", pathNot: ["^packages/agent/", "^packages/proxy/test/", "\\.test\\.ts$"] },
+      from: {
+        path: "^packages/",
+        pathNot: ["^packages/agent/", "^packages/proxy/test/", "/testing/", "\\.test\\.ts$"],
+      },
       to: { path: "^(src|test|tools)/" },
     },
     {

@@ -243,7 +243,7 @@ test("I-19 a clock that jumps by an hour, forth and back, changes nothing", asyn
     now: () => clock.now() + jumpMs,
     monotonic: () => clock.monotonic(),
     after: (delayMs: number, run: () => void) => clock.after(delayMs, run),
-    every: () => clock.every(),
+    every: (periodMs: number, run: () => void) => clock.every(periodMs, run),
   };
   const rig = await start({ clock, seenClock });
   const before = rig.server.requests.length;

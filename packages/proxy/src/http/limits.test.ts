@@ -2,7 +2,7 @@ import { connect } from "node:http2";
 import { duration, struct } from "@meltemi/protos";
 import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import { afterEach, describe, expect, it } from "vitest";
-import { TestClock } from "../listeners/test-clock.ts";
+import { TestClock } from "../../../../test/support/test-clock.ts";
 import { bodyOf } from "./body.ts";
 import { type HttpHandler, type LocalReply, LocalReplyError } from "./exchange.ts";
 import { HeaderList } from "./header-list.ts";

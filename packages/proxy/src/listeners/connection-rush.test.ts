@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
+import { TestClock } from "../../../../test/support/test-clock.ts";
 import { ConnectionRush } from "./connection-rush.ts";
-import { TestClock } from "./test-clock.ts";
 
 function start() {
   const clock = new TestClock();

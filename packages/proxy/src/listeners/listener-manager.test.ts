@@ -4,11 +4,11 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { TestClock } from "../../../../test/support/test-clock.ts";
 import { Closers } from "../lib/closers.ts";
 import { ConfigError } from "../lib/config-error.ts";
 import { ConnectionBudget } from "./connection-budget.ts";
 import { createListenerManager } from "./listener-manager.ts";
-import { TestClock } from "./test-clock.ts";
 import { createTestEnv, filterJson, listenerFrom, openClient, sayJson, type TestEnv } from "./test-env.ts";
 import type { ListenerManager } from "./types.ts";
 

@@ -1,12 +1,11 @@
 /** Filters that admit connections or watch them, in chains that end in an echo. */
 import { decode, encode } from "@meltemi/protos";
 import { afterEach, describe, expect, it } from "vitest";
-
+import { TestClock } from "../../../../test/support/test-clock.ts";
 import { bodyOf, collect } from "../http/body.ts";
 import { HeaderList } from "../http/header-list.ts";
 import { Closers } from "../lib/closers.ts";
 import { createListenerManager } from "../listeners/listener-manager.ts";
-import { TestClock } from "../listeners/test-clock.ts";
 import { createTestEnv, filterJson, listenerFrom, openClient, type TestEnv } from "../listeners/test-env.ts";
 import type { UpstreamCluster } from "../upstream/types.ts";
 import { createTestCluster } from "./test-cluster.ts";

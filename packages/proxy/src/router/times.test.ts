@@ -1,5 +1,6 @@
 import { duration } from "@meltemi/protos";
 import { expect, test } from "vitest";
+import { TestClock } from "../../../../test/support/test-clock.ts";
 import { HeaderList } from "../http/header-list.ts";
 import { createStatsRegistry } from "../lib/create-stats.ts";
 import { ClusterCounters } from "./cluster-counters.ts";
@@ -8,12 +9,11 @@ import { compileForwardRules } from "./forward-rules.ts";
 import { compileRetryPolicy } from "./retry-policy.ts";
 import { RetryState } from "./retry-state.ts";
 import { compileRouteMatch } from "./route-match.ts";
-import { createManualClock } from "./testing/manual-clock.ts";
 import { createTestExchange, testRouteEnv, testRuntime } from "./testing/test-exchange.ts";
 import { applyTimeouts, parseGrpcTimeout } from "./timeouts.ts";
 
 test("deadlines of one length share a timer and come in order", () => {
-  const clock = createManualClock();
+  const clock = new TestClock();
   const deadlines = new Deadlines(clock);
   const ran: string[] = [];
   deadlines.add(100, () => ran.push("a"));
@@ -21,7 +21,7 @@ test("deadlines of one length share a timer and come in order", () => {
   const second = deadlines.add(100, () => ran.push("b"));
   deadlines.add(100, () => ran.push("c"));
   deadlines.add(10, () => ran.push("short"));
-  expect(clock.waiting()).toBe(2);
+  expect(clock.running).toBe(2);
   clock.advance(10);
   second.cancel();
   second.cancel();
@@ -29,15 +29,15 @@ test("deadlines of one length share a timer and come in order", () => {
   expect(ran).toEqual(["short", "a"]);
   clock.advance(30);
   expect(ran).toEqual(["short", "a", "c"]);
-  expect(clock.waiting()).toBe(0);
+  expect(clock.running).toBe(0);
 });
 
 test("closed deadlines do not come", () => {
-  const clock = createManualClock();
+  const clock = new TestClock();
   const deadlines = new Deadlines(clock);
   deadlines.add(10, () => expect.unreachable());
   deadlines.close();
-  expect(clock.waiting()).toBe(0);
+  expect(clock.running).toBe(0);
   clock.advance(20);
 });
 
@@ -91,7 +91,7 @@ test.each([
 
 function createRetries(policy: Parameters<typeof compileRetryPolicy>[0], random: number): RetryState {
   return new RetryState(compileRetryPolicy({ retry_on: "5xx", num_retries: { value: 9 }, ...policy }), {
-    clock: createManualClock(),
+    clock: new TestClock(),
     random: () => random,
     runtime: testRuntime,
     counters: new ClusterCounters(createStatsRegistry()),

@@ -9,6 +9,7 @@ import type {
   Secret,
 } from "@meltemi/protos/envoy/extensions/transport_sockets/tls/v3";
 import { afterEach, beforeAll, expect, it } from "vitest";
+import { TestClock } from "../../../../test/support/test-clock.ts";
 import { createTestStats, listen, noSecrets, type TestStats, until } from "../../test/support/pool-rig.ts";
 import {
   createTestCertificates,
@@ -21,7 +22,6 @@ import { systemClock } from "../lib/clock.ts";
 import { ConfigError } from "../lib/config-error.ts";
 import { silentLog } from "../lib/log.ts";
 import type { TlsInfo } from "../listeners/connection.ts";
-import { FakeClock } from "../upstream/testing/fake-clock.ts";
 import { compileDownstreamTls, type DownstreamTlsEnv } from "./downstream.ts";
 import { HandshakeLine } from "./handshake-line.ts";
 import { TlsError } from "./tls-error.ts";
@@ -443,7 +443,7 @@ it("answers one hello in a turn of the event loop, however many come at once", a
 });
 
 it("gives a client up that does not finish its handshake while another waits", async () => {
-  const clock = new FakeClock();
+  const clock = new TestClock();
   const handshakes = new HandshakeLine(clock, { most: 1, leastMs: 1_000 });
   const wire = { common_tls_context: { tls_certificates: [toWire(certificates.server)] } };
   const { port, errors } = await serve(wire, { handshakes });
@@ -462,7 +462,7 @@ it("gives a client up that does not finish its handshake while another waits", a
 });
 
 it("gives a handshake up whose client says hello and leaves while it waits for its turn", async () => {
-  const clock = new FakeClock();
+  const clock = new TestClock();
   const handshakes = new HandshakeLine(clock, { most: 1, leastMs: 1_000 });
   const wire = { common_tls_context: { tls_certificates: [toWire(certificates.server)] } };
   const { port, errors } = await serve(wire, { handshakes });

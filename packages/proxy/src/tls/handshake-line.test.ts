@@ -1,12 +1,12 @@
 import { expect, it } from "vitest";
-import { FakeClock } from "../upstream/testing/fake-clock.ts";
+import { TestClock } from "../../../../test/support/test-clock.ts";
 import { HandshakeLine } from "./handshake-line.ts";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** A line with room for two, each of which has a second in any case. */
 function start() {
-  const clock = new FakeClock();
+  const clock = new TestClock();
   const line = new HandshakeLine(clock, { most: 2, leastMs: 1_000 });
   const said: string[] = [];
   const leaves = new Map<string, () => void>();

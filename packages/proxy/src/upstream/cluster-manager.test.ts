@@ -4,6 +4,7 @@ import { bool, duration, packAny, u32 } from "@meltemi/protos";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { LbEndpoint } from "@meltemi/protos/envoy/config/endpoint/v3";
 import { afterEach, expect, test, vi } from "vitest";
+import { TestClock } from "../../../../test/support/test-clock.ts";
 import { collect } from "../http/body.ts";
 import { HeaderList } from "../http/header-list.ts";
 import {
@@ -16,7 +17,6 @@ import {
   settle,
   staticCluster,
 } from "./testing/cluster-rig.ts";
-import { FakeClock } from "./testing/fake-clock.ts";
 import { type Host, type UpstreamCluster, UpstreamError } from "./types.ts";
 
 const closers: (() => unknown)[] = [];
@@ -105,7 +105,7 @@ test("lets others work while the statistics of many clusters go", async () => {
   let looks = 0;
   let rests = 0;
   // Each look at the clock takes a tenth of a millisecond.
-  const clock = Object.assign(new FakeClock(), {
+  const clock = Object.assign(new TestClock(), {
     monotonic: () => looks++ / 10,
     after: (_delayMs: number, run: () => void) => {
       setImmediate(run);

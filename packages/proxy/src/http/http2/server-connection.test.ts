@@ -5,7 +5,7 @@ import { block, FrameLog, frame, uint32 } from "@meltemi/http2/test-session";
 import { duration } from "@meltemi/protos";
 import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import { afterEach, describe, expect, it } from "vitest";
-import { TestClock } from "../../listeners/test-clock.ts";
+import { TestClock } from "../../../../../test/support/test-clock.ts";
 import { HeaderList } from "../header-list.ts";
 import { openSocket, startTestServer, type TestServer, type TestServerOptions } from "../test-server.ts";
 

@@ -1,9 +1,9 @@
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
+import { TestClock } from "../../../../../test/support/test-clock.ts";
 import { Closers } from "../../lib/closers.ts";
 import { createListenerManager } from "../../listeners/listener-manager.ts";
-import { TestClock } from "../../listeners/test-clock.ts";
 import { createTestEnv, filterJson, listenerFrom, openClient, type TestEnv } from "../../listeners/test-env.ts";
 import { createTestCluster } from "../test-cluster.ts";
 import { hashedPart } from "./commands.ts";

@@ -1,11 +1,11 @@
 import { duration, u32 } from "@meltemi/protos";
 import type { OutlierDetection } from "@meltemi/protos/envoy/config/cluster/v3";
 import { afterEach, expect, test } from "vitest";
+import { TestClock } from "../../../../../test/support/test-clock.ts";
 import { HeaderList } from "../../http/header-list.ts";
 import { createStatsRegistry } from "../../lib/create-stats.ts";
 import type { ClusterHost } from "../hosts/cluster-host.ts";
 import { hostOf, quietRuntime, seededRandom } from "../testing/balancer-rig.ts";
-import { FakeClock } from "../testing/fake-clock.ts";
 import { compileErrorMatcher, judgeByStatus } from "./error-matcher.ts";
 import { compileOutlierConfig } from "./outlier-config.ts";
 import { OutlierDetector } from "./outlier-detector.ts";
@@ -19,7 +19,7 @@ afterEach(() => {
 interface Rig {
   readonly detector: OutlierDetector;
   readonly hosts: readonly ClusterHost[];
-  readonly clock: FakeClock;
+  readonly clock: TestClock;
   readonly changes: ClusterHost[];
   stat(name: string): number | undefined;
   /** Answers of one host: `failures` of `total` with this status. */
@@ -27,7 +27,7 @@ interface Rig {
 }
 
 function create(wire: OutlierDetection, count: number): Rig {
-  const clock = new FakeClock();
+  const clock = new TestClock();
   const stats = createStatsRegistry();
   const changes: ClusterHost[] = [];
   const detector = new OutlierDetector({

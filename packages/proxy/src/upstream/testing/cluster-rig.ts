@@ -4,6 +4,7 @@ import { duration } from "@meltemi/protos";
 import type { Cluster } from "@meltemi/protos/envoy/config/cluster/v3";
 import type { Address } from "@meltemi/protos/envoy/config/core/v3";
 import type { ClusterLoadAssignment, LbEndpoint } from "@meltemi/protos/envoy/config/endpoint/v3";
+import { TestClock } from "../../../../../test/support/test-clock.ts";
 import { HeaderList } from "../../http/header-list.ts";
 import { createStatsRegistry } from "../../lib/create-stats.ts";
 import { silentLog } from "../../lib/log.ts";
@@ -12,11 +13,10 @@ import type { SecretProvider } from "../../tls/types.ts";
 import { type ClusterManagerEnv, createClusterManager } from "../cluster-manager.ts";
 import type { ClusterUpdates, Host, LoadBalancerContext, UpstreamRequest } from "../types.ts";
 import { quietRuntime, seededRandom } from "./balancer-rig.ts";
-import { FakeClock } from "./fake-clock.ts";
 
 export interface ClusterRig {
   readonly clusters: ClusterUpdates;
-  readonly clock: FakeClock;
+  readonly clock: TestClock;
   readonly stats: StatsRegistry;
   /** The value of a counter or gauge below "cluster.a.". */
   stat(name: string): number | undefined;
@@ -35,7 +35,7 @@ const noSecrets: SecretProvider = {
 export const origin = { isStatic: true, version: "1" };
 
 export function createRig(overrides: Partial<ClusterManagerEnv> = {}): ClusterRig {
-  const clock = new FakeClock();
+  const clock = new TestClock();
   const stats = createStatsRegistry();
   const clusters = createClusterManager({
     ...{ clock, stats },
