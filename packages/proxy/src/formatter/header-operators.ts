@@ -1,13 +1,14 @@
 /** Operators that read heads and trailers of messages. */
 import { randomUUID } from "node:crypto";
 import type { LogEntry } from "../access-log/types.ts";
+import { inlineRequestHeaders, inlineResponseHeaders } from "../http/inline-headers.ts";
 import { isGrpcType } from "../http/rescue.ts";
 import { ConfigError } from "../lib/config-error.ts";
 import { formatGrpcStatus, type GrpcStatusForm, grpcStatusOf } from "./grpc-status.ts";
 import { type CompileOperator, needArgument, type OperatorTable, plain } from "./operator-table.ts";
 import type { Operator } from "./types.ts";
 
-/** The value of a request's header, pseudo headers included; the first of several. */
+/** The value of a request's header, pseudo headers included; the first of several lines, unless Envoy takes them for one. */
 function readRequestHeader(name: string): (entry: LogEntry) => string | undefined {
   switch (name) {
     case ":method":
@@ -20,12 +21,15 @@ function readRequestHeader(name: string): (entry: LogEntry) => string | undefine
     case "host":
       return ({ request }) => request?.authority;
     default:
-      return ({ request }) => request?.headers.get(name);
+      return inlineRequestHeaders.has(name)
+        ? ({ request }) => request?.headers.joined(name)
+        : ({ request }) => request?.headers.get(name);
   }
 }
 
 function readResponseHeader(name: string): (entry: LogEntry) => string | undefined {
   if (name === ":status") return ({ info }) => info.responseCode?.toString();
+  if (inlineResponseHeaders.has(name)) return ({ responseHeaders }) => responseHeaders?.joined(name);
   return ({ responseHeaders }) => responseHeaders?.get(name);
 }
 

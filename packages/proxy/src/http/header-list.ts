@@ -37,7 +37,7 @@ export class HeaderList {
     return values;
   }
 
-  /** All values as one, joined by a comma, as matchers see them; undefined where there is none. */
+  /** All values as one, joined by a comma; undefined where there is none. */
   joined(name: string): string | undefined {
     const first = this.get(name);
     if (first === undefined) return undefined;

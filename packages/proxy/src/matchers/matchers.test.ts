@@ -4,7 +4,7 @@ import type { HttpRequest } from "../http/message.ts";
 import { ConfigError } from "../lib/config-error.ts";
 import { compileCidrs } from "./cidr.ts";
 import { fractionOf } from "./fraction.ts";
-import { compileHeaderMatcher } from "./header-matcher.ts";
+import { compileHeaderListMatcher, compileHeaderMatcher, readRequestHeader } from "./header-matcher.ts";
 import { compileMetadataMatcher, compileValueMatcher } from "./metadata-matcher.ts";
 import { compilePathMatcher } from "./path-matcher.ts";
 import { compileQueryMatcher } from "./query-matcher.ts";
@@ -39,7 +39,11 @@ const request: HttpRequest = {
   scheme: "http",
   authority: "a.com:80",
   path: "/p?q=1",
-  headers: new HeaderList(["x-one", "1", "x-two", "a", "x-two", "b", "x-empty", ""]),
+  headers: new HeaderList([
+    ...["x-one", "1", "x-two", "a", "x-two", "b", "x-empty", "", "x-numbers", "x", "x-numbers", "5"],
+    ...["x-blank", "a", "x-blank", "", "cookie", "a=b", "cookie", "user=jason"],
+    ...["accept", "a", "accept", "b"],
+  ]),
   body: undefined,
   protocol: "HTTP/1.1",
   upgrade: undefined,
@@ -52,8 +56,26 @@ test.each([
   [{ name: "x-one", present_match: false }, false],
   [{ name: "x-none", present_match: false }, true],
   [{ name: "x-none", present_match: false, invert_match: true }, false],
-  [{ name: "x-two", string_match: { exact: "a,b" } }, true],
-  [{ name: "x-two", exact_match: "a" }, false],
+  [{ name: "x-two" }, true],
+  [{ name: "x-two", present_match: false }, false],
+  [{ name: "x-two", exact_match: "a" }, true],
+  [{ name: "x-two", string_match: { exact: "b" } }, true],
+  [{ name: "x-two", string_match: { exact: "c" } }, false],
+  [{ name: "x-two", string_match: { prefix: "b" } }, true],
+  [{ name: "x-two", string_match: { suffix: "a" } }, true],
+  [{ name: "x-two", safe_regex_match: { regex: "b" } }, true],
+  [{ name: "x-two", string_match: { exact: "a,b" } }, false],
+  [{ name: "x-two", string_match: { contains: "a,b" } }, false],
+  [{ name: "x-two", safe_regex_match: { regex: "a.*b" } }, false],
+  [{ name: "x-two", string_match: { exact: "b" }, invert_match: true }, false],
+  [{ name: "x-two", string_match: { exact: "c" }, invert_match: true }, true],
+  [{ name: "x-two", string_match: { exact: "" }, treat_missing_header_as_empty: true }, false],
+  [{ name: "x-blank", string_match: { exact: "" } }, true],
+  [{ name: "x-numbers", range_match: { start: 1, end: 9 } }, true],
+  [{ name: "x-numbers", range_match: { start: 1, end: 9 }, invert_match: true }, false],
+  [{ name: "cookie", safe_regex_match: { regex: "^(.*?;)?(user=jason)(;.*)?$" } }, true],
+  [{ name: "accept", string_match: { exact: "a,b" } }, true],
+  [{ name: "accept", string_match: { exact: "b" } }, false],
   [{ name: "x-none", present_match: true, treat_missing_header_as_empty: true }, true],
   [{ name: "x-one", string_match: { exact: "2" }, invert_match: true }, true],
   [{ name: "x-none", string_match: { exact: "2" }, invert_match: true }, false],
@@ -68,6 +90,25 @@ test.each([
   [{ name: ":scheme", contains_match: "ttp" }, true],
 ])("header matcher %j is %s", (wire, expected) => {
   expect(compileHeaderMatcher(wire)(request)).toBe(expected);
+});
+
+test.each([
+  ["x-two", "b", true],
+  ["x-two", "a,b", false],
+  ["vary", "b", false],
+  ["vary", "a,b", true],
+  ["accept", "b", true],
+])("the header %s of a response, in two lines, equals %j: %s", (name, exact, expected) => {
+  const headers = new HeaderList([name, "a", name, "b"]);
+  expect(compileHeaderListMatcher({ name, string_match: { exact } })(headers)).toBe(expected);
+});
+
+test("of several lines the first is read, unless Envoy takes them for one", () => {
+  expect(["x-two", "accept", "x-none"].map((name) => readRequestHeader(name)(request))).toEqual([
+    "a",
+    "a,b",
+    undefined,
+  ]);
 });
 
 test.each([
