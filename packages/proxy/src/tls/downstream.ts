@@ -78,14 +78,14 @@ class ServerTls implements DownstreamTls {
   readonly ready: Promise<void>;
   readonly #parts: ServerParts;
   readonly #alpn: readonly string[];
-  readonly #mustShow: boolean;
+  readonly #requiresCertificate: boolean;
   readonly #mustName: boolean;
   #state: ServerState | undefined;
 
   constructor(wire: DownstreamTlsContext, parts: ServerParts) {
     this.#parts = parts;
     this.#alpn = wire.common_tls_context?.alpn_protocols ?? [];
-    this.#mustShow = wire.require_client_certificate?.value === true;
+    this.#requiresCertificate = wire.require_client_certificate?.value === true;
     this.#mustName = wire.require_sni?.value === true;
     this.ready = parts.secrets.ready;
     parts.secrets.onChange(() => this.#rebuild());
@@ -156,7 +156,7 @@ class ServerTls implements DownstreamTls {
       isServer: true,
       // Chosen here, because the platform's callback for it costs a second pass through the handshake.
       secureContext: (hello && contexts.find(hello.sni)) ?? contexts.fallback,
-      requestCert: verifier.asks || this.#mustShow,
+      requestCert: verifier.asks || this.#requiresCertificate,
       // Judged after the handshake, by more than the platform looks at.
       rejectUnauthorized: false,
       // The platform would refuse a client that offers none of these; Envoy goes on without a protocol.
@@ -168,7 +168,7 @@ class ServerTls implements DownstreamTls {
     if (this.#mustName && sni === "")
       return { error: new TlsError("TLS_error: server name required"), isVerified: false };
     if (peer) return verifier.verify(peer, findPlatformError(stream));
-    if (!this.#mustShow) return { error: undefined, isVerified: false };
+    if (!this.#requiresCertificate && !verifier.mustShow) return { error: undefined, isVerified: false };
     return { error: createVerifyError("fail_verify_no_cert", ""), isVerified: false };
   }
 }

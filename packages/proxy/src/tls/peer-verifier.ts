@@ -21,6 +21,8 @@ export interface PeerVerifier {
   readonly contextOptions: SecureContextOptions;
   /** True where peers are asked for a certificate. */
   readonly asks: boolean;
+  /** True where a peer without a certificate is refused, whatever the context around this one requires. */
+  readonly mustShow: boolean;
   /** True where sessions must not be resumed: what has to be seen is not kept in them. */
   readonly needsWholeChain: boolean;
   /** After a handshake. `platformError` is the platform's own finding; `wantedNames` stand in for the configuration's. */
@@ -37,6 +39,7 @@ const unchecked: Verdict = { error: undefined, isVerified: false };
 export const noVerifier: PeerVerifier = {
   contextOptions: { ca: [] },
   asks: false,
+  mustShow: false,
   needsWholeChain: false,
   verify: () => unchecked,
 };
@@ -64,7 +67,8 @@ export function compilePeerVerifier(context: CertificateValidationContext | unde
   const plan: VerifyPlan = {
     ...{ names, roots, domains, isPinned },
     allowsExpired: context.allow_expired_certificate === true,
-    acceptsUntrusted: context.trust_chain_verification === "ACCEPT_UNTRUSTED",
+    // SPIFFE's validator does not look at it.
+    acceptsUntrusted: domains === undefined && context.trust_chain_verification === "ACCEPT_UNTRUSTED",
     maxDepth: context.max_verify_depth?.value,
   };
   return {
@@ -74,7 +78,9 @@ export function compilePeerVerifier(context: CertificateValidationContext | unde
       allowPartialTrustChain: true,
       ...(context.crl && { crl: within("crl", () => readDataSource(need("", context.crl))) }),
     },
-    asks: roots !== undefined || isPinned !== undefined,
+    asks: roots !== undefined || isPinned !== undefined || plan.acceptsUntrusted,
+    // Who has to be somebody in particular cannot be nobody.
+    mustShow: (names ?? isPinned ?? domains) !== undefined && !plan.acceptsUntrusted,
     needsWholeChain: plan.allowsExpired || domains !== undefined || plan.maxDepth !== undefined,
     verify(peer, platformError, wantedNames) {
       const verdict = decide(plan, { peer, platformError, wantedNames });
@@ -138,13 +144,13 @@ function findChainProblem(plan: VerifyPlan, { peer, platformError, names }: Chai
   return plan.maxDepth !== undefined && depth > plan.maxDepth + 1 ? "certificate chain too long" : undefined;
 }
 
-/** SPIFFE: exactly one identity, whose trust domain says which roots count (Envoy's SPIFFE validator). */
+/** SPIFFE: the first identity's trust domain says which roots count (Envoy's SPIFFE validator, which expects no second). */
 function findDomainRoots(
   domains: ReadonlyMap<string, readonly X509Certificate[]>,
   names: readonly SubjectAltName[],
 ): readonly X509Certificate[] | undefined {
-  const uris = names.filter(({ kind }) => kind === "URI");
-  const domain = uris.length === 1 ? /^spiffe:\/\/([^/]+)\/./.exec(uris[0]?.value ?? "")?.[1] : undefined;
+  const identity = names.find(({ kind }) => kind === "URI");
+  const domain = /^spiffe:\/\/([^/]+)\/./.exec(identity?.value ?? "")?.[1];
   return domain === undefined ? undefined : domains.get(domain);
 }
 

@@ -285,6 +285,79 @@ describe("requirements", () => {
   });
 });
 
+describe("several tokens and providers", () => {
+  it.each<[string, () => Promise<readonly string[]>, string]>([
+    [
+      "a stranger's and a good one",
+      async () => [`Bearer ${await sign({ iss: "zz" })}`, `Bearer ${await sign({ iss: "i1" })}`],
+      "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections",
+    ],
+    [
+      "a good one twice",
+      async () => [`Bearer ${await sign({ iss: "i1" })}`, `Bearer ${await sign({ iss: "i1" })}`],
+      "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections",
+    ],
+    [
+      "a good one and another scheme",
+      async () => [`Bearer ${await sign({ iss: "i1" })}`, "Basic x"],
+      "Jwt signature is an invalid Base64url encoded",
+    ],
+  ])("refuses two lines of authorization: %s", async (_what, build, text) => {
+    const p1 = { issuer: "i1", payload_in_metadata: "payload", ...local() };
+    const outcome = await createChain({ provider_name: "p1" }, { p1 }).ask({
+      headers: { authorization: await build() },
+    });
+    expect([outcome.reply?.status, outcome.body]).toEqual([401, text]);
+    expect(outcome.info.dynamicMetadata.get("envoy.filters.http.jwt_authn")).toBeUndefined();
+  });
+
+  it("reads two lines of another header one by one", async () => {
+    const token = await sign({ iss: "i1" });
+    const p1 = { issuer: "i1", from_headers: [{ name: "x-jwt" }], ...local() };
+    const chain = createChain({ provider_name: "p1" }, { p1 });
+    expect((await chain.ask({ headers: { "x-jwt": [token, token] } })).status).toBe(200);
+  });
+
+  // As a real Envoy 1.40 answers: the tolerant one does not take what the one beside it has refused.
+  it.each<[string, object, number, string | undefined]>([
+    ["missing", { allow_missing: {} }, 403, undefined],
+    ["failed", { allow_missing_or_failed: {} }, 200, "kept"],
+  ])("keeps to narrowed audiences where %s is allowed", async (_what, tolerant, status, authorization) => {
+    const p1 = { issuer: "i1", forward_payload_header: "x-pay", ...local() };
+    const narrowed = { provider_and_audiences: { provider_name: "p1", audiences: ["mine"] } };
+    const chain = createChain({ requires_any: { requirements: [narrowed, tolerant] } }, { p1 });
+    const request = bearer(await sign({ iss: "i1", aud: "x" }));
+    const outcome = await chain.ask(request);
+    expect(outcome.status).toBe(status);
+    expect(outcome.forwarded?.headers["x-pay"]).toBeUndefined();
+    expect(outcome.forwarded?.headers["authorization"]).toBe(authorization && request.headers?.["authorization"]);
+    expect((await chain.ask()).status).toBe(200);
+  });
+
+  it("says of any that the issuer is unknown before that a token is missing", async () => {
+    const p2 = { issuer: "i2", from_headers: [{ name: "x-jwt" }], ...local() };
+    const names = ["p1", "p2"].map((provider_name) => ({ provider_name }));
+    for (const requirements of [names, names.toReversed()]) {
+      const chain = createChain({ requires_any: { requirements } }, { p2 });
+      const outcome = await chain.ask(bearer(await sign({ iss: "zz" })));
+      expect(outcome.body).toBe("Jwt issuer is not configured");
+      expect(outcome.headers["www-authenticate"]).toContain('error="invalid_token"');
+      expect((await chain.ask()).body).toBe("Jwt is missing");
+    }
+  });
+
+  it("notes the status of a token that fails, and of none that is missing", async () => {
+    const p1 = { issuer: "i1", failed_status_in_metadata: "failed", ...local() };
+    const chain = createChain({ provider_name: "p1" }, { p1 });
+    const missing = await chain.ask();
+    expect(missing.info.dynamicMetadata.get("envoy.filters.http.jwt_authn")).toBeUndefined();
+    const unknown = await chain.ask(bearer(await sign({ iss: "zz" })));
+    expect(unknown.info.dynamicMetadata.get("envoy.filters.http.jwt_authn")).toMatchObject({
+      failed: { message: "Jwt issuer is not configured" },
+    });
+  });
+});
+
 describe("keys from a server", () => {
   const remote = { http_uri: { uri: "https://keys.example/jwks", cluster: "keys", timeout: { seconds: 5 } } };
 

@@ -1,5 +1,6 @@
 /** Where tokens are looked for in a request, and how they are taken out again. */
 import type { JwtProvider } from "@meltemi/protos/envoy/extensions/filters/http/jwt_authn/v3";
+import type { HeaderList } from "../../http/header-list.ts";
 import type { HttpRequest } from "../../http/message.ts";
 import { findCookie } from "../cookies.ts";
 import { findDecodedParameter, removeParameter } from "../query-string.ts";
@@ -72,9 +73,15 @@ function headerLocation(name: string, prefix: string): Location {
   return {
     key: name + prefix,
     issuers: new Set(),
-    find: ({ headers }) => headers.getAll(name).flatMap((value) => cutToken(value, prefix) ?? []),
+    find: ({ headers }) => readHeader(headers, name).flatMap((value) => cutToken(value, prefix) ?? []),
     remove: ({ headers }) => headers.remove(name),
   };
+}
+
+/** Envoy joins the lines of this header to one value, in which two tokens are none; those of others each hold their own. */
+function readHeader(headers: HeaderList, name: string): readonly string[] {
+  const value = name === "authorization" ? headers.joined(name) : undefined;
+  return value === undefined ? headers.getAll(name) : [value];
 }
 
 /** What follows the prefix, wherever that stands, from the first letter on that a token can have. */

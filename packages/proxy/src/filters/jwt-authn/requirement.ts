@@ -33,26 +33,22 @@ type Providers = ReadonlyMap<string, Provider>;
 
 /** Throws ConfigError for a provider that is not there. */
 export function compileRequirement(wire: JwtRequirement, providers: Providers): Requirement {
-  return compileNode(wire, providers, undefined);
+  return compileNode(wire, providers);
 }
 
-function compileNode(
-  wire: JwtRequirement,
-  providers: Providers,
-  siblings: readonly Provider[] | undefined,
-): Requirement {
+function compileNode(wire: JwtRequirement, providers: Providers): Requirement {
   if (wire.provider_name !== undefined) return compileProvider(wire.provider_name, undefined, providers);
   const { provider_and_audiences: narrowed, requires_any: any, requires_all: all } = wire;
   if (narrowed) return compileProvider(narrowed.provider_name ?? "", narrowed.audiences, providers);
   if (any) return within("requires_any", () => requireAny(any.requirements ?? [], providers));
   if (all) {
     const parts = within("requires_all", () =>
-      compileAll("requirements", all.requirements, (part) => compileNode(part, providers, undefined)),
+      compileAll("requirements", all.requirements, (part) => compileNode(part, providers)),
     );
     return (findings) => runAll(parts, findings, 0);
   }
-  if (wire.allow_missing_or_failed) return tolerate("failed", siblings, providers);
-  if (wire.allow_missing) return tolerate("missing", siblings, providers);
+  if (wire.allow_missing_or_failed) return tolerate("failed", providers);
+  if (wire.allow_missing) return tolerate("missing", providers);
   return () => undefined;
 }
 
@@ -68,29 +64,41 @@ function compileProvider(name: string, audiences: readonly string[] | undefined,
   });
 }
 
-/** One that takes requests without tokens looks only at those for the providers beside it, or at all where it stands alone. */
-function tolerate(what: "missing" | "failed", siblings: readonly Provider[] | undefined, all: Providers): Requirement {
-  const wires = (siblings ?? [...all.values()]).map(({ wire }) => wire);
-  const byIssuer = createIssuerIndex(all);
+/** One that stands alone looks at the tokens for all providers. */
+function tolerate(what: "missing" | "failed", providers: Providers): Requirement {
+  const wires = [...providers.values()].map(({ wire }) => wire);
+  const byIssuer = createIssuerIndex(providers);
   const check = { provider: undefined, find: compileLocations(wires), owned: listOwnedHeaders(wires), tolerates: what };
   return compileCheck(check, byIssuer);
 }
 
+/**
+ * Beside others, the tolerant ones are no checks: they excuse what the others say. A check of their own would take a token
+ * that another has refused, as it knows nothing of the audiences that one was narrowed to.
+ */
 function requireAny(list: readonly JwtRequirement[], providers: Providers): Requirement {
-  const isTolerant = (part: JwtRequirement): boolean => Boolean(part.allow_missing_or_failed ?? part.allow_missing);
-  const strict = list.filter((part) => !isTolerant(part));
-  const tolerant = list.find((part) => part.allow_missing_or_failed) ?? list.find((part) => part.allow_missing);
-  const parts = compileAll("requirements", strict, (part) => compileNode(part, providers, undefined));
-  if (!tolerant) return (findings) => runAny(parts, findings, { index: 0, worst: "missing" });
-  const names = strict.map((part) => part.provider_name ?? part.provider_and_audiences?.provider_name);
-  const siblings = names.flatMap((name) => (name === undefined ? [] : (providers.get(name) ?? [])));
-  const all = [...parts, compileNode(tolerant, providers, siblings)];
-  return (findings) => runAny(all, findings, { index: 0, worst: "missing" });
+  const tolerated = list.some((part) => part.allow_missing_or_failed)
+    ? "failed"
+    : list.some((part) => part.allow_missing) && "missing";
+  const parts = compileAll("requirements", list, (part) =>
+    part.allow_missing_or_failed || part.allow_missing ? [] : [compileNode(part, providers)],
+  ).flat();
+  if (tolerated && parts.length === 0) return tolerate(tolerated, providers);
+  const excuse = createExcuse(tolerated || "nothing");
+  return (findings) => {
+    const verdict = runAny(parts, findings, { index: 0, worst: "missing" });
+    return verdict instanceof Promise ? verdict.then(excuse) : excuse(verdict);
+  };
+}
+
+function createExcuse(tolerates: TokenCheck["tolerates"]): (status: Verdict) => Verdict {
+  if (tolerates === "failed") return () => undefined;
+  return (status) => (tolerates === "missing" && status === "missing" ? undefined : status);
 }
 
 interface AnyState {
   readonly index: number;
-  /** The reason that says most: any other before a token that is missing or of an issuer that nobody knows. */
+  /** The reason that says most: any other before an issuer that is not known, and that before a token that is missing. */
   readonly worst: JwtStatusName;
 }
 
@@ -112,8 +120,8 @@ function runAny(parts: readonly Requirement[], findings: Findings, state: AnySta
 }
 
 function pickWorse(before: JwtStatusName, next: JwtStatusName): JwtStatusName {
-  const isVague = (status: JwtStatusName): boolean => status === "missing" || status === "unknownIssuer";
-  return isVague(next) && !isVague(before) ? before : next;
+  const isVague = next === "missing" || next === "unknownIssuer";
+  return before === "missing" || !isVague ? next : before;
 }
 
 function runAll(parts: readonly Requirement[], findings: Findings, from: number): Verdict | Promise<Verdict> {
@@ -147,19 +155,13 @@ function listOwnedHeaders(wires: readonly JwtProvider[]): readonly string[] {
 }
 
 function compileCheck(check: TokenCheck, byIssuer?: ByIssuer): Requirement {
-  const { tolerates } = check;
-  const excuse = (status: Verdict): Verdict => {
-    if (status === undefined || tolerates === "failed") return undefined;
-    return tolerates === "missing" && status === "missing" ? undefined : status;
-  };
+  const excuse = createExcuse(check.tolerates);
   return (findings) => {
     const { request } = findings.exchange;
     for (const name of check.owned) request.headers.remove(name);
     const tokens = check.find(request);
-    if (tokens.length === 0) {
-      note("missing", check.provider, findings);
-      return excuse("missing");
-    }
+    // No failed_status_in_metadata: as for Envoy, there was nothing that could fail.
+    if (tokens.length === 0) return excuse("missing");
     const verdict = checkTokens(tokens, 0, { check, findings, byIssuer });
     return verdict instanceof Promise ? verdict.then(excuse) : excuse(verdict);
   };
