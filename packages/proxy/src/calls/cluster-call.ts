@@ -26,15 +26,9 @@ export interface CallAnswer {
 
 /** A call of the proxy's own had no answer. */
 export class ClusterCallError extends Error {
-  readonly isTimeout: boolean;
-
-  constructor(
-    message: string,
-    { isTimeout = false, cause }: { readonly isTimeout?: boolean; readonly cause?: unknown } = {},
-  ) {
+  constructor(message: string, { cause }: { readonly cause?: unknown } = {}) {
     super(message, { cause });
     this.name = "ClusterCallError";
-    this.isTimeout = isTimeout;
   }
 }
 
@@ -65,9 +59,7 @@ export function callCluster({ clusters, clock }: CallEnv, call: ClusterCall): Pr
         reject(error);
       });
     const timer =
-      call.timeoutMs > 0
-        ? clock.after(call.timeoutMs, () => fail(new ClusterCallError("timed out", { isTimeout: true })))
-        : undefined;
+      call.timeoutMs > 0 ? clock.after(call.timeoutMs, () => fail(new ClusterCallError("timed out"))) : undefined;
     const run = async (): Promise<void> => {
       const cluster = clusters.find(call.cluster);
       if (!cluster) throw new ClusterCallError(`there is no cluster ${call.cluster}`);

@@ -7,7 +7,12 @@ import type {
 } from "@meltemi/protos/envoy/extensions/filters/http/header_mutation/v3";
 import type { HttpFilterFactory } from "../http/exchange.ts";
 import { ConfigError, compileAll, within } from "../lib/config-error.ts";
-import { compileHeaderMutation, type HeaderMutation as RunMutation, runMutations } from "../router/header-mutation.ts";
+import {
+  compileHeaderMutation,
+  entryOf,
+  type HeaderMutation as RunMutation,
+  runMutations,
+} from "../router/header-mutation.ts";
 import { withAnswer } from "./answer.ts";
 
 interface CompiledMutations {
@@ -28,11 +33,11 @@ export const headerMutationFactory: HttpFilterFactory<HeaderMutation, CompiledMu
         const levels = exchange.perRouteAll(headerMutationFactory);
         const all = [own, ...(isClosestLast ? levels.toReversed() : levels)];
         const { request, info } = exchange;
-        for (const level of all) runMutations(level.request, request.headers, { info, request });
+        for (const level of all) runMutations(level.request, request.headers, entryOf(exchange));
         if (all.every(({ response }) => response.length === 0)) return next(exchange);
         return withAnswer(exchange, next, ({ status, headers }) => {
           info.responseCode ??= status;
-          for (const level of all) runMutations(level.response, headers, { info, request, responseHeaders: headers });
+          for (const level of all) runMutations(level.response, headers, entryOf(exchange, headers));
         });
       },
     };

@@ -46,6 +46,24 @@ describe("rbacFactory", () => {
     expect((await createTestChain(rbacFactory, { filter, perRoute }).ask({ path: "/b" })).status).toBe(403);
   });
 
+  it.each([
+    ["en_", "sh_", "en_", "sh_"],
+    ["en.", "sh.", "en", "sh"],
+  ])("counts policies below the prefixes %s and %s", async (prefix, shadowPrefix, place, shadowPlace) => {
+    const filter = {
+      rules: rules("DENY", "/a"),
+      shadow_rules: rules("DENY", "/b"),
+      rules_stat_prefix: prefix,
+      shadow_rules_stat_prefix: shadowPrefix,
+      track_per_rule_stats: true,
+    };
+    const chain = createTestChain(rbacFactory, { filter });
+    await chain.ask({ path: "/a" });
+    await chain.ask({ path: "/b" });
+    expect(chain.stat(`http.test.rbac.${place}.policy.my policy.denied`)).toBe(1);
+    expect(chain.stat(`http.test.rbac.${shadowPlace}.policy.my policy.shadow_denied`)).toBe(1);
+  });
+
   it("counts policies where it is told to, and refuses matchers", async () => {
     const chain = createTestChain(rbacFactory, { filter: { rules: rules("DENY", "/a"), track_per_rule_stats: true } });
     await chain.ask({ path: "/a" });

@@ -62,21 +62,24 @@ function createCounting(
 ): CountOutcome {
   const stats = httpStats.scope("rbac");
   const below = (name: string): Stats => (name === "" ? stats : stats.scope(name));
-  const counters = {
-    allowed: below(prefix).counter("allowed"),
-    denied: below(prefix).counter("denied"),
-    shadow_allowed: below(shadowPrefix).counter("shadow_allowed"),
-    shadow_denied: below(shadowPrefix).counter("shadow_denied"),
+  const enforced = below(prefix);
+  const shadow = below(shadowPrefix);
+  const scopes: Readonly<Record<Outcome, Stats>> = {
+    allowed: enforced,
+    denied: enforced,
+    shadow_allowed: shadow,
+    shadow_denied: shadow,
   };
-  const countPolicy = countsPolicies ? createPolicyCounting(stats) : undefined;
+  const counters = {
+    allowed: enforced.counter("allowed"),
+    denied: enforced.counter("denied"),
+    shadow_allowed: shadow.counter("shadow_allowed"),
+    shadow_denied: shadow.counter("shadow_denied"),
+  };
   return (outcome, policy) => {
     counters[outcome].inc();
-    if (countPolicy && policy !== undefined) countPolicy(policy, outcome);
+    if (countsPolicies && policy !== undefined) scopes[outcome].counter(`policy.${policy}.${outcome}`).inc();
   };
-}
-
-function createPolicyCounting(stats: Stats): (policy: string, outcome: Outcome) => void {
-  return (policy, outcome) => stats.counter(`policy.${policy}.${outcome}`).inc();
 }
 
 function runShadow(exchange: Exchange, { shadow, shadowPrefix }: CompiledRules, count: CountOutcome): void {

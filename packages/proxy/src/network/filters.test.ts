@@ -69,7 +69,7 @@ describe("rbac", () => {
     const filter = rbac({ rules: allowAll, shadow_rules: allowNobody, shadow_rules_stat_prefix: "dry_" });
     expect(await ask(await startChain(env, [filter]))).toBe("x");
     const counters = env.registry.counters();
-    expect([counters.get("tcp.rbac.allowed"), counters.get("tcp.rbac.dry_shadow_denied")]).toEqual([1, 1]);
+    expect([counters.get("tcp.rbac.allowed"), counters.get("tcp.rbac.dry_.shadow_denied")]).toEqual([1, 1]);
     await expect.poll(() => env.logged.length).toBe(1);
     expect(env.logged[0]?.info.dynamicMetadata.get("envoy.filters.network.rbac")).toEqual({
       dry_shadow_engine_result: "denied",

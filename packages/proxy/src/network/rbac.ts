@@ -26,11 +26,13 @@ export const rbacFactory: NetworkFilterFactory<RBAC> = {
     const shadow = shadowRules && within("shadow_rules", () => compileRbac(shadowRules));
     const shadowPrefix = config.shadow_rules_stat_prefix ?? "";
     const stats = env.stats.scope(`${prefix.replace(/\.$/, "")}.rbac`);
+    // Envoy puts a dot between the prefix and the name, whatever the prefix ends with.
+    const shadowStats = shadowPrefix === "" ? stats : stats.scope(shadowPrefix.replace(/\.$/, ""));
     const counters = {
       allowed: stats.counter("allowed"),
       denied: stats.counter("denied"),
-      shadowAllowed: stats.counter(`${shadowPrefix}shadow_allowed`),
-      shadowDenied: stats.counter(`${shadowPrefix}shadow_denied`),
+      shadowAllowed: shadowStats.counter("shadow_allowed"),
+      shadowDenied: shadowStats.counter("shadow_denied"),
     };
     return {
       admit(connection) {
@@ -42,7 +44,7 @@ export const rbacFactory: NetworkFilterFactory<RBAC> = {
         const { allowed, policy } = enforced({ connection, info: connection.info });
         (allowed ? counters.allowed : counters.denied).inc();
         if (allowed) return true;
-        connection.close("reset", `rbac_access_denied_matched_policy[${policy ?? "none"}]`);
+        connection.close("reset", `rbac_access_denied_matched_policy[${(policy ?? "none").replaceAll(/\s/g, "_")}]`);
         return false;
       },
     };

@@ -32,6 +32,7 @@ export function serveConnection(filters: readonly NetworkFilter[], connection: C
     connection.close("reset", "filter_failed");
   };
   try {
+    for (const filter of filters) filter.open?.(connection);
     next(0);
   } catch (cause: unknown) {
     fail(cause);

@@ -10,6 +10,11 @@ export interface NetworkFilter {
   /** Resolves when what it waits for is there, such as a route table: before that the listener is warming. Never rejects. */
   readonly ready?: Promise<void>;
   /**
+   * The connection is there, and no filter has been asked yet. In Envoy all filters of a chain are created with the
+   * connection, so one behind another counts and logs connections that the other refuses.
+   */
+  open?(connection: DownstreamConnection): void;
+  /**
    * Before the next filter: false where the filter has closed the connection (or answered and will). Filters are asked in
    * order; bytes wait until all have said yes.
    */

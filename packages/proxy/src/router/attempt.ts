@@ -4,6 +4,7 @@ import type { HeaderList } from "../http/header-list.ts";
 import { HeaderList as Headers } from "../http/header-list.ts";
 import type { HttpRequest } from "../http/message.ts";
 import type { StreamInfo } from "../http/stream-info.ts";
+import { AttemptSpan } from "../tracing/attempt-span.ts";
 import type { Span } from "../tracing/types.ts";
 import {
   type Host,
@@ -45,6 +46,7 @@ export interface AttemptOptions {
 export class Attempt {
   readonly host: Host;
   readonly #options: AttemptOptions;
+  readonly #span: AttemptSpan | undefined;
   #pending: PendingRequest | undefined;
   #tryDeadline: Deadline | undefined;
   #idleDeadline: Deadline | undefined;
@@ -57,6 +59,8 @@ export class Attempt {
   constructor(options: AttemptOptions) {
     this.host = options.host;
     this.#options = options;
+    const { span, cluster, host, info } = options;
+    this.#span = span && new AttemptSpan(span, { cluster, host, retries: info.attempts - 1 });
   }
 
   send(): void {
@@ -66,15 +70,17 @@ export class Attempt {
       (response) => this.#onResponse(response),
       (cause: unknown) => {
         if (this.#isOver) return;
+        const error = toUpstreamError(cause, host);
+        this.#span?.fail(error);
         this.finish();
-        this.#guard(() => observer.onAttemptFailure(this, toUpstreamError(cause, host)));
+        this.#guard(() => observer.onAttemptFailure(this, error));
       },
     );
   }
 
   #onResponse(response: UpstreamResponse): void {
     if (this.#isOver) response.body?.cancel();
-    else this.#guard(() => this.#options.observer.onAttemptResponse(this, response));
+    else this.#guard(() => this.#options.observer.onAttemptResponse(this, this.#span?.watch(response) ?? response));
   }
 
   /** Nobody would hear of what is thrown in a promise's callback. */
@@ -91,7 +97,12 @@ export class Attempt {
     const { observer } = this.#options;
     if (this.#isOver || this.#hasTimers) return;
     this.#hasTimers = true;
-    if (tryMs > 0) this.#tryDeadline = deadlines.add(tryMs, () => observer.onAttemptTimeout(this, "try"));
+    if (tryMs > 0) {
+      this.#tryDeadline = deadlines.add(tryMs, () => {
+        this.#span?.timeOut();
+        observer.onAttemptTimeout(this, "try");
+      });
+    }
     if (idleMs === 0) return;
     this.#restartIdle = () => {
       this.#idleDeadline?.cancel();
@@ -113,6 +124,7 @@ export class Attempt {
   /** Nobody wants its answer any more. */
   cancel(): void {
     if (this.#isOver) return;
+    this.#span?.cancel();
     this.finish();
     this.#pending?.cancel();
   }
@@ -127,12 +139,12 @@ export class Attempt {
     this.#tryDeadline?.cancel();
     this.#idleDeadline?.cancel();
     this.#restartIdle = undefined;
-    this.#options.span?.finish();
+    this.#span?.finish();
   }
 
   #request(): UpstreamRequest {
-    const { request, body, naming, observer, span, info } = this.#options;
-    span?.inject(request);
+    const { request, body, naming, observer, info } = this.#options;
+    this.#span?.inject(request);
     return {
       method: request.method,
       scheme: request.scheme,

@@ -29,6 +29,7 @@ export function compileOpenTelemetry(wire: OpenTelemetryConfig, env: TracingProv
     propagation: w3cPropagation,
     hasLongTraceIds: true,
     sharesSpans: false,
+    splitsSpans: false,
     send: (spans) => send(encodeSpans(spans, serviceName)),
   };
 }

@@ -36,8 +36,6 @@ export function compileDefaultTags({ node, clusters }: TagEnv, maxPathLength: nu
   const optional: Readonly<Record<string, string>> = {
     "guid:x-request-id": "%REQ(X-REQUEST-ID)%",
     "guid:x-client-trace-id": "%REQ(X-CLIENT-TRACE-ID)%",
-    "grpc.status_code": "%GRPC_STATUS_NUMBER%",
-    upstream_address: "%UPSTREAM_HOST%",
   };
   return [
     { name: "component", read: () => "proxy" },

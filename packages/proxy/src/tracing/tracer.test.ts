@@ -9,7 +9,7 @@ import { HeaderList } from "../http/header-list.ts";
 import { createStatsRegistry } from "../lib/create-stats.ts";
 import { silentLog } from "../lib/log.ts";
 import type { UpstreamCluster, UpstreamRequest } from "../upstream/types.ts";
-import { b3Propagation, w3cPropagation } from "./trace-context.ts";
+import { b3Propagation, type Extracted, type TraceIds, w3cPropagation } from "./trace-context.ts";
 import { createTracer } from "./tracer.ts";
 
 const traceId = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -17,35 +17,63 @@ const spanId = "00f067aa0ba902b7";
 const requestId = "e98179b5-9ae3-43a2-b0f4-6748311ea615";
 
 describe("trace contexts", () => {
-  it.each([
-    [["traceparent", `00-${traceId}-${spanId}-01`], { traceId, spanId, parentId: undefined, isSampled: true }],
-    [["traceparent", `cc-${traceId}-${spanId}-00-more`], { traceId, spanId, parentId: undefined, isSampled: false }],
-    [["traceparent", `ff-${traceId}-${spanId}-01`], undefined],
-    [["traceparent", `00-${"0".repeat(32)}-${spanId}-01`], undefined],
-    [[], undefined],
-  ])("reads %j", (raw, context) => {
-    expect(w3cPropagation.extract(new HeaderList(raw))).toEqual(context);
+  const from = (ids: Partial<TraceIds>, isSampled: boolean | undefined): Extracted => ({
+    context: { traceId, spanId, parentId: undefined, ...ids },
+    isSampled,
+  });
+  const nothing = { context: undefined, isSampled: undefined };
+  const zeros = "0".repeat(16);
+
+  it.each<[string[], Extracted | "malformed"]>([
+    [["traceparent", `00-${traceId}-${spanId}-01`], from({}, true)],
+    [["traceparent", `ff-${traceId.toUpperCase()}-${spanId}-02`], from({}, false)],
+    [["traceparent", `cc-${traceId}-${spanId}-00-more`], "malformed"],
+    [["traceparent", `00-${zeros}${zeros}-${spanId}-01`], "malformed"],
+    [["traceparent", ""], "malformed"],
+    [[], nothing],
+  ])("reads %j", (raw, extracted) => {
+    expect(w3cPropagation.extract(new HeaderList(raw))).toEqual(extracted);
+  });
+
+  it.each<[string[], Extracted | "malformed"]>([
+    [["x-b3-traceid", traceId, "x-b3-spanid", spanId, "x-b3-sampled", "1"], from({}, true)],
+    [
+      ["x-b3-traceid", spanId, "x-b3-spanid", spanId, "x-b3-parentspanid", spanId],
+      from({ traceId: spanId, parentId: spanId }, undefined),
+    ],
+    [
+      ["x-b3-traceid", "A1", "x-b3-spanid", "a2", "x-b3-parentspanid", ""],
+      from({ traceId: `${zeros.slice(2)}a1`, spanId: `${zeros.slice(2)}a2` }, undefined),
+    ],
+    [["x-b3-traceid", traceId, "x-b3-spanid", spanId, "x-b3-flags", "1"], from({}, undefined)],
+    [["x-b3-traceid", traceId, "x-b3-sampled", "0"], { context: undefined, isSampled: false }],
+    [["x-b3-traceid", "nonsense", "x-b3-spanid", spanId], "malformed"],
+    [["x-b3-traceid", traceId, "x-b3-spanid", spanId, "x-b3-parentspanid", "zz"], "malformed"],
+    [["b3", `${traceId}-${spanId}-0-${spanId}`], from({ parentId: spanId }, false)],
+    [["b3", `${traceId}-${spanId}-d`], from({}, true)],
+    [["b3", `${traceId}-${spanId}`, "x-b3-traceid", spanId, "x-b3-spanid", spanId], from({}, undefined)],
+    [["b3", "0"], { context: undefined, isSampled: false }],
+    [["b3", "d"], { context: undefined, isSampled: true }],
+    [["b3", "zz", "x-b3-traceid", traceId, "x-b3-spanid", spanId], "malformed"],
+    [["b3", `${traceId}-${spanId}-x`], "malformed"],
+    [["b3", ""], "malformed"],
+  ])("reads %j", (raw, extracted) => {
+    expect(b3Propagation.extract(new HeaderList(raw))).toEqual(extracted);
   });
 
   it.each([
     [
-      ["x-b3-traceid", traceId, "x-b3-spanid", spanId, "x-b3-sampled", "1"],
-      { traceId, spanId, parentId: undefined, isSampled: true },
+      ["b3", "1"],
+      ["b3", `${traceId}-${spanId}-1-${spanId}`],
     ],
     [
-      ["x-b3-traceid", spanId, "x-b3-spanid", spanId, "x-b3-parentspanid", spanId],
-      { traceId: spanId, spanId, parentId: spanId, isSampled: undefined },
+      ["x-b3-sampled", "1"],
+      ["x-b3-sampled", "1", "x-b3-traceid", traceId, "x-b3-spanid", spanId, "x-b3-parentspanid", spanId],
     ],
-    [
-      ["x-b3-traceid", traceId, "x-b3-spanid", spanId, "x-b3-flags", "1"],
-      { traceId, spanId, parentId: undefined, isSampled: true },
-    ],
-    [["b3", `${traceId}-${spanId}-0-${spanId}`], { traceId, spanId, parentId: spanId, isSampled: false }],
-    [["b3", `${traceId}-${spanId}`], { traceId, spanId, parentId: undefined, isSampled: undefined }],
-    [["b3", "0"], undefined],
-    [["x-b3-traceid", "nonsense", "x-b3-spanid", spanId], undefined],
-  ])("reads %j", (raw, context) => {
-    expect(b3Propagation.extract(new HeaderList(raw))).toEqual(context);
+  ])("goes on from %j in the same form", (raw, written) => {
+    const headers = new HeaderList(raw);
+    b3Propagation.inject(headers, { traceId, spanId, parentId: spanId, isSampled: true });
+    expect([...headers].flat().sort()).toEqual([...written].sort());
   });
 });
 
@@ -175,7 +203,13 @@ describe("createTracer", () => {
     await expect.poll(() => rig.sent.length).toBe(1);
     expect(rig.sent[0]?.request).toMatchObject({ method: "POST", path: "/api/v2/spans", authority: "zipkin.example" });
     expect(JSON.parse(rig.sent[0]?.body.toString() ?? "")).toMatchObject([
-      { traceId, parentId: spanId, kind: "CLIENT", name: "router a egress" },
+      {
+        traceId,
+        parentId: spanId,
+        kind: "CLIENT",
+        name: "router a egress",
+        tags: { lit: "l", head: "none", meta: "joe" },
+      },
       {
         traceId,
         id: spanId,
@@ -183,7 +217,8 @@ describe("createTracer", () => {
         name: "a.example:80",
         timestamp: 1_000_000_000,
         shared: true,
-        localEndpoint: { serviceName: "svc" },
+        annotations: [{ timestamp: 1_000_000_000, value: "ss" }],
+        localEndpoint: { serviceName: "svc", ipv4: expect.stringMatching(/^[\d.]+$/), port: 0 },
         tags: {
           component: "proxy",
           "http.method": "GET",
@@ -201,6 +236,44 @@ describe("createTracer", () => {
     ]);
     await expect.poll(() => rig.stats.counters().get("tracing.zipkin.spans_sent")).toBe(2);
   });
+});
+
+describe("traces that requests come with", () => {
+  it.each([
+    ["x-b3-traceid", "zz", "x-b3-spanid", spanId],
+    ["b3", "zz"],
+  ])("leaves headers %j as they are, and reports nothing", (...headers) => {
+    const exchange = createExchange(...headers);
+    const before = [...exchange.request.headers];
+    expect(createTracer(zipkin, createRig().env).start(exchange)).toBeUndefined();
+    expect([...exchange.request.headers].slice(2)).toEqual(before.slice(2));
+    expect(exchange.request.headers.has("x-b3-sampled")).toBe(false);
+    expect(exchange.info.traceId).toBe("");
+  });
+
+  it("lets a request alone say that it is not sampled, and goes on in the same header", () => {
+    const exchange = createExchange("b3", "0");
+    expect(createTracer(zipkin, createRig().env).start(exchange)).toBeUndefined();
+    expect(exchange.request.headers.get("b3")).toMatch(/^[0-9a-f]{32}-[0-9a-f]{16}-0$/);
+  });
+
+  it.each<[HttpConnectionManager_Tracing, HttpFilterEnv["direction"], boolean]>([
+    [{}, "INBOUND", true],
+    [{}, "OUTBOUND", false],
+    [{ spawn_upstream_span: { value: true } }, "OUTBOUND", true],
+  ])("shares only a server's span: %j, %s", (wire, direction, isShared) => {
+    const { env } = createRig();
+    const exchange = createExchange("x-b3-traceid", traceId, "x-b3-spanid", spanId, "x-b3-sampled", "1");
+    const span = createTracer({ ...zipkin, ...wire }, { ...env, direction }).start(exchange);
+    expect(span?.spanId === spanId).toBe(isShared);
+  });
+
+  it("shows the upstream a span below, sampled or not, where each attempt has one", () => {
+    const exchange = createExchange("x-b3-traceid", traceId, "x-b3-spanid", spanId, "x-b3-sampled", "0");
+    createTracer({ ...zipkin, spawn_upstream_span: { value: true } }, createRig().env).start(exchange);
+    expect(exchange.request.headers.get("x-b3-parentspanid")).toBe(spanId);
+    expect(exchange.request.headers.get("x-b3-spanid")).not.toBe(spanId);
+  });
 
   it("does not share a span where Zipkin's configuration says so", () => {
     const typed_config = packAny("envoy.config.trace.v3.ZipkinConfig", {
@@ -214,6 +287,29 @@ describe("createTracer", () => {
     );
     expect(span?.traceId).toBe(traceId);
     expect(span?.spanId).not.toBe(spanId);
+  });
+});
+
+describe("what collectors are told", () => {
+  it.each([
+    ["application/grpc", "8", { error: "true", "grpc.status_code": "8", "grpc.timeout": "1S" }],
+    ["application/grpc+proto", "7", { "grpc.status_code": "7", "grpc.path": "/foo?q=a%20b", "grpc.message": "no" }],
+    ["text/plain", "13", { error: "true", "grpc.status_code": "13" }],
+  ])("tells of gRPC: %s, %s", async (type, status, tags) => {
+    const rig = createRig();
+    const tracer = createTracer(zipkin, rig.env);
+    const exchange = createExchange("content-type", type, "grpc-timeout", "1S");
+    const span = tracer.start(exchange);
+    const responseTrailers = new HeaderList(["grpc-status", status, "grpc-message", "no"]);
+    if (span !== undefined) tracer.finish(span, { ...exchange, responseTrailers });
+    tracer.close();
+    await expect.poll(() => rig.sent.length).toBe(1);
+    const [sent] = JSON.parse(rig.sent[0]?.body.toString() ?? "");
+    expect(sent.tags).toMatchObject(tags);
+    expect(sent.tags.error).toBe((tags as { readonly error?: string }).error);
+    // Only spans of attempts have the host's.
+    expect(sent.tags.upstream_address).toBeUndefined();
+    expect(sent.tags["grpc.content_type"]).toBe(type === "text/plain" ? undefined : type);
   });
 
   it("sends spans by OTLP, and goes on from a traceparent", async () => {

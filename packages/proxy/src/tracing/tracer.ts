@@ -8,11 +8,12 @@ import type { Exchange } from "../http/exchange.ts";
 import type { HttpRequest } from "../http/message.ts";
 import { ConfigError, need, within } from "../lib/config-error.ts";
 import { wrappedNumber } from "../lib/wrapped.ts";
+import { tagGrpcRequest, tagGrpcResponse } from "./grpc-tags.ts";
 import { compileOpenTelemetry } from "./open-telemetry.ts";
 import { compileSampling } from "./sampling.ts";
 import { type FinishedSpan, SpanQueue } from "./span-queue.ts";
 import { type CompiledTag, compileCustomTags, compileDefaultTags } from "./span-tags.ts";
-import type { TraceContext } from "./trace-context.ts";
+import type { Extracted, TraceContext } from "./trace-context.ts";
 import type { TracingProvider, TracingProviderEnv } from "./tracing-provider.ts";
 import type { Span, Tracer } from "./types.ts";
 import { compileZipkin } from "./zipkin.ts";
@@ -25,10 +26,8 @@ const defaultPathLength = 256;
  */
 export function createTracer(wire: HttpConnectionManager_Tracing, env: HttpFilterEnv): Tracer {
   const isChosen = compileSampling(wire, env);
-  const tags = [
-    ...compileDefaultTags(env, wrappedNumber(wire.max_path_tag_length, defaultPathLength)),
-    ...compileCustomTags(wire.custom_tags, env),
-  ];
+  const defaultTags = compileDefaultTags(env, wrappedNumber(wire.max_path_tag_length, defaultPathLength));
+  const customTags = compileCustomTags(wire.custom_tags, env);
   const { provider: config } = wire;
   if (config === undefined) {
     return {
@@ -43,6 +42,7 @@ export function createTracer(wire: HttpConnectionManager_Tracing, env: HttpFilte
   const provider = within("provider.typed_config", () =>
     compileProvider(config, { ...env, serviceName: env.node.cluster ?? "" }),
   );
+  const spawnsUpstream = wire.spawn_upstream_span?.value === true;
   const queue = new SpanQueue({
     clock: env.clock,
     log: env.log.child({ component: "tracing" }),
@@ -52,12 +52,14 @@ export function createTracer(wire: HttpConnectionManager_Tracing, env: HttpFilte
   return new ProviderTracer({
     provider,
     queue,
-    tags,
+    defaultTags,
+    customTags,
     isChosen,
     now: () => env.clock.now(),
     monotonic: () => env.clock.monotonic(),
-    kind: env.direction === "OUTBOUND" ? "client" : "server",
-    spawnsUpstream: wire.spawn_upstream_span?.value === true,
+    // Where the upstream gets a span of its own, this proxy is a hop by itself: then it is that one that is a client's.
+    kind: env.direction === "OUTBOUND" && !spawnsUpstream && !provider.splitsSpans ? "client" : "server",
+    spawnsUpstream,
   });
 }
 
@@ -82,7 +84,8 @@ function compileProvider({ name = "", typed_config: config }: Tracing_Http, env:
 interface TracerParts {
   readonly provider: TracingProvider;
   readonly queue: SpanQueue;
-  readonly tags: readonly CompiledTag[];
+  readonly defaultTags: readonly CompiledTag[];
+  readonly customTags: readonly CompiledTag[];
   readonly isChosen: (headers: HttpRequest["headers"]) => boolean;
   readonly now: () => number;
   readonly monotonic: () => number;
@@ -97,27 +100,29 @@ class ProviderTracer implements Tracer {
     this.#parts = parts;
   }
 
-  start({ request, info }: Exchange): Span | undefined {
-    const { provider, isChosen } = this.#parts;
+  start(exchange: Exchange): Span | undefined {
+    const { request, info } = exchange;
+    const { provider, isChosen, kind, spawnsUpstream } = this.#parts;
     const isTraced = !info.isHealthCheck && isChosen(request.headers);
     const from = provider.propagation.extract(request.headers);
-    const context = continueTrace(provider, { from, isTraced });
-    provider.propagation.inject(request.headers, context);
+    if (from === "malformed") return undefined;
+    const isShared = provider.sharesSpans && kind === "server";
+    const context = continueTrace(from, { isTraced, isShared, isLong: provider.hasLongTraceIds });
     info.traceId = context.traceId;
-    return context.isSampled === true
-      ? new TracedSpan(this.#parts, {
-          context,
-          name: request.authority,
-          isShared: provider.sharesSpans && from !== undefined,
-        })
-      : undefined;
+    if (context.isSampled) {
+      provider.propagation.inject(request.headers, context);
+      return new TracedSpan(this.#parts, { exchange, context, name: request.authority, isShared });
+    }
+    // Nobody will spawn a span from one that is not reported, but the upstream is to see the ids of such a one.
+    provider.propagation.inject(request.headers, spawnsUpstream ? spawnContext(context) : context);
+    return undefined;
   }
 
   finish(span: Span, entry: LogEntry): void {
-    for (const { name, read } of this.#parts.tags) {
-      const value = read(entry);
-      if (value !== undefined && value !== "") span.setTag(name, value);
-    }
+    setTags(span, this.#parts.defaultTags, entry);
+    if (entry.request !== undefined) tagGrpcRequest(span, entry.request);
+    tagGrpcResponse(span, entry.responseHeaders?.has("grpc-status") ? entry.responseHeaders : entry.responseTrailers);
+    setTags(span, this.#parts.customTags, entry);
     const { responseCode } = entry.info;
     if (responseCode === undefined || responseCode >= 500) span.setTag("error", "true");
     span.finish();
@@ -128,31 +133,54 @@ class ProviderTracer implements Tracer {
   }
 }
 
-/** A new trace, or a part of the one that the request came with: whether that is sampled was decided before. */
-function continueTrace(
-  { hasLongTraceIds, sharesSpans }: TracingProvider,
-  { from, isTraced }: { readonly from: TraceContext | undefined; readonly isTraced: boolean },
-): TraceContext {
-  const spanId = randomBytes(8).toString("hex");
-  if (from === undefined) {
-    const traceId = hasLongTraceIds ? randomBytes(16).toString("hex") : spanId;
-    return { traceId, spanId, parentId: undefined, isSampled: isTraced };
+function setTags(span: Span, tags: readonly CompiledTag[], entry: LogEntry): void {
+  for (const { name, read } of tags) {
+    const value = read(entry);
+    if (value !== undefined && value !== "") span.setTag(name, value);
   }
-  const isSampled = from.isSampled ?? isTraced;
-  return sharesSpans ? { ...from, isSampled } : { traceId: from.traceId, spanId, parentId: from.spanId, isSampled };
+}
+
+interface Continuation {
+  readonly isTraced: boolean;
+  /** The span has the id of the client's. */
+  readonly isShared: boolean;
+  /** New traces have long ids. */
+  readonly isLong: boolean;
+}
+
+/** A new trace, or a part of the one that the request came with: whether that is sampled was decided before. */
+function continueTrace({ context, isSampled }: Extracted, { isTraced, isShared, isLong }: Continuation): TraceContext {
+  const isKept = isSampled ?? isTraced;
+  if (context === undefined) {
+    const spanId = newSpanId();
+    const traceId = isLong ? randomBytes(16).toString("hex") : spanId;
+    return { traceId, spanId, parentId: undefined, isSampled: isKept };
+  }
+  const own = { ...context, isSampled: isKept };
+  return isShared ? own : spawnContext(own);
+}
+
+function spawnContext(parent: TraceContext): TraceContext {
+  return { ...parent, spanId: newSpanId(), parentId: parent.spanId };
+}
+
+function newSpanId(): string {
+  return randomBytes(8).toString("hex");
 }
 
 interface SpanStart {
+  readonly exchange: Exchange;
   readonly context: TraceContext;
   readonly name: string;
   readonly isUpstream?: boolean;
-  /** It has the id of the client's span. */
+  /** It may have the id of the client's span. */
   readonly isShared?: boolean;
 }
 
 class TracedSpan implements Span {
   readonly spawnsUpstream: boolean;
   readonly #parts: TracerParts;
+  readonly #exchange: Exchange;
   readonly #context: TraceContext;
   readonly #isUpstream: boolean;
   readonly #isShared: boolean;
@@ -162,8 +190,9 @@ class TracedSpan implements Span {
   #name: string;
   #isFinished = false;
 
-  constructor(parts: TracerParts, { context, name, isUpstream = false, isShared = false }: SpanStart) {
+  constructor(parts: TracerParts, { exchange, context, name, isUpstream = false, isShared = false }: SpanStart) {
     this.#parts = parts;
+    this.#exchange = exchange;
     this.#context = context;
     this.#name = name;
     this.#isUpstream = isUpstream;
@@ -182,7 +211,8 @@ class TracedSpan implements Span {
   }
 
   setTag(name: string, value: string): void {
-    this.#tags.set(name, value);
+    // The queue has the tags of one that is over.
+    if (!this.#isFinished) this.#tags.set(name, value);
   }
 
   setOperation(name: string): void {
@@ -194,13 +224,16 @@ class TracedSpan implements Span {
   }
 
   spawn(operation: string): Span {
-    const spanId = randomBytes(8).toString("hex");
-    const context = { ...this.#context, spanId, parentId: this.#context.spanId };
-    return new TracedSpan(this.#parts, { context, name: operation, isUpstream: true });
+    const context = spawnContext(this.#context);
+    return new TracedSpan(this.#parts, { exchange: this.#exchange, context, name: operation, isUpstream: true });
   }
 
   finish(): void {
     if (this.#isFinished) return;
+    if (this.#isUpstream) {
+      const { info, request, route } = this.#exchange;
+      setTags(this, this.#parts.customTags, { info, request, routeMetadata: route?.metadata });
+    }
     this.#isFinished = true;
     this.#parts.queue.push(this.#toFinished());
   }
@@ -215,7 +248,7 @@ class TracedSpan implements Span {
       durationUs: Math.round((this.#parts.monotonic() - this.#startedAt) * 1000),
       tags: this.#tags,
       isError: this.#tags.has("error"),
-      isShared: this.#isShared && kind === "server",
+      isShared: this.#isShared,
     };
   }
 }

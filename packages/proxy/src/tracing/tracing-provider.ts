@@ -12,6 +12,8 @@ export interface TracingProvider {
   readonly hasLongTraceIds: boolean;
   /** A server's span has the id of its client's. */
   readonly sharesSpans: boolean;
+  /** Spans of requests are a server's, wherever the traffic goes: the next proxy or the caller has the client's. */
+  readonly splitsSpans: boolean;
   /** Rejects where the collector did not take them. */
   send(spans: readonly FinishedSpan[]): Promise<void>;
 }

@@ -1,6 +1,7 @@
 import type { ZipkinConfig } from "@meltemi/protos/envoy/config/trace/v3";
 import { callCluster } from "../calls/cluster-call.ts";
 import { HeaderList } from "../http/header-list.ts";
+import { findLocalAddress } from "../http/local-address.ts";
 import { ConfigError, need } from "../lib/config-error.ts";
 import { wrappedBool } from "../lib/wrapped.ts";
 import type { FinishedSpan } from "./span-queue.ts";
@@ -15,11 +16,14 @@ export function compileZipkin(wire: ZipkinConfig, env: TracingProviderEnv): Trac
   const path = need("collector_endpoint", wire.collector_endpoint);
   const { collector_endpoint_version: version = "HTTP_JSON" } = wire;
   if (version !== "HTTP_JSON") throw new ConfigError("collector_endpoint_version", `${version} is not supported`);
+  // Envoy's own address, which has no port.
+  const endpoint = { serviceName: env.serviceName, ipv4: findLocalAddress(), port: 0 };
   return {
     name: "zipkin",
     propagation: b3Propagation,
     hasLongTraceIds: wire.trace_id_128bit === true,
-    sharesSpans: wrappedBool(wire.shared_span_context, true) && wire.split_spans_for_request !== true,
+    sharesSpans: wrappedBool(wire.shared_span_context, true),
+    splitsSpans: wire.split_spans_for_request === true,
     async send(spans) {
       const answer = await callCluster(env, {
         cluster,
@@ -27,7 +31,7 @@ export function compileZipkin(wire: ZipkinConfig, env: TracingProviderEnv): Trac
         method: "POST",
         authority: wire.collector_hostname || cluster,
         headers: new HeaderList(["content-type", "application/json"]),
-        body: Buffer.from(JSON.stringify(spans.map((span) => toZipkin(span, env.serviceName)))),
+        body: Buffer.from(JSON.stringify(spans.map((span) => toZipkin(span, endpoint)))),
         timeoutMs,
       });
       if (answer.status >= 300) throw new Error(`the collector answered with status ${answer.status}`);
@@ -35,7 +39,7 @@ export function compileZipkin(wire: ZipkinConfig, env: TracingProviderEnv): Trac
   };
 }
 
-function toZipkin(span: FinishedSpan, serviceName: string): unknown {
+function toZipkin(span: FinishedSpan, localEndpoint: unknown): unknown {
   return {
     traceId: span.traceId,
     id: span.spanId,
@@ -44,7 +48,9 @@ function toZipkin(span: FinishedSpan, serviceName: string): unknown {
     name: span.name,
     timestamp: span.startedUs,
     duration: Math.max(1, span.durationUs),
-    localEndpoint: { serviceName },
+    localEndpoint,
+    // "Server send" or "client receive": the end of the span, which Envoy notes beside its duration.
+    annotations: [{ timestamp: span.startedUs + span.durationUs, value: span.kind === "server" ? "ss" : "cr" }],
     tags: Object.fromEntries(span.tags),
     ...(span.isShared ? { shared: true } : {}),
   };

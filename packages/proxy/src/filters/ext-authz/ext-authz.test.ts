@@ -64,6 +64,24 @@ describe("an authorization service over HTTP", () => {
     expect(chain.stat("http.test.ext_authz.ok")).toBe(1);
   });
 
+  it("is told what formats say, and adds headers that the request does not have", async () => {
+    const http = {
+      authorization_request: {
+        headers_to_add: [
+          { key: "x-added", value: "%REQ(x-a)%z" },
+          { key: "x-none", value: "%REQ(nope)%" },
+          { key: "X-Percent", value: "100%%" },
+        ],
+      },
+      authorization_response: { allowed_upstream_headers_to_append: exact("x-app") },
+    };
+    const { chain, asked } = createHttpChain(allow, {}, http);
+    const { forwarded } = await chain.ask({ headers: { "x-a": "A" } });
+    expect(asked[0]?.headers).toMatchObject({ "x-added": "Az", "x-percent": "100%" });
+    expect(asked[0]?.headers["x-none"]).toBeUndefined();
+    expect(forwarded?.headers).toEqual({ "x-a": "A", "x-app": "2" });
+  });
+
   it("has its denial shown to clients", async () => {
     const deny: TestService = () => ({
       status: 401,
@@ -117,7 +135,8 @@ describe("an authorization service that does not decide alone", () => {
     };
     const { chain } = createHttpChain(() => "never", {}, {}, { clock });
     expect((await chain.ask()).status).toBe(403);
-    expect(chain.stat("http.test.ext_authz.timeout")).toBe(1);
+    expect(chain.stat("http.test.ext_authz.error")).toBe(1);
+    expect(chain.stat("http.test.ext_authz.timeout")).toBe(0);
   });
 
   it.each([

@@ -39,7 +39,7 @@ interface Settings {
   readonly counters: Readonly<Record<StatName, Counter>>;
 }
 
-type StatName = "ok" | "denied" | "error" | "disabled" | "failure_mode_allowed" | "timeout";
+type StatName = "ok" | "denied" | "error" | "disabled" | "failure_mode_allowed";
 
 export const extAuthzFactory: HttpFilterFactory<ExtAuthz, RouteChoice> = {
   name: "envoy.filters.http.ext_authz",
@@ -82,7 +82,7 @@ function compileSettings(wire: ExtAuthz, env: HttpFilterEnv): Settings {
   const ask = http ? within("http_service", () => compileHttpService(http, wire, env)) : compileGrpcService(wire, env);
   const matches = metadata ? within("filter_enabled_metadata", () => compileMetadataMatcher(metadata)) : () => true;
   const stats = env.httpStats.scope(wire.stat_prefix ? `ext_authz.${wire.stat_prefix}` : "ext_authz");
-  const names = ["ok", "denied", "error", "disabled", "failure_mode_allowed", "timeout"] as const;
+  const names = ["ok", "denied", "error", "disabled", "failure_mode_allowed"] as const;
   return {
     wire,
     env,
@@ -157,10 +157,9 @@ function goOnWithoutVerdict(
   exchange: Exchange,
   { cause, next }: { readonly cause: ClusterCallError; readonly next: HttpHandler },
 ): Promise<HttpResponse> {
-  const { wire, counters } = settings;
+  const { wire } = settings;
   settings.env.log.debug("the authorization service did not answer", { cause: String(cause) });
   count(settings, exchange, "error");
-  if (cause.isTimeout) counters.timeout.inc();
   if (!wire.failure_mode_allow) throw failure(settings);
   count(settings, exchange, "failure_mode_allowed");
   if (wire.failure_mode_allow_header_add) exchange.request.headers.set("x-envoy-auth-failure-mode-allowed", "true");

@@ -4,9 +4,11 @@ import type { ExtAuthz, HttpService } from "@meltemi/protos/envoy/extensions/fil
 import type { ListStringMatcher } from "@meltemi/protos/envoy/type/matcher/v3";
 import { type CallAnswer, ClusterCallError, callCluster } from "../../calls/cluster-call.ts";
 import type { HttpFilterEnv } from "../../config/env.ts";
+import { compileTextFormat } from "../../formatter/compile-format.ts";
 import { HeaderList } from "../../http/header-list.ts";
-import { need, within } from "../../lib/config-error.ts";
+import { compileAll, need, within } from "../../lib/config-error.ts";
 import { compileListStringMatcher } from "../../matchers/string-matcher.ts";
+import { entryOf } from "../../router/header-mutation.ts";
 import type { Allowed, AskService, Denied, HeaderAction, HeaderEdit } from "./types.ts";
 
 type Matches = (name: string) => boolean;
@@ -27,10 +29,14 @@ export function compileHttpService(service: HttpService, filter: ExtAuthz, env: 
   const timeoutMs = durationToMs(need("server_uri.timeout", uri.timeout));
   const prefix = service.path_prefix ?? "";
   const isSent = compileSent(service, filter);
-  const added = (service.authorization_request?.headers_to_add ?? []).flatMap(({ key = "", value = "" }) => [
-    key.toLowerCase(),
-    value,
-  ]);
+  const added = compileAll(
+    "authorization_request.headers_to_add",
+    service.authorization_request?.headers_to_add,
+    ({ key = "", value = "" }) => ({
+      name: key.toLowerCase(),
+      format: within("value", () => compileTextFormat(value, { clusters: env.clusters, omitsEmpty: true })),
+    }),
+  );
   const answers = compileAnswers(service);
   return async (question) => {
     const { request } = question.exchange;
@@ -39,7 +45,11 @@ export function compileHttpService(service: HttpService, filter: ExtAuthz, env: 
       if (isSent(name)) headers.append(name, request.headers.joined(name) ?? "");
     }
     if (question.body) headers.set("x-envoy-auth-partial-body", String(question.body.isPartial));
-    for (let index = 0; index < added.length; index += 2) headers.set(added[index] ?? "", added[index + 1] ?? "");
+    const entry = entryOf(question.exchange);
+    for (const { name, format } of added) {
+      const value = format(entry);
+      if (value !== "") headers.set(name, value);
+    }
     headers.append("x-envoy-internal", "true");
     if (timeoutMs > 0) headers.append("x-envoy-expected-rq-timeout-ms", String(timeoutMs));
     const answer = await callCluster(env, {
@@ -108,7 +118,7 @@ function readAnswer(answer: CallAnswer, answers: Answers): Allowed | Denied {
     kind: "allowed",
     requestEdits: [
       ...collectEdits(headers, answers.upstream, "set"),
-      ...collectEdits(headers, answers.upstreamAppended, "append-if-there"),
+      ...collectEdits(headers, answers.upstreamAppended, "append"),
     ],
     removed: removed.map((name) => name.trim().toLowerCase()).filter((name) => name !== ""),
     responseEdits: collectEdits(headers, answers.onSuccess, "append"),

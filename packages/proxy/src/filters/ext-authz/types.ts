@@ -9,7 +9,7 @@ export interface Question {
   readonly body: { readonly bytes: Uint8Array; readonly isPartial: boolean } | undefined;
 }
 
-export type HeaderAction = "append" | "append-if-there" | "set" | "set-if-there" | "add-if-absent";
+export type HeaderAction = "append" | "set" | "set-if-there" | "add-if-absent";
 
 export interface HeaderEdit {
   readonly action: HeaderAction;
@@ -42,7 +42,7 @@ export function editHeaders(headers: HeaderList, edits: readonly HeaderEdit[]): 
   for (const { action, name, value } of edits) {
     const isThere = headers.has(name);
     if (action === "set" || (action === "set-if-there" && isThere)) headers.set(name, value);
-    else if (action === "append" || (action === "append-if-there" && isThere)) headers.append(name, value);
+    else if (action === "append") headers.append(name, value);
     else if (action === "add-if-absent" && !isThere) headers.append(name, value);
   }
 }

@@ -36,8 +36,7 @@ export class TcpSession {
   }
 
   start(): void {
-    const { plan, stats, env } = this.#parts;
-    stats.total.inc();
+    const { plan, env } = this.#parts;
     this.#connection.onClose(() => this.#finish());
     if (plan.maxDurationMs > 0) {
       this.#timers.push(env.clock.after(plan.maxDurationMs, () => this.#endByAge()));
@@ -191,7 +190,6 @@ export class TcpSession {
     this.#isClientGone = true;
     this.#abort.abort();
     for (const timer of this.#timers) timer.close();
-    this.#log();
     const upstream = this.#upstream;
     if (upstream === undefined || upstream.stream.destroyed) this.#idle?.close();
     else this.#flush(upstream);

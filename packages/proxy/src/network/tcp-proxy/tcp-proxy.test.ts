@@ -176,6 +176,24 @@ describe("tcp_proxy", () => {
   });
 });
 
+describe("a connection that is refused before", () => {
+  it("counts and logs a connection that a filter before it refuses", async () => {
+    const env = createTestEnv();
+    env.clusterList.push(createTestCluster({ name: "a", ports: [await startServer(echo)], stats: env.stats }));
+    const policies = { "a b": { permissions: [{ any: true }], principals: [{ any: true }] } };
+    const rbac = filterJson("network.rbac", "network.rbac.v3.RBAC", {
+      stat_prefix: "r",
+      rules: { action: "DENY", policies },
+    });
+    const client = openClient(await startProxy(env, { cluster: "a" }, [rbac]));
+    client.socket.write("x");
+    await client.closed;
+    await expect.poll(() => env.logged.length).toBe(1);
+    expect(env.logged[0]?.info.connectionTerminationDetails).toBe("rbac_access_denied_matched_policy[a_b]");
+    expect(env.registry.counters().get("tcp.t.downstream_cx_total")).toBe(1);
+  });
+});
+
 describe("a broken connection", () => {
   it("ends the server's connection when the client breaks off", async () => {
     const env = createTestEnv();

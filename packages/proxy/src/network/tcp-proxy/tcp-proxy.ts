@@ -12,6 +12,10 @@ export const tcpProxyFactory: NetworkFilterFactory<TcpProxy> = {
     const plan = compileTcpProxyPlan(config, env);
     const stats = createTcpProxyStats(env.stats.scope(`tcp.${config.stat_prefix ?? ""}`));
     return {
+      open(connection) {
+        stats.total.inc();
+        connection.onClose(() => plan.accessLog.log({ info: connection.info }));
+      },
       serve: (connection) => new TcpSession({ plan, stats, env }, connection).start(),
       close: () => plan.accessLog.close(),
     };
