@@ -97,12 +97,13 @@ function healthFlags({ wire }: UpstreamCluster, { health, endpoint }: Host): str
   if (health === "healthy") return "healthy";
   if (health === "degraded")
     return endpoint.health_status === "DEGRADED" ? "/degraded_eds_health" : "/degraded_active_hc";
+  if (endpoint.health_status === "DRAINING") return "/eds_status_draining";
   if (isUnhealthyByDiscovery(endpoint.health_status)) return "/failed_eds_health";
   return (wire.health_checks ?? []).length > 0 ? "/failed_active_hc" : "/failed_outlier_check";
 }
 
 function isUnhealthyByDiscovery(status: string | undefined): boolean {
-  return status === "UNHEALTHY" || status === "DRAINING" || status === "TIMEOUT";
+  return status === "UNHEALTHY" || status === "TIMEOUT";
 }
 
 function toStatus(cluster: UpstreamCluster, isAddedViaApi: boolean): unknown {

@@ -25,6 +25,7 @@ const resources = ["cx", "rq_pending", "rq", "rq_retry", "cx_pool"];
 export const breakerStatNames: StatNames = {
   counters: [
     "upstream_cx_overflow",
+    "upstream_rq_active_overflow",
     "upstream_rq_pending_overflow",
     "upstream_rq_retry_overflow",
     "upstream_cx_pool_overflow",
@@ -83,7 +84,7 @@ function buildBreakers(
   const requests = create({
     name: "rq",
     remaining: "rq",
-    overflow: "upstream_rq_pending_overflow",
+    overflow: "upstream_rq_active_overflow",
     limit: fixed(thresholds.max_requests, defaultLimit),
     recent,
   });

@@ -230,7 +230,7 @@ test("load assignments: health, named endpoints, pipes and drop overloads", asyn
   expect([stat("membership_healthy"), stat("membership_degraded")]).toEqual([2, 1]);
   const policy = { drop_overloads: [{ category: "all", drop_percentage: { numerator: 100 } }] };
   await clusters.update({ ...staticCluster([]), load_assignment: { ...load_assignment, policy } }, origin);
-  await expect(choose("a")).rejects.toMatchObject({ failure: "drop-overload" });
+  await expect(choose("a")).rejects.toMatchObject({ failure: "unconditional-drop-overload" });
 });
 
 test("a session's host is taken where it is well enough, and a strict one or none", async () => {
@@ -324,7 +324,7 @@ test("circuit breakers count by priority, and say when they are open", async () 
   expect([requests?.take(), requests?.take()]).toEqual([true, false]);
   expect(stat("circuit_breakers.default.rq_open")).toBe(1);
   expect(stat("circuit_breakers.default.remaining_rq")).toBe(0);
-  expect(stat("upstream_rq_pending_overflow")).toBe(1);
+  expect(stat("upstream_rq_active_overflow")).toBe(1);
   requests?.release();
   expect(stat("circuit_breakers.default.rq_open")).toBe(0);
   expect(cluster?.breakers("DEFAULT").retries.take()).toBe(false);

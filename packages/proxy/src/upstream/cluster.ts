@@ -88,9 +88,11 @@ const shownNames = join([discoveryStatNames, breakerStatNames, poolStatNames, me
 const ownFailures: ReadonlySet<UpstreamFailure> = new Set([
   "overflow",
   "local-reset",
+  "max-duration",
   "no-cluster",
   "no-healthy-upstream",
   "drop-overload",
+  "unconditional-drop-overload",
   "dns-failure",
 ]);
 
@@ -176,6 +178,7 @@ export class CompiledCluster implements UpstreamCluster {
   async warm(): Promise<void> {
     await Promise.all([this.#discovery.ready, this.#pools.ready]);
     await this.#checks?.firstRound();
+    this.#balancer?.prepare?.();
   }
 
   /** The service whose endpoints it wants. */
@@ -198,10 +201,8 @@ export class CompiledCluster implements UpstreamCluster {
 
   chooseHost(context: LoadBalancerContext): Host | Promise<Host> {
     for (const { fraction } of this.#discovery.dropOverloads) {
-      if (this.#env.random() < fraction) {
-        this.stats.counter("upstream_rq_drop_overload").inc();
-        throw new UpstreamError("drop-overload");
-      }
+      if (this.#env.random() >= fraction) continue;
+      throw new UpstreamError(fraction === 1 ? "unconditional-drop-overload" : "drop-overload");
     }
     const { override } = context;
     if (override !== undefined) {
@@ -276,6 +277,10 @@ export class CompiledCluster implements UpstreamCluster {
         if (result.failure === "timeout") this.#outlier?.reportLocalFailure(target, "timeout");
         else if (!ownFailures.has(result.failure)) this.#outlier?.reportLocalFailure(target, "failure");
     }
+  }
+
+  resolve(context: LoadBalancerContext): Promise<unknown> | undefined {
+    return this.#discovery.resolve?.(context);
   }
 
   listHosts(): readonly Host[] {
@@ -395,9 +400,9 @@ export class CompiledCluster implements UpstreamCluster {
   #onHealthChange(host: ClusterHost): void {
     if (host.isLeaving && host.health === "unhealthy") this.#members.drop(host);
     else this.#members.refresh();
-    if (host.health === "unhealthy" && this.wire.close_connections_on_host_health_failure) {
-      this.#pools.drainHost(host, "close");
-    }
+    if (host.health !== "unhealthy") return;
+    // Its connections may be what is wrong with it, by the way that packets of theirs take: new ones could do better.
+    this.#pools.drainHost(host, this.wire.close_connections_on_host_health_failure ? "close" : "finish");
   }
 
   #onMembership({ added, removed }: MembershipChange): void {
@@ -408,7 +413,7 @@ export class CompiledCluster implements UpstreamCluster {
     for (const host of removed) {
       this.#outlier?.remove(host);
       this.#checks?.remove(host);
-      this.#pools.drainHost(host, "finish");
+      this.#pools.removeHost(host);
     }
     // Requests that were hashed to other hosts before must not stay on their old connections.
     if (this.wire.common_lb_config?.close_connections_on_host_set_change && removed.length + added.length > 0) {

@@ -60,10 +60,14 @@ export type UpstreamFailure =
   | "remote-reset"
   | "refused-stream"
   | "local-reset"
+  /** It took longer than the cluster's max_stream_duration. */
+  | "max-duration"
   | "protocol-error"
   | "dns-failure"
   /** drop_overloads of the load assignment asked for it: Envoy answers 503 "drop overload". */
-  | "drop-overload";
+  | "drop-overload"
+  /** The same where all requests are dropped, which Envoy tells apart. */
+  | "unconditional-drop-overload";
 
 /** An attempt failed. `hasSentAnything` is false where the server cannot have seen any of the request. */
 export class UpstreamError extends TracelessError {
@@ -103,9 +107,11 @@ export const flagOfFailure: Readonly<Record<UpstreamFailure, ResponseFlag>> = {
   "remote-reset": "UR",
   "refused-stream": "UR",
   "local-reset": "LR",
+  "max-duration": "UMSDR",
   "protocol-error": "UPE",
   "dns-failure": "DF",
   "drop-overload": "DO",
+  "unconditional-drop-overload": "UDO",
 };
 
 /** Envoy's name of the reason for which a request to an upstream is reset. */
@@ -114,12 +120,14 @@ export const reasonOfFailure: Readonly<Record<UpstreamFailure, string>> = {
   "no-healthy-upstream": "local reset",
   overflow: "overflow",
   "drop-overload": "local reset",
+  "unconditional-drop-overload": "local reset",
   "connection-failure": "remote connection failure",
   "connection-timeout": "connection timeout",
   "connection-termination": "connection termination",
   "remote-reset": "remote reset",
   "refused-stream": "remote refused stream reset",
   "local-reset": "local reset",
+  "max-duration": "local reset",
   "protocol-error": "protocol error",
   "dns-failure": "local connection failure",
 };
@@ -205,6 +213,11 @@ export interface UpstreamCluster {
   readonly bufferLimit: number;
   /** The host for a request. UpstreamError where there is none. Asynchronous for dynamic forward proxies only. */
   chooseHost(context: LoadBalancerContext): Host | Promise<Host>;
+  /**
+   * Looks up the name that a request goes to, for clusters that have to: a filter may do so before a host is chosen, as a
+   * name that is not found is no failure of an upstream. Undefined where it is known. UpstreamError where it is not found.
+   */
+  resolve?(context: LoadBalancerContext): Promise<unknown> | undefined;
   breakers(priority: "DEFAULT" | "HIGH"): CircuitBreakers;
   /** Sends a request over a pooled connection. Counts its statistics and gives the failure or status to outlier detection. */
   send(host: Host, request: UpstreamRequest, priority: "DEFAULT" | "HIGH"): PendingRequest;

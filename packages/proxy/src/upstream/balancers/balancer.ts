@@ -17,6 +17,8 @@ export interface BalancerContext extends LoadBalancerContext {
 }
 
 export interface Balancer {
+  /** Does now what the first choice would wait for, as soon as there are hosts. */
+  prepare?(): void;
   choose(context: BalancerContext): ClusterHost | undefined;
 }
 

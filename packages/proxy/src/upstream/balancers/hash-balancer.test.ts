@@ -67,6 +67,18 @@ test.each(["RING_HASH", "MAGLEV"] as const)("%s: a host that goes moves few hash
   expect(kept).toBeGreaterThan(400);
 });
 
+test.each(["RING_HASH", "MAGLEV"] as const)(
+  "%s: hosts that drain get nothing, and move no hash of others",
+  (lb_policy) => {
+    const hosts = [1, 2].map((port) => hostOf({ port }));
+    const draining = [3, 4, 5].map((port) => hostOf({ port, status: "DRAINING" }));
+    const before = create({ lb_policy }, hosts);
+    const after = create({ lb_policy }, [...hosts, ...draining]);
+    const hashes = Array.from({ length: 50 }, (_, index) => xxHash64(`${index}`));
+    expect(hashes.map((hash) => after.choose({ hash }))).toEqual(hashes.map((hash) => before.choose({ hash })));
+  },
+);
+
 test("a hash always goes to the same host, in whatever order hosts are listed", () => {
   const hosts = Array.from({ length: 5 }, (_, index) => hostOf({ port: 1 + index }));
   for (const lb_policy of ["RING_HASH", "MAGLEV"] as const) {

@@ -39,6 +39,11 @@ class HashBalancer implements Balancer {
     this.#env = env;
   }
 
+  /** Builds the tables, whose sizes are statistics: Envoy shows them for clusters that nobody has used yet as well. */
+  prepare(): void {
+    this.#refresh(this.#source());
+  }
+
   choose(context: BalancerContext): ClusterHost | undefined {
     const sets = this.#source();
     if (sets !== this.#sets) this.#refresh(sets);

@@ -67,6 +67,9 @@ test.each<[string, Counts[], number[], number[], boolean[]]>([
   ],
   ["nothing at all", [{ unhealthy: 5 }, { unhealthy: 5 }], [50, 50], [0, 0], [true, true]],
   ["nothing but in the second", [{}, { unhealthy: 1 }], [0, 100], [0, 0], [true, true]],
+  ["draining is no failure", [{ healthy: 1, draining: 2 }, { healthy: 1 }], [100, 0], [0, 0], [false, false]],
+  ["draining alone", [{ draining: 2 }, { healthy: 1 }], [0, 100], [0, 0], [false, false]],
+  ["draining besides failures", [{ draining: 1, unhealthy: 1 }], [100], [0], [true]],
   ["no host", [{}, {}], [100, 0], [0, 0], [true, true]],
 ])("loads: %s", (_, counts, healthy, degraded, isPanicking) => {
   const loads = computeLoads(

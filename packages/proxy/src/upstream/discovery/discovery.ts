@@ -18,6 +18,8 @@ export interface Discovery {
   readonly dropOverloads: readonly DropOverload[];
   /** Where the type chooses itself (CLUSTER_PROVIDED): undefined where it has no host for that. Throws UpstreamError. */
   readonly choose?: (context: BalancerContext) => ClusterHost | undefined | Promise<ClusterHost | undefined>;
+  /** Looks up what `choose` needs for a request; undefined where that is known. Throws UpstreamError, or rejects with it. */
+  readonly resolve?: (context: BalancerContext) => Promise<unknown> | undefined;
   /** The cluster that a host is of, where the type has none of its own. */
   readonly ownerOf?: (host: ClusterHost) => UpstreamCluster | undefined;
   /** The service whose endpoints it wants, for EDS. */

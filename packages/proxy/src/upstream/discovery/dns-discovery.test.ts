@@ -157,6 +157,10 @@ test("a dynamic forward proxy goes to whom the request names", async () => {
   await expect(rig.choose("a", { authority: "gone.test" })).rejects.toMatchObject({ failure: "dns-failure" });
   await expect(rig.choose("a")).rejects.toMatchObject({ failure: "no-healthy-upstream" });
   expect(rig.stats.gauges().get("dns_cache.cache.num_hosts")).toBe(3);
+  const resolve = async (authority: string): Promise<unknown> => await rig.clusters.find("a")?.resolve?.({ authority });
+  expect([await resolve("one.test"), await resolve("10.0.0.9")]).toEqual([undefined, undefined]);
+  const cause = "cares_norecords:Domain name not found";
+  await expect(resolve("gone.test")).rejects.toMatchObject({ failure: "dns-failure", cause });
   rig.clock.advance(900_000);
   expect(rig.addresses()).toEqual([]);
 });

@@ -84,6 +84,13 @@ class DynamicForwardProxy implements Discovery {
     return resolved.then((ip) => this.#findHost(ip, port, name));
   }
 
+  resolve(context: LoadBalancerContext): Promise<unknown> | undefined {
+    const name = this.#findName(context)?.name;
+    if (name === undefined || isIP(name) !== 0) return undefined;
+    const resolved = this.#cache.resolve(name);
+    return typeof resolved === "string" ? undefined : resolved;
+  }
+
   close(): void {
     this.#timer.close();
     this.#closeCache();

@@ -48,9 +48,29 @@ export function compileDnsCache(wire: DnsCacheConfig, bootstrap?: DnsResolverPla
   };
 }
 
+/** What is said until a first answer has come. */
+const queryTimeoutText = "dns_cache_resolve_timeout";
+/** Names without records and names that do not exist: the resolver does not tell them apart. */
+const noRecordsText = "cares_norecords:Domain name not found";
+/** Texts of c-ares for node's codes. */
+const failureTexts: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "Could not contact DNS servers",
+  EFORMERR: "DNS server claims query was misformatted",
+  EREFUSED: "DNS server refused query",
+  ESERVFAIL: "DNS server returned general failure",
+  ETIMEOUT: "Timeout while contacting DNS servers",
+};
+
+function describeFailure(cause: unknown): string {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  return `cares_failure:${failureTexts[code] ?? code}`;
+}
+
 interface Entry {
   readonly loop: ResolveLoop;
   addresses: readonly string[];
+  /** Why there is no address, as Envoy says it in response code details. */
+  failure: string;
   usedAt: number;
 }
 
@@ -82,7 +102,7 @@ export class DnsCache {
     }
     if (this.#entries.size >= this.#plan.maxHosts) {
       this.#stats.counter("host_overflow").inc();
-      throw new UpstreamError("overflow");
+      throw new UpstreamError("overflow", { cause: "DNS cache overflow" });
     }
     const entry = this.#open(name);
     return this.#wait(entry);
@@ -99,7 +119,7 @@ export class DnsCache {
   async #wait(entry: Entry): Promise<string> {
     if (this.#pending >= this.#plan.maxPending) {
       this.#stats.counter("dns_rq_pending_overflow").inc();
-      throw new UpstreamError("overflow");
+      throw new UpstreamError("overflow", { cause: "Dynamic forward proxy pending request overflow" });
     }
     this.#pending += 1;
     const timeout = Promise.withResolvers<void>();
@@ -114,7 +134,7 @@ export class DnsCache {
       this.#pending -= 1;
     }
     const [first] = entry.addresses;
-    if (first === undefined) throw new UpstreamError("dns-failure");
+    if (first === undefined) throw new UpstreamError("dns-failure", { cause: entry.failure });
     return first;
   }
 
@@ -129,9 +149,12 @@ export class DnsCache {
       random,
       onAsk: () => this.#stats.counter("dns_query_attempt").inc(),
       onAnswer: (resolved) => this.#onAnswer(name, resolved),
-      onFailure: () => this.#stats.counter("dns_query_failure").inc(),
+      onFailure: (cause) => {
+        this.#stats.counter("dns_query_failure").inc();
+        entry.failure = describeFailure(cause);
+      },
     });
-    const entry: Entry = { loop, addresses: [], usedAt: clock.monotonic() };
+    const entry: Entry = { loop, addresses: [], failure: queryTimeoutText, usedAt: clock.monotonic() };
     this.#entries.set(name, entry);
     this.#stats.counter("host_added").inc();
     this.#stats.gauge("num_hosts").set(this.#entries.size);
@@ -141,7 +164,9 @@ export class DnsCache {
   #onAnswer(name: string, resolved: readonly ResolvedAddress[]): void {
     this.#stats.counter("dns_query_success").inc();
     const entry = this.#entries.get(name);
-    if (entry === undefined || resolved.length === 0) return;
+    if (entry === undefined) return;
+    entry.failure = noRecordsText;
+    if (resolved.length === 0) return;
     const addresses = resolved.map(({ ip }) => ip);
     if (addresses[0] !== entry.addresses[0]) this.#stats.counter("host_address_changed").inc();
     entry.addresses = addresses;

@@ -108,6 +108,29 @@ test("a host that does not answer fails after its threshold, and a cluster warms
   expect(rig.clusters.find("a")?.listHosts()[0]?.health).toBe("unhealthy");
 });
 
+test("connections of checks end when their host goes", async () => {
+  const server = createServer({ keepAliveTimeout: 60_000 }, (_request, response) => response.end());
+  let open = 0;
+  server.on("connection", (socket) => {
+    open += 1;
+    socket.on("close", () => {
+      open -= 1;
+    });
+  });
+  const port = await listen(server);
+  const rig = createRig();
+  closers.push(() => rig.clusters.close());
+  const health_checks = [{ ...base, http_health_check: { path: "/" } }];
+  const wire: Cluster = { name: "a", type: "EDS", health_checks, ignore_health_on_host_removal: true };
+  const warm = rig.clusters.update(wire, origin);
+  rig.clusters.setEndpoints("a", staticCluster([port]).load_assignment);
+  await warm;
+  expect([rig.addresses().length, open]).toEqual([1, 1]);
+  rig.clusters.setEndpoints("a", staticCluster([]).load_assignment);
+  expect(rig.addresses()).toEqual([]);
+  await until("the connection is closed", () => open === 0);
+});
+
 test("hosts that pass stay when they are no longer named, until they fail", async () => {
   const server = { status: 200 };
   const port = await listen(createServer((_request, response) => response.writeHead(server.status).end()));

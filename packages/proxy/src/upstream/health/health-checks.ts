@@ -94,6 +94,8 @@ class ClusterChecks implements HealthChecks {
   readonly #stats: HealthStats;
   readonly #pools: HostPools;
   readonly #checkers = new Map<ClusterHost, HostChecker>();
+  /** Where each of them connects to. */
+  readonly #targets = new Map<ClusterHost, ClusterHost>();
 
   constructor(config: ChecksConfig, env: HealthChecksEnv) {
     this.#config = config;
@@ -133,11 +135,15 @@ class ClusterChecks implements HealthChecks {
       },
     });
     this.#checkers.set(host, checker);
+    this.#targets.set(host, target);
   }
 
   remove(host: ClusterHost): void {
     this.#checkers.get(host)?.close();
     this.#checkers.delete(host);
+    const target = this.#targets.get(host);
+    if (target !== undefined) this.#pools.removeHost(target);
+    this.#targets.delete(host);
   }
 
   async firstRound(): Promise<void> {

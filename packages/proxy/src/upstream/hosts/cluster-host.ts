@@ -78,8 +78,12 @@ export class ClusterHost implements Host {
     return this.#flags !== before;
   }
 
-  /** Not counted for loads and panic: its first check is to come, or it said itself that it fails. */
+  /**
+   * Not counted for loads and panic: its first check is to come, it said itself that it fails, or discovery drains it.
+   * One that is drained leaves on purpose, which must not look as if the cluster were failing.
+   */
   get isExcluded(): boolean {
+    if (this.plan.status === "DRAINING") return true;
     return (this.#flags & (bits["pending-check"] | bits["immediate-failure"])) !== 0;
   }
 

@@ -6,7 +6,7 @@ export interface HostGroup {
   readonly hosts: readonly ClusterHost[];
   readonly healthy: readonly ClusterHost[];
   readonly degraded: readonly ClusterHost[];
-  /** How many do not count: not checked yet. */
+  /** How many do not count: see ClusterHost.isExcluded. */
   readonly excluded: number;
 }
 

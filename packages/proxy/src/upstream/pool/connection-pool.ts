@@ -63,14 +63,14 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
 
   send(request: UpstreamRequest): PendingRequest {
     const exchange = new UpstreamExchange(request, this);
-    if (this.options.maxStreamDurationMs > 0) this.#limitDuration(exchange);
     const connection = this.#findReady();
     if (connection !== undefined) {
       this.#start(connection, exchange);
       return exchange;
     }
     if (!this.breakers.pendingRequests.take()) {
-      exchange.fail(new UpstreamError("overflow", { host: this.host }));
+      // Without the host: as for Envoy, a request that was not even let into the queue had none.
+      exchange.fail(new UpstreamError("overflow"));
       return exchange;
     }
     this.stats.upstream_rq_pending_total.inc();
@@ -143,10 +143,11 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
     for (const connection of [...this.#open.keys()]) connection.close();
   }
 
+  /** From when it has a connection: what it has waited for that is not the server's. */
   #limitDuration(exchange: UpstreamExchange): void {
     const expire = () => {
       this.stats.upstream_rq_max_duration_reached.inc();
-      exchange.cancel();
+      exchange.expire();
     };
     exchange.timer = this.clock.after(this.options.maxStreamDurationMs, expire);
   }
@@ -168,6 +169,7 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
       return;
     }
     connection.start(exchange);
+    if (this.options.maxStreamDurationMs > 0 && !exchange.isOver) this.#limitDuration(exchange);
     if (connection.capacity > 0) return;
     if (connection.isReady && this.#ready[this.#ready.length - 1] === connection) {
       connection.isReady = false;

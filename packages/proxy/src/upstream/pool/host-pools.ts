@@ -81,7 +81,13 @@ class ClusterPools implements HostPools {
     if (entry === undefined) return;
     for (const pool of entry.pools.values()) pool.drain(how);
     if (how === "close") this.#tcp.closeHost(host);
+  }
+
+  removeHost(host: Host): void {
+    const entry = this.#hosts.get(host);
+    if (entry === undefined) return;
     entry.isLeaving = true;
+    this.drainHost(host, "finish");
     this.#forget(entry);
   }
 

@@ -75,7 +75,10 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
     }
     this.#requests++;
     const { maxRequestsPerConnection } = options;
-    if (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection) this.#isReusable = false;
+    if (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection) {
+      this.#isReusable = false;
+      this.#owner.stats.upstream_cx_max_requests.inc();
+    }
     this.#isResponseDone = false;
     this.#parser.expect(request.method, request.upgrade !== undefined);
     this.onRequestBytes(head.text.length);
@@ -99,12 +102,12 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
     }
   }
 
-  abort(exchange: UpstreamExchange): void {
+  abort(exchange: UpstreamExchange, error?: UpstreamError): void {
     if (this.#exchange !== exchange) return;
-    this.#owner.stats.upstream_rq_tx_reset.inc();
+    // No upstream_rq_tx_reset, here or below: that counts frames, and HTTP/1 has none to reset a request with.
     this.#exchange = undefined;
     this.#destroy("local", true);
-    this.#body?.fail(new UpstreamError("local-reset", { host: this.#owner.host, isSent: true }));
+    this.#body?.fail(error ?? new UpstreamError("local-reset", { host: this.#owner.host, isSent: true }));
   }
 
   drain(): void {
@@ -234,7 +237,6 @@ export class Http1Connection implements PooledConnection, ResponseEvents, Reques
   }
 
   onRequestAbort(cause: Error): void {
-    this.#owner.stats.upstream_rq_tx_reset.inc();
     this.#fail("local-reset", "local", cause);
   }
 

@@ -88,14 +88,15 @@ export class Http2Connection implements PooledConnection, StreamOwner, SessionEv
     this.#active++;
     this.#requests++;
     const { maxRequestsPerConnection } = this.#owner.options;
-    const isLast = maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection;
+    const isLast = maxRequestsPerConnection > 0 && this.#requests === maxRequestsPerConnection;
+    if (isLast) this.stats.upstream_cx_max_requests.inc();
     if (isLast || this.session.isExhausted) this.#isDraining = true;
     exchange.request.onSent?.(this.#dialed.localAddress);
     stream.begin();
   }
 
-  abort(exchange: UpstreamExchange): void {
-    exchange.stream?.abort();
+  abort(exchange: UpstreamExchange, error: UpstreamError): void {
+    exchange.stream?.abort(undefined, error);
   }
 
   onStreamEnd(exchange: UpstreamExchange, error: UpstreamError | undefined): void {

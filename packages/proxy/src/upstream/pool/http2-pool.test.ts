@@ -245,6 +245,28 @@ it("moves to a new connection when the server says that it goes away", async () 
   await until(() => stats.read("upstream_cx_active") === 1);
 });
 
+it("ends a request that takes too long, answered or not", async () => {
+  const server = await serve((stream, headers) => {
+    if (headers[":path"] !== "/begin") return;
+    stream.respond({ ":status": 200 });
+    stream.write("x");
+  });
+  const { pools, stats, clock } = openPoolRig({
+    http2_protocol_options: {},
+    common_http_protocol_options: { max_stream_duration: { seconds: 2 } },
+  });
+  const host = createHost(server.port);
+  const begun = await pools.send(host, createRequest({ path: "/begin" }), "DEFAULT").response;
+  const silent = pools.send(host, createRequest(), "DEFAULT").response;
+  await until(() => stats.read("upstream_rq_active") === 2);
+  clock.advance(2000);
+  expect([(await fail(silent)).failure, (await fail(readText(begun.body))).failure]).toEqual([
+    "max-duration",
+    "max-duration",
+  ]);
+  expect([stats.read("upstream_rq_max_duration_reached"), stats.read("upstream_rq_active")]).toEqual([2, 0]);
+});
+
 it("cancels a stream alone, and frees its place", async () => {
   const codes: (number | undefined)[] = [];
   const server = await serve((stream, headers) => {

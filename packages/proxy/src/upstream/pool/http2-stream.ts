@@ -58,10 +58,10 @@ export class Http2RequestStream implements BodySink, BodyOwner, StreamHandler {
   }
 
   /** Nobody wants an answer any more, or the client's body broke off. */
-  abort(cause?: Error): void {
+  abort(cause?: Error, error = new UpstreamError("local-reset", { isSent: true, cause })): void {
     if (this.#exchange === undefined) return;
     this.#owner.stats.upstream_rq_tx_reset.inc();
-    this.#finish(new UpstreamError("local-reset", { isSent: true, cause }));
+    this.#finish(error);
   }
 
   onHeaders(raw: string[]): void {

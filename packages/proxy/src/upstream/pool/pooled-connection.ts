@@ -1,6 +1,6 @@
 /** A connection that takes requests, of either protocol, and what it tells its pool. */
 import type { Clock } from "../../lib/clock.ts";
-import type { Host } from "../types.ts";
+import type { Host, UpstreamError } from "../types.ts";
 import type { PoolStats } from "./pool-stats.ts";
 import type { ProtocolOptions } from "./protocol-options.ts";
 import type { UpstreamExchange } from "./upstream-exchange.ts";
@@ -17,7 +17,7 @@ export interface PooledConnection {
   /** Sends a request; its end is told to the pool. */
   start(exchange: UpstreamExchange): void;
   /** The request is not wanted any more. */
-  abort(exchange: UpstreamExchange): void;
+  abort(exchange: UpstreamExchange, error: UpstreamError): void;
   /** Takes no request any more, and ends when those it has are over. */
   drain(): void;
   /** Ends now. */

@@ -31,8 +31,10 @@ export interface HostPools {
   /** Counts upstream_cx_* and upstream_rq_{total,active,pending_*,cancelled,completed…} itself. */
   send(host: Host, request: UpstreamRequest, priority: "DEFAULT" | "HIGH"): PendingRequest;
   connect(host: Host, options: ConnectOptions): Promise<UpstreamConnection>;
-  /** The host has left the cluster (or is unhealthy and the cluster wants its connections closed): no new request, the others end. */
+  /** Its connections take no more requests, and end with those that they have, or at once. New ones may be opened. */
   drainHost(host: Host, how: "finish" | "close"): void;
+  /** The host has left the cluster: what is under way may end, and then nothing is kept of it. */
+  removeHost(host: Host): void;
   /** For /clusters: connections and requests of a host. */
   describeHost(
     host: Host,

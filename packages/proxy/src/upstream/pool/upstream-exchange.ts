@@ -24,7 +24,7 @@ export class UpstreamExchange implements PendingRequest, Traffic {
   sent = 0;
   received = 0;
   /** Where it is on a connection that carries several at a time. */
-  stream: { abort(): void } | undefined;
+  stream: { abort(cause: undefined, error: UpstreamError): void } | undefined;
   readonly #owner: ExchangeOwner;
   #resolve: (response: UpstreamResponse) => void = doNothing;
   #reject: (cause: Error) => void = doNothing;
@@ -83,9 +83,22 @@ export class UpstreamExchange implements PendingRequest, Traffic {
 
   /** Ends it with an error, which is nobody's any more where it was answered: then its body tells. */
   fail(error: UpstreamError): void {
-    if (!this.#isAnswered && this.#state !== "over" && error.failure !== "local-reset") this.#owner.counts.rq_error++;
+    if (!this.#isAnswered && this.#state !== "over" && !isOwn(error)) this.#owner.counts.rq_error++;
     this.end();
     this.#reject(error);
+  }
+
+  get isOver(): boolean {
+    return this.#state === "over";
+  }
+
+  /** It has taken too long: unlike with cancel(), somebody waits for an answer. */
+  expire(): void {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    const error = new UpstreamError("max-duration", { host: this.#owner.host, isSent: true });
+    this.fail(error);
+    connection.abort(this, error);
   }
 
   cancel(): void {
@@ -97,9 +110,15 @@ export class UpstreamExchange implements PendingRequest, Traffic {
       this.#owner.forget(this);
       this.#owner.stats.upstream_rq_cancelled.inc();
     }
-    this.fail(new UpstreamError("local-reset", { host: this.#owner.host, isSent: connection !== undefined }));
-    connection?.abort(this);
+    const error = new UpstreamError("local-reset", { host: this.#owner.host, isSent: connection !== undefined });
+    this.fail(error);
+    connection?.abort(this, error);
   }
+}
+
+/** Ended from here: that says nothing of the host. */
+function isOwn({ failure }: UpstreamError): boolean {
+  return failure === "local-reset" || failure === "max-duration";
 }
 
 function doNothing(): void {

@@ -28,15 +28,16 @@ export function hostOf({ port, weight = 1, status = "HEALTHY", metadata = {}, ho
   return new ClusterHost(plan, 0);
 }
 
-/** A priority with hosts that are well or not: `healthy`, `degraded` and `unhealthy` of them. */
+/** A priority with hosts that are well or not: `healthy`, `degraded`, `unhealthy` and `draining` of them. */
 export function prioritySet(
   priority: number,
-  counts: { healthy?: number; degraded?: number; unhealthy?: number },
+  counts: { healthy?: number; degraded?: number; unhealthy?: number; draining?: number },
 ): HostSet {
   const hosts = [
     ...Array.from({ length: counts.healthy ?? 0 }, (_, index) => hostOf({ port: 1 + index })),
     ...Array.from({ length: counts.degraded ?? 0 }, (_, index) => hostOf({ port: 100 + index, status: "DEGRADED" })),
     ...Array.from({ length: counts.unhealthy ?? 0 }, (_, index) => hostOf({ port: 200 + index, status: "UNHEALTHY" })),
+    ...Array.from({ length: counts.draining ?? 0 }, (_, index) => hostOf({ port: 300 + index, status: "DRAINING" })),
   ];
   return setOf(hosts, priority);
 }
