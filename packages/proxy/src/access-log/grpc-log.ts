@@ -267,7 +267,7 @@ function buildCommon(entry: LogEntry, tags: readonly CompiledTag[]): AccessLogCo
 function buildFlags({ info }: LogEntry): AccessLogCommon["response_flags"] {
   if (info.responseFlags.size === 0) return undefined;
   const names = [...info.responseFlags]
-    .filter((flag) => flag !== "UAEX" && flag !== "DO")
+    .filter((flag) => flag !== "UAEX" && flag !== "DO" && flag !== "UDO")
     .map((flag) => responseFlags[flag]);
   return {
     ...Object.fromEntries(names.map((name) => [otherFlagNames[name] ?? name, true])),

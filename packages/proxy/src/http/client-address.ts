@@ -2,7 +2,7 @@
  * Who the client is: the peer of the connection, or what trusted proxies before us say in headers. From that follows
  * whether a request is internal, and which headers it may bring along.
  */
-import { isIP } from "node:net";
+import { isIPv4, isIPv6, SocketAddress } from "node:net";
 import { unpackAny } from "@meltemi/protos";
 import type { TypedExtensionConfig } from "@meltemi/protos/envoy/config/core/v3";
 import type { CustomHeaderConfig } from "@meltemi/protos/envoy/extensions/http/original_ip_detection/custom_header/v3";
@@ -17,10 +17,11 @@ export interface Detected {
   readonly address: Address | undefined;
   /** True where the address may make a request an internal one: no other proxy is named. */
   readonly isSole: boolean;
-  /** True where the peer of the connection is added to x-forwarded-for all the same. */
-  readonly appendsPeer?: boolean;
   readonly reply?: LocalReply;
 }
+
+/** The details of an answer to a request that must name its client and does not. */
+export const detectionFailed = "rejecting_because_detection_failed";
 
 export type DetectClient = (request: HttpRequest) => Detected;
 
@@ -75,10 +76,10 @@ function compileCustomHeader(path: string, config: CustomHeaderConfig): DetectCl
   const refusal: Detected =
     config.reject_with_status === undefined
       ? nothing
-      : { ...nothing, reply: { status, body: "", details: "rejected_by_ip_detection" } };
+      : { ...nothing, reply: { status, body: "", details: detectionFailed } };
   return (request) => {
     const address = parseAddress(request.headers.get(name)?.trim() ?? "");
-    return address === undefined ? refusal : { address, isSole, appendsPeer: true };
+    return address === undefined ? refusal : { address, isSole };
   };
 }
 
@@ -109,10 +110,14 @@ const statusCodes: Readonly<Record<string, number>> = {
   ServiceUnavailable: 503,
 };
 
-/** "1.2.3.4", "1.2.3.4:80", "::1" or "[::1]:80". */
+/**
+ * An address alone, in its canonical form. One with a port or in brackets is none to Envoy: who took it for one would let a
+ * client choose its own address where the proxy before writes ports.
+ */
 function parseAddress(text: string): Address | undefined {
-  if (isIP(text) !== 0) return { ip: text, port: 0 };
-  const match = /^\[?([^\]]+?)\]?(?::([0-9]{1,5}))?$/.exec(text);
-  const [, ip = "", port = "0"] = match ?? [];
-  return isIP(ip) === 0 ? undefined : { ip, port: Number(port) };
+  if (isIPv4(text)) return { ip: text, port: 0 };
+  if (!isIPv6(text)) return undefined;
+  // The platform's parser drops the zone of an address.
+  const ip = text.includes("%") ? text : new SocketAddress({ address: text, family: "ipv6" }).address;
+  return { ip, port: 0 };
 }

@@ -3,6 +3,7 @@ import { Socket } from "node:net";
 import { Bag } from "../lib/bag.ts";
 import type { DownstreamConnection } from "../listeners/connection.ts";
 import { createCodec } from "./choose-codec.ts";
+import { detectionFailed } from "./client-address.ts";
 import { clientClosed } from "./client-gone.ts";
 import type { CodecConnection, CodecStream, RequestReceiver, StreamEvents } from "./codec-stream.ts";
 import type { Manager } from "./connection-manager-parts.ts";
@@ -10,6 +11,7 @@ import type { LocalReply } from "./exchange.ts";
 import { HeaderList } from "./header-list.ts";
 import { type Begun, HttpExchange } from "./http-exchange.ts";
 import type { HttpProtocol, HttpRequest } from "./message.ts";
+import { endIdleStream } from "./stream-limits.ts";
 
 const headTimeout: LocalReply = { status: 408, body: "request header timeout", details: "request_header_timeout" };
 /** Stands for the answer that a refused request does not get. */
@@ -121,7 +123,7 @@ export class ClientConnection implements RequestReceiver {
   countRefusal({ status, details }: LocalReply): boolean {
     const { counters } = this.manager.stats;
     if (details === "absolute_path_rejected") counters.rq_non_relative_path.inc();
-    else if (details === "rejected_by_ip_detection") counters.rq_rejected_via_ip_detection.inc();
+    else if (details === detectionFailed) counters.rq_rejected_via_ip_detection.inc();
     else if (status === 307) counters.rq_redirected_with_normalized_path.inc();
     else if (status === 400) counters.rq_failed_path_normalization.inc();
     return status === 400;
@@ -181,29 +183,19 @@ export class ClientConnection implements RequestReceiver {
     const { timeouts } = this.manager.settings;
     const { counters } = this.manager.stats;
     const { stream } = exchange;
-    const bytes = stream.bytesReceived + stream.bytesSent;
-    if (bytes !== exchange.seenBytes) {
-      exchange.seenBytes = bytes;
-      exchange.seenAt = now;
-    }
+    exchange.noteTraffic(now);
     const { periodMs } = this.manager.settings.logging;
     if (periodMs > 0 && now - exchange.loggedAt >= periodMs) {
       exchange.loggedAt = now;
       exchange.logPeriodically();
     }
-    // A request that has come is the upstream's to answer: 504 then, and 408 where the client is late.
-    const status = stream.isRequestComplete ? 504 : 408;
     const idleMs = exchange.idleTimeoutMs ?? timeouts.streamIdleMs;
     if (idleMs > 0 && now - exchange.seenAt >= idleMs) {
-      counters.rq_idle_timeout.inc();
-      exchange.interrupt({ status, body: "stream timeout", flags: ["SI"], details: "stream_idle_timeout" });
+      endIdleStream(exchange, counters);
       return;
     }
     const age = now - exchange.info.startedAt;
-    if (timeouts.streamDurationMs > 0 && age >= timeouts.streamDurationMs) {
-      counters.rq_max_duration_reached.inc();
-      exchange.interrupt({ status, body: "downstream duration timeout", details: "max_duration_timeout" });
-    } else if (timeouts.requestMs > 0 && age >= timeouts.requestMs && !stream.isRequestComplete) {
+    if (timeouts.requestMs > 0 && age >= timeouts.requestMs && !stream.isRequestComplete) {
       counters.rq_timeout.inc();
       exchange.interrupt({ status: 408, body: "request timeout", details: "request_overall_timeout" });
     }

@@ -4,7 +4,6 @@ import type { DownstreamConnection } from "../listeners/connection.ts";
 import type { NetworkFilter } from "../network/types.ts";
 import { ClientConnection } from "./client-connection.ts";
 import type { Manager } from "./connection-manager-parts.ts";
-import type { Settings } from "./settings.ts";
 
 /** Serves connections until its chain is gone. */
 export class ClientConnections implements NetworkFilter {
@@ -23,7 +22,7 @@ export class ClientConnections implements NetworkFilter {
   serve(connection: DownstreamConnection): void {
     const client = new ClientConnection(this.#manager, connection, (ended) => this.#forget(ended));
     this.#clients.add(client);
-    this.#sweeper ??= this.#manager.env.clock.every(sweepPeriod(this.#manager.settings), () => this.#sweep());
+    this.#sweeper ??= this.#manager.env.clock.every(this.#manager.settings.sweepMs, () => this.#sweep());
     client.start();
   }
 
@@ -35,6 +34,7 @@ export class ClientConnections implements NetworkFilter {
     for (const client of [...this.#clients]) client.close();
     this.#sweeper?.close();
     this.#sweeper = undefined;
+    this.#manager.deadlines.close();
     void this.#closers.close().catch((cause: unknown) => {
       this.#manager.env.log.error("A connection manager did not end cleanly", { cause });
     });
@@ -51,13 +51,4 @@ export class ClientConnections implements NetworkFilter {
     this.#sweeper?.close();
     this.#sweeper = undefined;
   }
-}
-
-/** How often limits are looked at, in milliseconds: a tenth of the shortest, so that none is much exceeded. */
-function sweepPeriod({ timeouts, logging }: Settings): number {
-  const shortest = Math.min(
-    ...[...Object.values(timeouts), logging.periodMs].filter((value: number) => value > 0),
-    5_000,
-  );
-  return Math.max(10, Math.ceil(shortest / 10));
 }

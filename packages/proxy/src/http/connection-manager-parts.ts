@@ -1,6 +1,7 @@
 /** What the connections and exchanges of one connection manager share. */
 import type { AccessLogger } from "../access-log/types.ts";
 import type { HttpFilterEnv } from "../config/env.ts";
+import type { Deadlines } from "../router/deadlines.ts";
 import type { RouteTable } from "../router/types.ts";
 import type { Tracer } from "../tracing/types.ts";
 import type { ConnectionStats } from "./connection-stats.ts";
@@ -14,6 +15,8 @@ import type { UpgradeChains } from "./upgrade-chains.ts";
 export interface Manager {
   readonly env: HttpFilterEnv;
   readonly settings: Settings;
+  /** Of streams, for limits that are kept to the millisecond. */
+  readonly deadlines: Deadlines;
   readonly stats: ConnectionStats;
   readonly http2Stats: () => Http2CodecStats;
   readonly date: DateHeader;

@@ -7,6 +7,7 @@ import type { HttpFilterEnv, NetworkFilterEnv, RouteTableSlot } from "../config/
 import { Closers } from "../lib/closers.ts";
 import { ConfigError, need, within } from "../lib/config-error.ts";
 import type { NetworkFilter, NetworkFilterFactory } from "../network/types.ts";
+import { Deadlines } from "../router/deadlines.ts";
 import type { RouteTable } from "../router/types.ts";
 import { createTracer } from "../tracing/tracer.ts";
 import { ClientConnections } from "./client-connections.ts";
@@ -63,6 +64,7 @@ function assemble(wire: HttpConnectionManager, settings: Settings, { env, closer
   const manager: Manager = {
     env: filterEnv,
     settings,
+    deadlines: new Deadlines(env.clock),
     stats: createConnectionStats(filterEnv.httpStats, env.listenerStats.scope(`http.${statPrefix}`)),
     http2Stats: findHttp2CodecStats(env.stats),
     date: new DateHeader(env.clock),

@@ -14,12 +14,13 @@ import type { CodecStream, Refusal, StreamEvents } from "./codec-stream.ts";
 import type { Manager } from "./connection-manager-parts.ts";
 import { ExchangeResetError, type HttpFilterFactory, type LocalReply, RestartError } from "./exchange.ts";
 import type { ChainExchange, FilterChain } from "./filter-chain.ts";
-import type { HeaderList } from "./header-list.ts";
+import { HeaderList } from "./header-list.ts";
 import type { HttpRequest, HttpResponse } from "./message.ts";
 import { applyRequestRules } from "./request-rules.ts";
 import { rescue } from "./rescue.ts";
 import { applyResponseRules } from "./response-rules.ts";
 import { StreamInfo } from "./stream-info.ts";
+import { needsIdleWatch, StreamLimits } from "./stream-limits.ts";
 import { findUpgradeChain } from "./upgrade-chains.ts";
 
 /** A request that came, or the answer to one whose head could not be read: `request` is empty then. */
@@ -43,6 +44,8 @@ export class HttpExchange implements ChainExchange, StreamEvents, Placed {
   #onAbort: ((cause: Error) => void)[] | undefined;
   #onEnd: (() => void)[] | undefined;
   #abortCause: Error | undefined;
+  /** The head was taken, and the request has a route if there is one for it. */
+  #hasBegun = false;
   /** An answer goes out; what the filters still say is not wanted. */
   #isAnswered = false;
   #isOver = false;
@@ -60,6 +63,7 @@ export class HttpExchange implements ChainExchange, StreamEvents, Placed {
   place = -1;
   seenAt: number;
   loggedAt: number;
+  #limits: StreamLimits | undefined;
 
   constructor(client: ClientConnection, stream: CodecStream, { request, malformed }: Begun) {
     const { manager } = client;
@@ -76,17 +80,27 @@ export class HttpExchange implements ChainExchange, StreamEvents, Placed {
     this.info.protocol = request.protocol;
     this.seenAt = startedAt;
     this.loggedAt = startedAt;
+    this.#limitByManager();
   }
 
   get route(): Route | undefined {
     if (this.#route === noRoute) {
       this.#route = this.#manager.routes()?.find(this);
       if (this.#route !== undefined) {
-        this.info.routeName = this.#route.name;
-        this.info.virtualHostName = this.#route.virtualHost;
+        this.#note(this.#route);
+        this.#limitByRoute(this.#route);
       }
     }
     return this.#route;
+  }
+
+  /** Logs tell the route also of requests that do not come to the router. */
+  #note({ name, virtualHost, action }: Route): void {
+    const { info } = this;
+    info.routeName = name;
+    info.virtualHostName = virtualHost;
+    const cluster = action.kind === "forward" ? action.cluster : "";
+    info.clusterName = this.#manager.env.clusters.find(cluster) === undefined ? "" : cluster;
   }
 
   clearRoute(): void {
@@ -112,6 +126,31 @@ export class HttpExchange implements ChainExchange, StreamEvents, Placed {
   get idleTimeoutMs(): number | undefined {
     const action = this.#route === noRoute ? undefined : this.#route?.action;
     return action?.kind === "forward" ? action.plan.idleTimeoutMs : undefined;
+  }
+
+  #limitByManager(): void {
+    const { streamDurationMs } = this.#manager.settings.timeouts;
+    if (streamDurationMs === 0) return;
+    this.#limits = new StreamLimits(this, this.#manager);
+    this.#limits.limitDuration(streamDurationMs);
+  }
+
+  /** The route's own limits take the place of those in force; most have none, and cost nothing. */
+  #limitByRoute({ action }: Route): void {
+    if (action.kind !== "forward" || this.#isOver) return;
+    const { plan } = action;
+    if (plan.streamDuration !== undefined || needsIdleWatch(plan.idleTimeoutMs, this.#manager)) {
+      this.#limits ??= new StreamLimits(this, this.#manager);
+    }
+    this.#limits?.follow(plan);
+  }
+
+  /** Keeps in mind when bytes have come or gone last, as far as it is known from looking every so often. */
+  noteTraffic(now: number): void {
+    const bytes = this.stream.bytesReceived + this.stream.bytesSent;
+    if (bytes === this.seenBytes) return;
+    this.seenBytes = bytes;
+    this.seenAt = now;
   }
 
   onAbort(run: (cause: Error) => void): () => void {
@@ -161,6 +200,7 @@ export class HttpExchange implements ChainExchange, StreamEvents, Placed {
       this.answerLocally(reply);
       return;
     }
+    this.#hasBegun = true;
     this.#trace();
     if (settings.logging.atStart) this.#log("DownstreamStart");
     if (this.request.upgrade !== undefined && !this.#chooseUpgradeChain()) return;
@@ -217,6 +257,9 @@ export class HttpExchange implements ChainExchange, StreamEvents, Placed {
     for (const [name, state] of former.filterState) info.filterState.set(name, state);
     this.info = info;
     this.filtersOff = undefined;
+    this.#limits?.close();
+    this.#limits = undefined;
+    this.#limitByManager();
     this.clearRoute();
     stats.counters.rq_total.inc();
     stats.counters[protocol === "HTTP/2" ? "rq_http2_total" : "rq_http1_total"].inc();
@@ -254,13 +297,26 @@ export class HttpExchange implements ChainExchange, StreamEvents, Placed {
       info.responseCodeDetails = reply.details.replaceAll(" ", "_");
     }
     const request = this.#malformed === undefined ? this.request : undefined;
-    return this.#manager.renderReply(reply, { info, request });
+    return this.#manager.renderReply(this.#changeReply(reply), { info, request });
+  }
+
+  /** As the route wants it; what the reply says itself comes after that. */
+  #changeReply(reply: LocalReply): LocalReply {
+    const change = this.#hasBegun ? this.route?.changeReply : undefined;
+    if (change === undefined) return reply;
+    const headers = new HeaderList();
+    change(headers, { ...this.#logEntry(), responseHeaders: headers });
+    const own = [...(reply.headers ?? [])];
+    for (const [name] of own) headers.remove(name);
+    for (const [name, value] of own) headers.append(name, value);
+    return { ...reply, headers };
   }
 
   /** Ends what the filters do, and answers: a timeout, or a request that cannot be read further. */
   interrupt(reply: LocalReply): void {
     if (this.#isOver) return;
-    this.#tellAbort(new ExchangeResetError(reply.details, reply.flags ?? []));
+    // What breaks off an answer that goes out is this, and not what the filters make of their end.
+    if (!this.#isAnswered) this.#tellAbort(new ExchangeResetError(reply.details, reply.flags ?? []));
     this.answerLocally(reply);
   }
 
@@ -353,6 +409,7 @@ export class HttpExchange implements ChainExchange, StreamEvents, Placed {
   #finish(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#limits?.close();
     const { info, stream } = this;
     const { env, stats } = this.#manager;
     info.endedAt = env.clock.monotonic();

@@ -197,7 +197,7 @@ describe("local replies", () => {
             },
             status_code: { value: 401 },
             body: { inline_string: "mapped" },
-            headers_to_add: [{ header: { key: "x-mapped", value: "yes" } }],
+            headers_to_add: [{ header: { key: "x-mapped", value: "from %RESPONSE_CODE%" } }],
           },
         ],
         body_format: { json_format: struct({ said: "%LOCAL_REPLY_BODY%", code: "%RESPONSE_CODE%" }) },
@@ -207,8 +207,35 @@ describe("local replies", () => {
     const { text } = await server.ask(whole, "}");
     expect(text).toMatch(/^HTTP\/1\.1 401 Unauthorized\r\n/);
     expect(text).toContain("content-type: application/json\r\n");
-    expect(text).toContain("x-mapped: yes\r\n");
+    expect(text).toContain("x-mapped: from 403\r\n");
     expect(JSON.parse(text.slice(text.indexOf("{")))).toEqual({ said: "mapped", code: 401 });
+  });
+
+  // As a real Envoy 1.40 answers.
+  it.each([
+    ["[%LOCAL_REPLY_BODY%]", "hello", 0, "text/x"],
+    ["%LOCAL_REPLY_BODY%", "hello", 0, "text/html"],
+    ["[%LOCAL_REPLY_BODY%]", "hello", 403, "text/mapped"],
+    ["%LOCAL_REPLY_BODY%", "", 0, undefined],
+  ])("in the form %j, a body %j of a type of its own, mapped where it is %d, has the type %j", async (...row) => {
+    const [format, body, mapped, expected] = row;
+    const header = { key: "content-type", value: "text/mapped" };
+    const comparison = { op: "EQ", value: { default_value: mapped, runtime_key: "none" } } as const;
+    const wire: HttpConnectionManager = {
+      local_reply_config: {
+        mappers: [
+          {
+            filter: { status_code_filter: { comparison } },
+            headers_to_add: [{ header, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" }],
+          },
+        ],
+        body_format: { text_format_source: { inline_string: format }, content_type: "text/x" },
+      },
+    };
+    const reply = { ...denied, body, headers: new HeaderList(["content-type", "text/html"]) };
+    const { server } = await start(wire, fail(reply));
+    const { text } = await server.ask(whole, body === "" ? "\r\n\r\n" : "hello");
+    expect(/content-type: (.*)\r\n/.exec(text)?.[1]).toBe(expected);
   });
 
   it("hide what is defective", async () => {

@@ -51,14 +51,18 @@ export function compileLocalReplies(wire: LocalReplyConfig = {}, env: NetworkFil
     const text = reply.body ?? "";
     info.responseCode = reply.status;
     const headers = reply.headers?.clone() ?? new HeaderList();
-    const entry: LogEntry = { info, request, responseHeaders: headers, localReplyBody: text };
+    const entry: LogEntry = { info, request, responseHeaders: headers };
     const mapper = mappers.find(({ filter }) => filter(entry));
+    const formerType = headers.get("content-type");
+    // Headers tell the status as it was; only the body, which is made last, tells the mapped one.
+    mapper?.mutation?.(headers, entry);
     const status = mapper?.status ?? reply.status;
     info.responseCode = status;
-    mapper?.mutation?.(headers, entry);
     const ownText = mapper?.body ?? text;
     const render = mapper?.format ?? format;
     const body = render?.({ ...entry, localReplyBody: ownText }) ?? { ...plain(reply), text: ownText };
+    // The type that came with the reply is of its own text; that of a mapper's headers is of whatever is sent.
+    if (body.text !== text && headers.get("content-type") === formerType) headers.remove("content-type");
     return finish({ ...reply, status, headers }, { info, request }, body);
   };
 }
@@ -91,19 +95,17 @@ function finish(reply: LocalReply, { request }: ReplyTarget, { text, type }: Bod
   const added = reply.headers;
   if (isGrpcType(request?.headers.get("content-type"))) return finishGrpc(reply, text);
   const headers = new HeaderList();
-  if (text === "") {
-    if (added !== undefined) for (const [name, value] of added) headers.append(name, value);
-    return { status: reply.status, headers, body: undefined };
+  const bytes = text === "" ? undefined : Buffer.from(text, "utf8");
+  if (bytes !== undefined) {
+    headers.append("content-length", String(bytes.length));
+    headers.append("content-type", added?.get("content-type") ?? type);
   }
-  const bytes = Buffer.from(text, "utf8");
-  headers.append("content-length", String(bytes.length));
-  headers.append("content-type", added?.get("content-type") ?? type);
   if (added !== undefined) {
     for (const [name, value] of added) {
       if (name !== "content-length" && name !== "content-type") headers.append(name, value);
     }
   }
-  return { status: reply.status, headers, body: bodyOf(bytes) };
+  return { status: reply.status, headers, body: bytes && bodyOf(bytes) };
 }
 
 function finishGrpc(reply: LocalReply, text: string): HttpResponse {

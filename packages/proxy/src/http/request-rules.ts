@@ -5,6 +5,7 @@
 import { randomUUID } from "node:crypto";
 import type { LogEntry } from "../access-log/types.ts";
 import type { Address, DownstreamConnection } from "../listeners/connection.ts";
+import { isLoopback } from "../listeners/same-host.ts";
 import { type DetectClient, findForwardedFor } from "./client-address.ts";
 import { applyClientCertificate, type ClientCertificateOptions } from "./client-certificate.ts";
 import type { LocalReply } from "./exchange.ts";
@@ -128,8 +129,9 @@ interface Client {
 }
 
 /** use_remote_address: the peer is the client, or so many proxies before it are trusted. */
-function trustPeer(rules: RequestRules, { request, connection }: RulesTarget): Client {
-  const { headers } = request;
+function trustPeer(rules: RequestRules, target: RulesTarget): Client {
+  const { connection } = target;
+  const { headers } = target.request;
   const peer = connection.remoteAddress;
   const forwarded = headers.joined("x-forwarded-for");
   const { trustedHops: hops } = rules;
@@ -138,9 +140,7 @@ function trustPeer(rules: RequestRules, { request, connection }: RulesTarget): C
   if (hops === 0 || !headers.has("x-forwarded-proto")) {
     headers.set("x-forwarded-proto", connection.tls === undefined ? "http" : "https");
   }
-  if (rules.appendsPort && (hops === 0 || !headers.has("x-forwarded-port"))) {
-    headers.set("x-forwarded-port", String(connection.localAddress.port));
-  }
+  applyForwardedPort(rules, target, hops > 0);
   return { address: named ?? peer, isSole: forwarded === undefined };
 }
 
@@ -151,23 +151,32 @@ function appendForwardedFor(
 ): void {
   // A Unix socket has no address that could be named.
   if (peer.ip.includes("/")) return;
-  const isLoopback = peer.ip.startsWith("127.") || peer.ip === "::1";
-  const ip = isLoopback ? localAddress : peer.ip;
+  const ip = isLoopback(peer.ip) ? localAddress : peer.ip;
   const text = mapsIpv4 && !ip.includes(":") ? `::ffff:${ip}` : ip;
   headers.set("x-forwarded-for", forwarded === undefined || forwarded === "" ? text : `${forwarded},${text}`);
 }
 
-function trustHeaders(rules: RequestRules, { request, connection }: RulesTarget): Client {
+/** Proxies before this one have named the client and how it came: what they say stays, and what is not said is added. */
+function trustHeaders(rules: RequestRules, target: RulesTarget): Client {
+  const { request, connection } = target;
   const { headers } = request;
-  const forwarded = headers.joined("x-forwarded-for");
   const found = rules.detectClient(request);
-  if (found.appendsPeer === true && rules.appendsForwardedFor) {
-    appendForwardedFor(rules, headers, { forwarded, peer: connection.remoteAddress });
-  }
   if (!headers.has("x-forwarded-proto")) {
     headers.append("x-forwarded-proto", connection.tls === undefined ? "http" : "https");
   }
+  applyForwardedPort(rules, target, true);
   return found;
+}
+
+/** append_x_forwarded_port. */
+function applyForwardedPort(
+  { appendsPort }: RequestRules,
+  { request, connection }: RulesTarget,
+  isTrusted: boolean,
+): void {
+  const { headers } = request;
+  if (!appendsPort || (isTrusted && headers.has("x-forwarded-port"))) return;
+  headers.set("x-forwarded-port", String(connection.localAddress.port));
 }
 
 /** The scheme is what x-forwarded-proto says, where that is one; scheme_to_overwrite sets both. What that header says. */

@@ -27,9 +27,16 @@ export function replyToFailure({ failure, transportFailure }: UpstreamError): Lo
   if (failure === "no-healthy-upstream") {
     return { status: 503, body: "no healthy upstream", flags, details: "no_healthy_upstream" };
   }
-  if (failure === "drop-overload") return { status: 503, body: "drop overload", flags, details: "drop_overload" };
+  if (failure === "drop-overload" || failure === "unconditional-drop-overload") {
+    const body = failure.replaceAll("-", " ");
+    return { status: 503, body, flags, details: body.replaceAll(" ", "_") };
+  }
   if (failure === "dns-failure") {
     return { status: 503, body: "DNS resolution failure", flags, details: "dns_resolution_failure" };
+  }
+  if (failure === "max-duration") {
+    const body = "upstream max stream duration reached";
+    return { status: 504, body, flags, details: "upstream_max_stream_duration_reached" };
   }
   const reason = reasonOfFailure[failure];
   const transport = transportFailure === "" ? "" : `|${transportFailure}`;

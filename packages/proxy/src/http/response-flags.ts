@@ -28,6 +28,7 @@ export const responseFlags = {
   OM: "overload_manager",
   DF: "dns_resolution_failed",
   DO: "drop_overload",
+  UDO: "unconditional_drop_overload",
   DR: "downstream_remote_reset",
 } as const;
 

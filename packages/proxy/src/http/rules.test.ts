@@ -1,3 +1,4 @@
+import { packAny } from "@meltemi/protos";
 import type { HttpConnectionManager } from "@meltemi/protos/envoy/extensions/filters/network/http_connection_manager/v3";
 import { describe, expect, it } from "vitest";
 import { createTestEnv, createTestExchange, type TestRequest } from "../filters/test-exchange.ts";
@@ -166,6 +167,58 @@ describe("clients", () => {
     const kept: HttpConnectionManager = { use_remote_address: { value: true }, preserve_external_request_id: true };
     expect(apply(kept, request).headers["x-request-id"]).toBe("abc");
     expect(apply({ generate_request_id: { value: false } }, {}).headers["x-request-id"]).toBeUndefined();
+  });
+});
+
+describe("what proxies say of clients", () => {
+  // As Envoy 1.40 answers: what is no address alone names nobody.
+  it.each([
+    ["1.2.3.4", "1.2.3.4"],
+    ["FD00::1", "fd00::1"],
+    [" 1.2.3.4 ", "1.2.3.4"],
+    ["1.2.3.4:55", undefined],
+    ["[::1]:5", undefined],
+    ["[fd00::1]", undefined],
+    ["5.6.7.8, 10.1.1.1:80", undefined],
+    ["garbage", undefined],
+  ])("takes x-forwarded-for: %s for %s", (forwarded, expected) => {
+    const request: TestRequest = { client: "9.8.7.6", headers: { "x-forwarded-for": forwarded } };
+    expect(apply({}, request).info.remoteAddress?.ip).toBe(expected);
+    const edge = apply({ use_remote_address: { value: true }, xff_num_trusted_hops: 1 }, request);
+    expect(edge.headers["x-envoy-external-address"]).toBe(expected ?? "9.8.7.6");
+    const internal: HttpConnectionManager = {
+      internal_address_config: { cidr_ranges: [{ address_prefix: "10.0.0.0", prefix_len: { value: 8 } }] },
+    };
+    const claimed: TestRequest = { client: "9.8.7.6", headers: { "x-forwarded-for": "10.1.1.1:80" } };
+    expect(apply(internal, claimed).headers["x-envoy-internal"]).toBeUndefined();
+  });
+
+  it("names a peer of the loopback's network that is not the loopback", () => {
+    const { headers } = apply({ use_remote_address: { value: true } }, { client: "127.0.0.6" });
+    expect(headers["x-forwarded-for"]).toBe("127.0.0.6");
+  });
+
+  it.each([
+    [{}, "80"],
+    [{ "x-forwarded-port": "7" }, "7"],
+  ])("adds its port where proxies before it have not: %j", (headers, expected) => {
+    const answer = apply({ append_x_forwarded_port: true }, { client: "9.8.7.6", headers });
+    expect(answer.headers["x-forwarded-port"]).toBe(expected);
+    expect(apply({}, { client: "9.8.7.6" }).headers["x-forwarded-port"]).toBeUndefined();
+  });
+
+  it("reads the client from a header of its own, and leaves x-forwarded-for alone", () => {
+    const typed_config = packAny("envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig", {
+      header_name: "X-Real-IP",
+      reject_with_status: { code: "Unauthorized" },
+    });
+    const wire: HttpConnectionManager = { original_ip_detection_extensions: [{ name: "own", typed_config }] };
+    const named = apply(wire, { client: "9.8.7.6", headers: { "x-real-ip": "8.8.8.8", "x-forwarded-for": "1.1.1.1" } });
+    expect(named.info.remoteAddress?.ip).toBe("8.8.8.8");
+    expect(named.headers["x-forwarded-for"]).toBe("1.1.1.1");
+    expect(apply(wire, { headers: { "x-real-ip": "8.8.8.8" } }).headers["x-forwarded-for"]).toBeUndefined();
+    const refused = apply(wire, { headers: { "x-real-ip": "8.8.8.8:99" } });
+    expect(refused.reply).toMatchObject({ status: 401, details: "rejecting_because_detection_failed" });
   });
 });
 

@@ -36,6 +36,8 @@ export interface Settings {
   readonly statPrefix: string;
   readonly rules: RequestRules;
   readonly timeouts: Timeouts;
+  /** How often limits are looked at, in milliseconds. */
+  readonly sweepMs: number;
   /** 0: no limit. */
   readonly maxRequestsPerConnection: number;
   readonly http1: Http1Options;
@@ -65,11 +67,14 @@ export function compileSettings(wire: HttpConnectionManager, env: NetworkFilterE
   if (codec === "HTTP3") throw new ConfigError("codec_type", "HTTP3 is not implemented");
   if ((wire.stat_prefix ?? "") === "") throw new ConfigError("stat_prefix", "is required");
   const common = wire.common_http_protocol_options ?? {};
+  const timeouts = compileTimeouts(wire, common);
+  const logging = compileLogging(wire);
   return {
     codec,
     statPrefix: wire.stat_prefix ?? "",
     rules: compileRules(wire, env),
-    timeouts: compileTimeouts(wire, common),
+    timeouts,
+    sweepMs: sweepPeriod(timeouts, logging),
     maxRequestsPerConnection: wrappedNumber(common.max_requests_per_connection, 0),
     http1: compileHttp1(wire, common),
     http2: within("http2_protocol_options", () =>
@@ -82,7 +87,7 @@ export function compileSettings(wire: HttpConnectionManager, env: NetworkFilterE
     via: wire.via ?? "",
     showsRequestId: wire.always_set_request_id_in_response === true,
     proxies100: wire.proxy_100_continue === true,
-    logging: compileLogging(wire),
+    logging,
   };
 }
 
@@ -104,6 +109,13 @@ function compileTimeouts(wire: HttpConnectionManager, common: HttpProtocolOption
     headMs: msOf(wire.request_headers_timeout, 0),
     drainMs: msOf(wire.drain_timeout, 5_000),
   };
+}
+
+/** A tenth of the shortest limit, so that none is much exceeded. How long a stream may last has a timer of its own. */
+function sweepPeriod(timeouts: Timeouts, { periodMs }: LogMoments): number {
+  const limits = Object.values({ ...timeouts, streamDurationMs: 0, periodMs });
+  const shortest = Math.min(...limits.filter((value: number) => value > 0), 5_000);
+  return Math.max(10, Math.ceil(shortest / 10));
 }
 
 function compileLogging(wire: HttpConnectionManager): LogMoments {

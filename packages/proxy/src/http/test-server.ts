@@ -8,6 +8,7 @@ import { Closers } from "../lib/closers.ts";
 import { createStatsRegistry } from "../lib/create-stats.ts";
 import { noteAcceptedSocket } from "../listeners/accepted-socket.ts";
 import { Connection } from "../listeners/downstream-connection.ts";
+import { Deadlines } from "../router/deadlines.ts";
 import type { RouteTable } from "../router/types.ts";
 import { bodyOf } from "./body.ts";
 import { ClientConnections } from "./client-connections.ts";
@@ -81,6 +82,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     {
       env,
       settings,
+      deadlines: new Deadlines(clock),
       stats: createConnectionStats(env.httpStats, env.listenerStats.scope("http.test")),
       http2Stats: findHttp2CodecStats(stats),
       date: new DateHeader(clock),

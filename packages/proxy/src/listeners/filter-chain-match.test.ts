@@ -90,7 +90,11 @@ describe("compileFilterChainMatch", () => {
     ["no way back from a name", names, { sni: "tls.example.com" }, undefined],
     ["the same name over TLS", names, { sni: "tls.example.com", transport: "tls" }, "exact over TLS"],
     ["a client on the same host", sources, { from: "10.0.0.1:5" }, "local"],
-    ["a client by loopback", sources, { from: "127.0.0.2:5" }, "local"],
+    ["a client by loopback", sources, { from: "127.0.0.1:5" }, "local"],
+    ["a client by loopback, of six", sources, { from: "[::1]:5" }, "local"],
+    // Envoy knows one address of the loopback's network; Istio gives others to clients from elsewhere.
+    ["a client by another address of that network", sources, { from: "127.0.0.6:5" }, undefined],
+    ["a client by that which it connected to", sources, { from: "127.0.0.6:5", to: "127.0.0.6:80" }, "local"],
     ["a client's network", sources, { from: "10.9.1.1:7" }, "external"],
     ["a client's address and port", sources, { from: "10.9.9.9:7" }, "external host"],
     ["another port of it", sources, { from: "10.9.9.9:8" }, undefined],

@@ -4,7 +4,6 @@ import type { Counter, Histogram, Stats } from "../lib/stats.ts";
 const counterNames = [
   "upstream_rq_retry",
   "upstream_rq_retry_success",
-  "upstream_rq_retry_overflow",
   "upstream_rq_retry_limit_exceeded",
   "upstream_rq_retry_backoff_exponential",
   "upstream_rq_retry_backoff_ratelimited",

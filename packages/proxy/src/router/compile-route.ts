@@ -8,7 +8,7 @@ import { compileClusterChoice, type RouteChoice, type RouteFactory } from "./clu
 import type { CompiledRoute, RouteRules, VirtualHostRules } from "./compiled-route.ts";
 import { compileFilterLevel, type FilterLevel, viewFilters } from "./filter-levels.ts";
 import { compileForwardRules, lbMetadataOf } from "./forward-rules.ts";
-import { compileHeaderMutation, type HeaderMutation } from "./header-mutation.ts";
+import { compileHeaderMutation, type HeaderMutation, runMutations } from "./header-mutation.ts";
 import type { MirrorPolicy } from "./mirror-policy.ts";
 import { compileDirectResponse, compileRedirect, type RouteAnswer } from "./redirect.ts";
 import { type CompiledMatch, compileRouteMatch } from "./route-match.ts";
@@ -44,8 +44,8 @@ export function compileRoute(wire: RouteWire, levels: RouteLevels, env: RouteEnv
   const match = within("match", () => compileRouteMatch(need("", wire.match), env, levels));
   const own = {
     filters: compileFilterLevel(wire.typed_per_filter_config, env),
-    request: compileMutations(wire, "request"),
-    response: compileMutations(wire, "response"),
+    request: compileMutations(wire, "request", env),
+    response: compileMutations(wire, "response", env),
   };
   return { matches: match.matches, choose: compileAction(wire, match, { levels, env, own }) };
 }
@@ -139,6 +139,8 @@ interface DescribeContext extends Context {
 function describeRoute(wire: RouteWire, action: RouteKind, context: DescribeContext): CompiledRoute {
   const { levels, env, own, weight } = context;
   const ofWeight = compileFilterLevel(weight?.typed_per_filter_config, env);
+  const responseMutations = orderMutations("response", context);
+  const changesReplies = action.kind === "forward" && responseMutations.length > 0;
   return {
     name: wire.name ?? "",
     virtualHost: levels.wire.name ?? "",
@@ -146,10 +148,11 @@ function describeRoute(wire: RouteWire, action: RouteKind, context: DescribeCont
     metadata: metadataOf(wire),
     decorator: compileDecorator(wire),
     action,
+    changeReply: changesReplies ? (headers, entry) => runMutations(responseMutations, headers, entry) : undefined,
     ...viewFilters([ofWeight, own.filters, ...levels.filterLevels]),
     rules: {
       requestMutations: orderMutations("request", context),
-      responseMutations: orderMutations("response", context),
+      responseMutations,
       host: levels.rules,
       answer: undefined,
       forward: undefined,
@@ -170,11 +173,11 @@ function metadataOf(wire: RouteWire): Readonly<Record<string, unknown>> {
 /** Later ones win: by default the route table's, then the virtual host's. Those of a weight always come first. */
 function orderMutations(
   kind: "request" | "response",
-  { levels, own, weight }: DescribeContext,
+  { levels, env, own, weight }: DescribeContext,
 ): readonly HeaderMutation[] {
   const above = kind === "request" ? levels.requestMutations : levels.responseMutations;
   const ordered = levels.closestWins ? [above.table, above.host, own[kind]] : [own[kind], above.host, above.table];
-  const ofWeight = weight && compileMutations(weight, kind);
+  const ofWeight = weight && compileMutations(weight, kind, env);
   return [ofWeight, ...ordered].filter((mutation) => mutation !== undefined);
 }
 
@@ -184,6 +187,10 @@ type MutationWire = Pick<
 >;
 
 /** Of one level. Throws ConfigError. */
-export function compileMutations(wire: MutationWire, kind: "request" | "response"): HeaderMutation | undefined {
-  return compileHeaderMutation(wire[`${kind}_headers_to_add`], wire[`${kind}_headers_to_remove`], kind);
+export function compileMutations(
+  wire: MutationWire,
+  kind: "request" | "response",
+  { clusters }: Pick<RouteEnv, "clusters">,
+): HeaderMutation | undefined {
+  return compileHeaderMutation(wire[`${kind}_headers_to_add`], wire[`${kind}_headers_to_remove`], kind, { clusters });
 }

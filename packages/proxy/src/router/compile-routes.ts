@@ -44,8 +44,8 @@ export function compileRouteTable(wire: RouteConfiguration, env: RouteEnv): Rout
 function compileTableLevels(wire: RouteConfiguration, env: RouteEnv): TableLevels {
   return {
     filterLevels: [compileFilterLevel(wire.typed_per_filter_config, env)],
-    requestMutations: { host: undefined, table: compileMutations(wire, "request") },
-    responseMutations: { host: undefined, table: compileMutations(wire, "response") },
+    requestMutations: { host: undefined, table: compileMutations(wire, "request", env) },
+    responseMutations: { host: undefined, table: compileMutations(wire, "response", env) },
     tableMirrors: compileAll("request_mirror_policies", wire.request_mirror_policies, (one) =>
       compileMirrorPolicy(one, env),
     ),
@@ -69,8 +69,8 @@ function compileVirtualHost(wire: VirtualHost, table: TableLevels, env: RouteEnv
       findVirtualCluster: compileVirtualClusters(wire, env.stats),
     },
     filterLevels: [compileFilterLevel(wire.typed_per_filter_config, env), ...table.filterLevels],
-    requestMutations: { ...table.requestMutations, host: compileMutations(wire, "request") },
-    responseMutations: { ...table.responseMutations, host: compileMutations(wire, "response") },
+    requestMutations: { ...table.requestMutations, host: compileMutations(wire, "request", env) },
+    responseMutations: { ...table.responseMutations, host: compileMutations(wire, "response", env) },
   };
   const entries = compileAll("routes", wire.routes, (route) => compileRoute(route, levels, env));
   return requireTls(wire, levels.rules, findAmong(entries));

@@ -17,14 +17,14 @@ export class Deadlines {
     this.#clock = clock;
   }
 
-  /** Calls `run` once in `delayMs` milliseconds. `now` saves a look at the clock where it is known. */
-  add(delayMs: number, run: () => void, now = this.#clock.monotonic()): Deadline {
+  /** Calls `run` once, `delayMs` milliseconds after `from`, which is now or was a little while ago. */
+  add(delayMs: number, run: () => void, from = this.#clock.monotonic()): Deadline {
     let queue = this.#queues.get(delayMs);
     if (queue === undefined) {
       queue = new DeadlineQueue(this.#clock, delayMs, () => this.#queues.delete(delayMs));
       this.#queues.set(delayMs, queue);
     }
-    return queue.add(run, now);
+    return queue.add(run, from);
   }
 
   close(): void {
@@ -60,6 +60,7 @@ class DeadlineQueue {
   #first: Entry | undefined;
   #last: Entry | undefined;
   #timer: Timer | undefined;
+  #timerAt = 0;
 
   constructor(clock: Clock, delayMs: number, onEmpty: () => void) {
     this.#clock = clock;
@@ -67,14 +68,32 @@ class DeadlineQueue {
     this.#onEmpty = onEmpty;
   }
 
-  add(run: () => void, now: number): Deadline {
-    const entry = new Entry(this, now + this.#delayMs, run);
-    entry.before = this.#last;
-    if (this.#last === undefined) this.#first = entry;
-    else this.#last.after = entry;
-    this.#last = entry;
-    this.#timer ??= this.#clock.after(this.#delayMs, () => this.#fire());
+  add(run: () => void, from: number): Deadline {
+    const entry = new Entry(this, from + this.#delayMs, run);
+    // Most come last: only those that count from earlier on have to look for their place.
+    let before = this.#last;
+    while (before !== undefined && before.at > entry.at) before = before.before;
+    const after = before === undefined ? this.#first : before.after;
+    entry.before = before;
+    entry.after = after;
+    if (before === undefined) this.#first = entry;
+    else before.after = entry;
+    if (after === undefined) this.#last = entry;
+    else after.before = entry;
+    this.#startTimer();
     return entry;
+  }
+
+  /** For the first one. A timer that comes too early, for one that was called off, is left alone. */
+  #startTimer(): void {
+    if (this.#first === undefined) return;
+    const { at } = this.#first;
+    if (this.#timer !== undefined) {
+      if (this.#timerAt <= at) return;
+      this.#timer.close();
+    }
+    this.#timerAt = at;
+    this.#timer = this.#clock.after(Math.max(0, at - this.#clock.monotonic()), () => this.#fire());
   }
 
   unlink(entry: Entry): void {
@@ -106,6 +125,6 @@ class DeadlineQueue {
     }
     if (this.#timer !== undefined) return;
     if (this.#first === undefined) this.#onEmpty();
-    else this.#timer = this.#clock.after(Math.max(1, this.#first.at - now), () => this.#fire());
+    else this.#startTimer();
   }
 }

@@ -7,6 +7,7 @@ import type { Counter } from "../lib/stats.ts";
 import type { UpstreamResponse } from "../upstream/types.ts";
 import type { ClusterCounters } from "./cluster-counters.ts";
 import type { InternalRedirectPolicy, RedirectTarget } from "./internal-redirect.ts";
+import { parseLocation } from "./redirect-location.ts";
 import type { RouterEnv } from "./router-env.ts";
 
 export interface RedirectContext {
@@ -40,9 +41,9 @@ export function followRedirect(response: UpstreamResponse, context: RedirectCont
 function changeRequest(response: UpstreamResponse, context: RedirectContext): boolean {
   const { exchange, policy, counters, routeName } = context;
   const { request, info } = exchange;
-  const location = parseLocation(response.headers.get("location"));
+  const location = parseLocation(response.headers.joined("location") ?? "");
   if (location === undefined) return refuse(counters.passthrough_internal_redirect_bad_location);
-  const toScheme = location.protocol === "https:" ? "https" : "http";
+  const toScheme = location.isHttp ? "http" : "https";
   if (!policy.allowsCrossScheme && toScheme !== (exchange.connection.tls === undefined ? "http" : "https")) {
     return refuse(counters.passthrough_internal_redirect_unsafe_scheme);
   }
@@ -50,8 +51,8 @@ function changeRequest(response: UpstreamResponse, context: RedirectContext): bo
   if (state.count >= policy.maxRedirects) return refuse(counters.passthrough_internal_redirect_too_many_redirects);
   const previous = [...state.previous, { policy, routeName }];
   const former = { ...request, headers: request.headers.clone() };
-  request.authority = location.host;
-  request.path = `${location.pathname}${location.search}`;
+  request.authority = location.authority;
+  request.path = location.path;
   request.scheme = toScheme;
   for (const name of policy.headersToCopy) copyHeader(name, response.headers, request.headers);
   exchange.clearRoute();
@@ -61,6 +62,8 @@ function changeRequest(response: UpstreamResponse, context: RedirectContext): bo
   if (!isAllowed) {
     Object.assign(request, former);
     exchange.clearRoute();
+    // The answer goes to the client, but access logs tell the route that was looked for last.
+    if (route === undefined) Object.assign(info, { routeName: "", clusterName: "" });
     const { passthrough_internal_redirect_no_route: noRoute, passthrough_internal_redirect_predicate: denied } =
       counters;
     return refuse(route === undefined ? noRoute : denied);
@@ -90,11 +93,6 @@ function copyHeader(name: string, from: HeaderList, to: HeaderList): void {
   const value = from.joined(name);
   if (value === undefined) to.remove(name);
   else to.set(name, value);
-}
-
-function parseLocation(text: string | undefined): URL | undefined {
-  if (text === undefined || !/^https?:\/\//i.test(text) || !URL.canParse(text)) return undefined;
-  return new URL(text);
 }
 
 function readState(known: FilterStateObject | undefined): RedirectState {

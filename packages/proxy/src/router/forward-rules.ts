@@ -83,9 +83,12 @@ export function lbMetadataOf(metadata: Metadata | undefined): LbMetadata | undef
   return wanted && structToJson(wanted);
 }
 
-function compileTimes(wire: RouteAction): Pick<ForwardRules, "timeoutMs" | "idleTimeoutMs" | "grpcTimeout"> {
+type Times = Pick<ForwardRules, "timeoutMs" | "idleTimeoutMs" | "grpcTimeout" | "streamDuration">;
+
+function compileTimes(wire: RouteAction): Times {
   const maxMs = durationToMs(wire.max_grpc_timeout);
-  const isByStreamDuration = wire.max_stream_duration !== undefined;
+  const { max_stream_duration: duration } = wire;
+  const isByStreamDuration = duration !== undefined;
   return {
     // With the newer way to bound streams, the older one has no meaning: not even its default.
     timeoutMs: isByStreamDuration ? 0 : (durationToMs(wire.timeout) ?? defaultTimeoutMs),
@@ -94,6 +97,11 @@ function compileTimes(wire: RouteAction): Pick<ForwardRules, "timeoutMs" | "idle
       maxMs === undefined || isByStreamDuration
         ? undefined
         : { maxMs, offsetMs: durationToMs(wire.grpc_timeout_offset) ?? 0 },
+    streamDuration: duration && {
+      maxMs: durationToMs(duration.max_stream_duration),
+      grpcMaxMs: durationToMs(duration.grpc_timeout_header_max),
+      grpcOffsetMs: durationToMs(duration.grpc_timeout_header_offset) ?? 0,
+    },
   };
 }
 

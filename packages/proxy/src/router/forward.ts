@@ -16,7 +16,7 @@ export function forward(
 ): Promise<HttpResponse> {
   const name = route.action.kind === "forward" ? route.action.cluster : "";
   const cluster = env.clusters.find(name);
-  exchange.info.clusterName = name;
+  exchange.info.clusterName = cluster === undefined ? "" : name;
   if (cluster === undefined)
     return Promise.reject(rejectUnknown(env, exchange, { route, status: rules.notFoundStatus }));
   return new Promise((resolve, reject) => {

@@ -23,11 +23,15 @@ import type { Deadline } from "./deadlines.ts";
 import { finishHeaders, finishReply } from "./finish-answer.ts";
 import { followRedirect } from "./follow-redirect.ts";
 import type { ForwardRules } from "./forward-rules.ts";
+import type { ForwardStart } from "./forward-start.ts";
 import { updateAuthority } from "./host-rewrite.ts";
 import {
   bufferExceeded,
+  type DropFailure,
   dropOverload,
+  isDropped,
   maintenanceMode,
+  maxDurationReached,
   noHealthyUpstream,
   resetAfterResponse,
   resetBeforeResponse,
@@ -96,6 +100,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     }
     this.#stopWaitingForAbort = this.#exchange.onAbort(() => this.#onClientGone());
     if (this.#isOver) return;
+    this.#exchange.info.attempts += 1;
     const { timeouts, retries } = prepareRequest(this.#exchange, this.#route, {
       ...{ rules: this.#rules, env: this.#env, hasEnvoy },
     });
@@ -105,8 +110,6 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
 
   /** Calls `then` with a host, or ends the request where there is none. Every choice is for one attempt. */
   #chooseHost(then: (host: Host) => void): void {
-    const { info } = this.#exchange;
-    info.attempts += 1;
     this.#isPending = true;
     chooseHost(this.#cluster, this.#context(), {
       chosen: (host) => {
@@ -131,8 +134,14 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     if (this.#isOver) return;
     const failure = cause instanceof UpstreamError ? cause : undefined;
     if (failure === undefined || failure.failure === "no-healthy-upstream") this.#fail(noHealthyUpstream());
-    else if (failure.failure === "drop-overload") this.#fail(dropOverload(this.#env.suppressesHeaders));
+    else if (isDropped(failure.failure)) this.#drop(failure.failure);
     else this.#fail(this.#resetReply(failure));
+  }
+
+  /** Nobody was tried: what is dropped is no attempt, and the client is told of none. */
+  #drop(failure: DropFailure): void {
+    this.#exchange.info.attempts -= 1;
+    this.#fail(dropOverload(failure, this.#env.suppressesHeaders));
   }
 
   #start(host: Host, retries: ForwardRules["retry"] | undefined): void {
@@ -192,6 +201,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     const rules = this.#rules;
     const { request, info, span } = this.#exchange;
     info.upstreamHost = host;
+    info.upstreamTransportFailure = "";
     this.#retryChoice?.tried.push(host);
     if (rules.rewritesHostToUpstreams && host.hostname !== "") {
       // Every attempt names its own host, the client's is told once.
@@ -229,6 +239,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
   onAttemptFailure(attempt: Attempt, error: UpstreamError): void {
     this.#remove(attempt);
     if (this.#isOver || this.#isSettled) return;
+    if (error.failure === "overflow") this.#exchange.info.upstreamHost = error.host;
     if (error.transportFailure !== "") this.#exchange.info.upstreamTransportFailure = error.transportFailure;
     const verdict = attempt.isHedged ? "no" : this.#afterFailure(error);
     if (verdict === "retry") this.#scheduleRetry(undefined, false);
@@ -246,6 +257,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
   }
 
   #resetReply(error: UpstreamError): LocalReplyError {
+    if (error.failure === "max-duration") return maxDurationReached(this.#requestDoneAt !== undefined);
     const isRetried = this.#exchange.info.attempts > 1;
     return resetBeforeResponse(error, { isRetried, suppressesHeaders: this.#env.suppressesHeaders });
   }
@@ -288,6 +300,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
       if (this.#route.rules.host.marksTimeoutRetries) {
         this.#exchange.request.headers.set("x-envoy-is-timeout-retry", String(isAfterTimeout));
       }
+      this.#exchange.info.attempts += 1;
       tellAttempt(this.#exchange, this.#route);
       this.#chooseHost((host) => this.#tryHost(host));
     });
@@ -329,7 +342,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
       isWhole: this.#requestDoneAt !== undefined && (this.#body === undefined || this.#body.whole !== undefined),
     });
     if (!isFollowed) return false;
-    this.#count.answer(response.status, exchange.info.upstreamHost, response.headers);
+    // Not counted: only answers that go to clients are.
     response.body?.cancel();
     this.#finish();
     this.#reject(new RestartError());
@@ -385,8 +398,9 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
 
   onResponseAbort(cause: Error): Error {
     if (this.#isOver) return cause;
-    this.#env.counters.rq_reset_after_downstream_response_started.inc();
     const error = cause instanceof UpstreamError ? cause : new UpstreamError("local-reset", { cause });
+    // Of what ends at the cluster's max_stream_duration Envoy counts only that.
+    if (error.failure !== "max-duration") this.#env.counters.rq_reset_after_downstream_response_started.inc();
     const flag = flagOfFailure[error.failure];
     const details = resetAfterResponse(error);
     this.#exchange.info.responseFlags.add(flag);
@@ -397,7 +411,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
 
   onResponseCancel(): void {
     if (this.#isOver) return;
-    this.#winner?.cancel();
+    this.#abandon();
     this.#finish();
   }
 
@@ -411,7 +425,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
       return;
     }
     for (const { host } of this.#attempts) this.#cluster.report(host, { kind: "local-failure", failure: "timeout" });
-    this.#fail(timedOut("upstream_response_timeout", this.#isTimeoutEmpty));
+    this.#fail(timedOut("response_timeout", this.#isTimeoutEmpty));
   }
 
   /** Ends an answer that has begun. */
@@ -420,7 +434,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     this.#env.counters.rq_reset_after_downstream_response_started.inc();
     this.#exchange.info.responseFlags.add("UT");
     this.#exchange.info.responseCodeDetails = cause.message;
-    this.#winner?.cancel();
+    this.#abandon();
     this.#finish();
     this.#responseBody?.breakOff(cause);
   }
@@ -429,7 +443,7 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     if (this.#isOver) return;
     const cause = new ExchangeResetError("downstream_remote_disconnect");
     const isSettled = this.#isSettled;
-    for (const attempt of this.#attempts) attempt.cancel();
+    this.#abandon();
     this.#body?.cancel(cause);
     this.#finish();
     if (!isSettled) this.#reject(cause);
@@ -441,7 +455,8 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
     this.#isSettled = true;
     for (const attempt of this.#attempts) attempt.cancel();
     this.#body?.cancel();
-    this.#count.answer(reply.reply.status, info.upstreamHost, undefined);
+    const { status, flags: own } = reply.reply;
+    if (own?.includes("UMSDR") !== true) this.#count.answer(status, info.upstreamHost, undefined);
     this.#finish();
     this.#reject(finishReply(this.#exchange, this.#route, { reply, flags }));
   }
@@ -449,10 +464,16 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
   /** Something is wrong in this proxy: nothing is left behind. */
   onAttemptCrash(cause: unknown): void {
     if (this.#isOver) return;
-    for (const attempt of this.#attempts) attempt.cancel();
+    this.#abandon();
     this.#body?.cancel();
     this.#finish();
     this.#reject(cause instanceof Error ? cause : new Error(String(cause)));
+  }
+
+  /** Ends the attempts; how an answer breaks off by that is not why the request ends. */
+  #abandon(): void {
+    this.#isOver = true;
+    for (const attempt of this.#attempts) attempt.cancel();
   }
 
   /** Nothing happens after this: all that could call is ended. */
@@ -472,14 +493,4 @@ export class Forwarding implements AttemptObserver, ResponseObserver {
   #remove(attempt: Attempt): void {
     this.#attempts = this.#attempts.filter((other) => other !== attempt);
   }
-}
-
-export interface ForwardStart {
-  readonly env: RouterEnv;
-  readonly exchange: Exchange;
-  readonly route: CompiledRoute;
-  readonly rules: ForwardRules;
-  readonly cluster: UpstreamCluster;
-  readonly resolve: (response: HttpResponse) => void;
-  readonly reject: (cause: Error) => void;
 }

@@ -3,6 +3,8 @@
 import type { HeaderValueOption, HeaderValueOption_HeaderAppendAction } from "@meltemi/protos/envoy/config/core/v3";
 import type { LogEntry } from "../access-log/types.ts";
 import { compileSubstitution } from "../formatter/compile-format.ts";
+import type { FormatOptions } from "../formatter/types.ts";
+import type { Exchange } from "../http/exchange.ts";
 import type { HeaderList } from "../http/header-list.ts";
 import { ConfigError, compileAll, within } from "../lib/config-error.ts";
 import { wrappedBool } from "../lib/wrapped.ts";
@@ -22,8 +24,9 @@ export function compileHeaderMutation(
   add: readonly HeaderValueOption[] | undefined,
   remove: readonly string[] | undefined,
   kind: "request" | "response",
+  options: FormatOptions = {},
 ): HeaderMutation | undefined {
-  const added = compileAll(`${kind}_headers_to_add`, add, compileAddedHeader);
+  const added = compileAll(`${kind}_headers_to_add`, add, (wire) => compileAddedHeader(wire, options));
   const removed = compileAll(`${kind}_headers_to_remove`, remove, checkName);
   if (added.length === 0 && removed.length === 0) return undefined;
   return (headers, entry) => {
@@ -32,12 +35,17 @@ export function compileHeaderMutation(
   };
 }
 
+/** What formats read of a request that is under way, and of the head of its answer where there is one. */
+export function entryOf({ info, request, route, span }: Exchange, responseHeaders?: HeaderList): LogEntry {
+  return { info, request, responseHeaders, routeMetadata: route?.metadata, span };
+}
+
 /** All of the mutations in order. */
 export function runMutations(mutations: readonly HeaderMutation[], headers: HeaderList, entry: LogEntry): void {
   for (const mutation of mutations) mutation(headers, entry);
 }
 
-function compileAddedHeader(wire: HeaderValueOption): AddedHeader {
+function compileAddedHeader(wire: HeaderValueOption, options: FormatOptions): AddedHeader {
   const { key = "", value = "" } = wire.header ?? {};
   const name = within("header.key", () => checkName(key));
   if (
@@ -52,7 +60,7 @@ function compileAddedHeader(wire: HeaderValueOption): AddedHeader {
     name,
     action: wire.append === undefined ? (wire.append_action ?? "APPEND_IF_EXISTS_OR_ADD") : byAppend,
     keepsEmpty: wire.keep_empty_value === true,
-    format: within("header.value", () => compileValue(value)),
+    format: within("header.value", () => compileValue(value, options)),
   };
 }
 
@@ -66,9 +74,9 @@ function checkName(name: string): string {
   return lower;
 }
 
-function compileValue(value: string): AddedHeader["format"] {
+function compileValue(value: string, options: FormatOptions): AddedHeader["format"] {
   if (!value.includes("%")) return value;
-  return compileSubstitution({ text_format: value, omit_empty_values: true });
+  return compileSubstitution({ text_format: value, omit_empty_values: true }, options);
 }
 
 /** All values are made from the headers as they were, then those that replace are set, then the others are added. */

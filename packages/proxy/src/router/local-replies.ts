@@ -2,7 +2,9 @@
 import { type LocalReply, LocalReplyError } from "../http/exchange.ts";
 import { HeaderList } from "../http/header-list.ts";
 import type { ResponseFlag } from "../http/response-flags.ts";
-import { flagOfFailure, reasonOfFailure, type UpstreamError } from "../upstream/types.ts";
+import { flagOfFailure, reasonOfFailure, type UpstreamError, type UpstreamFailure } from "../upstream/types.ts";
+
+const maxDurationDetails = "upstream_max_stream_duration_reached";
 
 export function routeNotFound(): LocalReplyError {
   return new LocalReplyError({ status: 404, flags: ["NR"], details: "route_not_found" });
@@ -21,14 +23,20 @@ export function noHealthyUpstream(): LocalReplyError {
   });
 }
 
-/** The load assignment has a part of all requests dropped. */
-export function dropOverload(suppressesHeaders: boolean): LocalReplyError {
+export type DropFailure = Extract<UpstreamFailure, "drop-overload" | "unconditional-drop-overload">;
+
+export function isDropped(failure: UpstreamFailure): failure is DropFailure {
+  return failure === "drop-overload" || failure === "unconditional-drop-overload";
+}
+
+/** The load assignment has a part of all requests dropped, or all of them. */
+export function dropOverload(failure: DropFailure, suppressesHeaders: boolean): LocalReplyError {
   return new LocalReplyError({
     status: 503,
-    body: "drop overload",
-    flags: ["DO"],
-    details: "drop_overload",
-    ...(suppressesHeaders ? {} : { headers: new HeaderList(["x-envoy-drop-overload", "true"]) }),
+    body: failure.replaceAll("-", " "),
+    flags: [flagOfFailure[failure]],
+    details: failure.replaceAll("-", "_"),
+    ...(suppressesHeaders ? {} : { headers: new HeaderList([`x-envoy-${failure}`, "true"]) }),
   });
 }
 
@@ -53,7 +61,7 @@ export function invalidHeader(name: string, value: string): LocalReplyError {
 
 /** `isEmpty` where the client asked for 204 in the place of 504. */
 export function timedOut(
-  details: "upstream_response_timeout" | "upstream_per_try_timeout" | "upstream_per_try_idle_timeout",
+  details: "response_timeout" | "upstream_per_try_timeout" | "upstream_per_try_idle_timeout",
   isEmpty: boolean,
 ): LocalReplyError {
   const flags: readonly ResponseFlag[] = ["UT"];
@@ -86,8 +94,19 @@ export function resetBeforeResponse(
   });
 }
 
+/** The cluster's max_stream_duration has passed: 408 where it is the client that has not sent everything. */
+export function maxDurationReached(isRequestComplete: boolean): LocalReplyError {
+  return new LocalReplyError({
+    status: isRequestComplete ? 504 : 408,
+    body: "upstream max stream duration reached",
+    flags: ["UMSDR"],
+    details: maxDurationDetails,
+  });
+}
+
 /** Details of an answer that broke off. */
 export function resetAfterResponse(error: UpstreamError): string {
+  if (error.failure === "max-duration") return maxDurationDetails;
   return resetDetails("after", reasonOfFailure[error.failure], error.transportFailure);
 }
 

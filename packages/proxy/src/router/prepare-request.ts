@@ -5,7 +5,7 @@ import { isGrpcType } from "../http/rescue.ts";
 import type { AnswerCount } from "./answer-count.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
 import type { ForwardRules } from "./forward-rules.ts";
-import { runMutations } from "./header-mutation.ts";
+import { entryOf, runMutations } from "./header-mutation.ts";
 import { type HostOptions, updateAuthority } from "./host-rewrite.ts";
 import { invalidHeader } from "./local-replies.ts";
 import type { PathRewrite } from "./path-rewrite.ts";
@@ -34,7 +34,7 @@ export function prepareRequest(
   route: CompiledRoute,
   { rules, env, hasEnvoy }: PrepareOptions,
 ): PreparedRequest {
-  const { request, info } = exchange;
+  const { request } = exchange;
   const { suppressesHeaders } = env;
   const { retry } = rules;
   const timeouts = applyTimeouts(request, rules, {
@@ -49,7 +49,7 @@ export function prepareRequest(
   const canRetry = policy.requestHeaders.length === 0 || policy.requestHeaders.some((test) => test(request));
   tellAttempt(exchange, route);
   const { requestMutations } = route.rules;
-  if (requestMutations.length > 0) runMutations(requestMutations, request.headers, { info, request });
+  if (requestMutations.length > 0) runMutations(requestMutations, request.headers, entryOf(exchange));
   // The host of a weight is no rewrite of the route: nobody is told of the former.
   if (rules.weightHost !== undefined) request.authority = rules.weightHost;
   const host = rules.rewriteHost?.(request);
@@ -60,9 +60,9 @@ export function prepareRequest(
   return { timeouts, retries: policy.conditions.size > 0 && canRetry ? policy : undefined };
 }
 
-/** Where the virtual host wants it, the upstream is told which attempt the next one is. */
+/** Where the virtual host wants it, the upstream is told which attempt it gets. */
 export function tellAttempt({ request, info }: Exchange, { rules }: CompiledRoute): void {
-  if (rules.host.countsAttemptsInRequest) request.headers.set("x-envoy-attempt-count", String(info.attempts + 1));
+  if (rules.host.countsAttemptsInRequest) request.headers.set("x-envoy-attempt-count", String(info.attempts));
 }
 
 /** How the upstream is told of the host that the client asked for. */

@@ -101,10 +101,8 @@ export class RetryState {
       return "limit";
     }
     this.#left -= 1;
-    if (!this.#env.breaker.take()) {
-      counters.upstream_rq_retry_overflow.inc();
-      return "overflow";
-    }
+    // The breaker itself counts the overflow.
+    if (!this.#env.breaker.take()) return "overflow";
     this.#holdsBreaker = true;
     this.#retries += 1;
     counters.upstream_rq_retry.inc();

@@ -5,6 +5,7 @@ import type { RouteAction, RouteConfiguration, Route as RouteWire } from "@melte
 import { afterEach, expect, test } from "vitest";
 import { type BodySink, type BodySource, bodyOf } from "../http/body.ts";
 import { ExchangeResetError, RestartError } from "../http/exchange.ts";
+import { UpstreamError } from "../upstream/types.ts";
 import { type Answer, closeRigs, closers, startRig, startServer } from "./testing/router-rig.ts";
 import type { TestExchange, TestRequest } from "./testing/test-exchange.ts";
 
@@ -189,7 +190,29 @@ test("retries stop where too many are under way", async () => {
   const rig = startRig({ c: [port] }, { retry_policy: { retry_on: "5xx", retry_back_off: fast } });
   rig.cluster.maxRetries = 0;
   expect(await rig.ask({})).toMatchObject({ status: 503, flags: ["UO"] });
-  expect(counterOf(rig.cluster.stats, "upstream_rq_retry_overflow")).toBe(1);
+  // The breaker counts it, and this one counts nothing.
+  expect(counterOf(rig.cluster.stats, "upstream_rq_retry_overflow")).toBe(0);
+});
+
+test.each([
+  ["drop-overload", "drop overload", "DO", "drop_overload"],
+  ["unconditional-drop-overload", "unconditional drop overload", "UDO", "unconditional_drop_overload"],
+] as const)("%s is told of, and is no attempt", async (failure, body, flag, details) => {
+  const rig = startRig({ c: [1] }, {});
+  rig.cluster.chooseHost = () => {
+    throw new UpstreamError(failure);
+  };
+  const answer = await rig.ask({});
+  expect(answer).toMatchObject({ status: 503, body, flags: [flag], details });
+  expect(answer.headers).toEqual({ [`x-envoy-${failure}`]: "true" });
+  expect(answer.exchange.info.attempts).toBe(0);
+});
+
+test("a request that found no place in the queue had no host", async () => {
+  const rig = startRig({ c: [1] }, {});
+  rig.cluster.send = () => ({ response: Promise.reject(new UpstreamError("overflow")), cancel: () => undefined });
+  const { flags, exchange } = await rig.ask({});
+  expect([flags, exchange.info.upstreamHost]).toEqual([["UO"], undefined]);
 });
 
 test("a server that cannot be reached, or that breaks off, is told of", async () => {
@@ -204,7 +227,7 @@ test("a server that cannot be reached, or that breaks off, is told of", async ()
   const breaking = await startServer((request) => request.socket.destroy());
   const retrying = startRig({ c: [breaking] }, { retry_policy: { retry_on: "reset", retry_back_off: fast } });
   expect(await retrying.ask({})).toMatchObject({
-    ...{ status: 503, flags: ["UC", "URX"] },
+    ...{ status: 503, flags: ["URX", "UC"] },
     body: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: connection termination",
   });
 });
@@ -228,7 +251,7 @@ test.each<[RouteAction, string[], Partial<Answer>, string]>([
   [
     { timeout: duration(30) },
     [],
-    { status: 504, body: "upstream request timeout", details: "upstream_response_timeout" },
+    { status: 504, body: "upstream request timeout", details: "response_timeout" },
     "upstream_rq_timeout",
   ],
   [{}, ["x-envoy-upstream-rq-timeout-ms", "30"], { status: 504 }, "upstream_rq_timeout"],
@@ -384,7 +407,25 @@ test("a redirect of the upstream is followed through the filters", async () => {
   expect(problem).toBeInstanceOf(RestartError);
   expect(exchange?.request).toMatchObject({ authority: "b.com", path: "/next?x" });
   expect(exchange?.request.headers.get("x-envoy-original-url")).toBe("http://a.com/first");
+  expect(counterOf(rig.cluster.stats, "upstream_rq_completed")).toBe(0);
   expect(await rig.ask({})).toMatchObject({ status: 302 });
+  expect(counterOf(rig.cluster.stats, "upstream_rq_completed")).toBe(1);
+});
+
+test("a redirect that leads to no route goes to the client, and logs name no route", async () => {
+  const port = await startServer((_request, response) =>
+    response.writeHead(302, { location: "http://b.com/no" }).end(),
+  );
+  const rig = startRig(
+    { c: [port] },
+    { match: { prefix: "/a" }, route: { cluster: "c", internal_redirect_policy: {} } },
+  );
+  const { status, exchange } = await rig.ask({ path: "/a" }, (created) => {
+    Object.assign(created, { canRestart: true });
+    Object.assign(created.info, { routeName: "a", clusterName: "c" });
+  });
+  const { info, request } = exchange;
+  expect([status, info.routeName, info.clusterName, request.path]).toEqual([302, "", "", "/a"]);
 });
 
 test("a client that goes ends what was begun for it", async () => {

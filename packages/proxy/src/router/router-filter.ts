@@ -7,7 +7,7 @@ import type { HttpResponse } from "../http/message.ts";
 import { ConfigError } from "../lib/config-error.ts";
 import { type CompiledRoute, isCompiledRoute } from "./compiled-route.ts";
 import { forward, rejectUnknown } from "./forward.ts";
-import { runMutations } from "./header-mutation.ts";
+import { entryOf, runMutations } from "./header-mutation.ts";
 import { routeNotFound } from "./local-replies.ts";
 import { rewritePath } from "./prepare-request.ts";
 import type { RouteAnswer } from "./redirect.ts";
@@ -59,6 +59,8 @@ function answerDirectly(
   rewritePath(exchange, answer.rewritePath, env.suppressesHeaders);
   const location = answer.location?.(request);
   const headers = new HeaderList(location === undefined ? [] : ["location", location]);
-  runMutations(route.rules.responseMutations, headers, { info, request, responseHeaders: headers });
-  return new LocalReplyError({ status: answer.status, body: answer.body, headers, details: "direct_response" });
+  const details = "direct_response";
+  info.responseCodeDetails = details;
+  runMutations(route.rules.responseMutations, headers, entryOf(exchange, headers));
+  return new LocalReplyError({ status: answer.status, body: answer.body, headers, details });
 }

@@ -54,6 +54,15 @@ function grpcTotal({ headers }: HttpRequest, { maxMs, offsetMs }: NonNullable<Fo
   return maxMs !== 0 && (own === 0 || own > maxMs) ? maxMs : own;
 }
 
+/** A header grpc-timeout for so many milliseconds: in the finest unit that its eight digits allow. */
+export function formatGrpcTimeout(ms: number): string {
+  for (const unit of ["m", "S", "M"] as const) {
+    const count = Math.floor(ms / (grpcUnits[unit] ?? 1));
+    if (count < 100_000_000) return `${count}${unit}`;
+  }
+  return `${Math.min(Math.floor(ms / 3_600_000), 99_999_999)}H`;
+}
+
 /** Milliseconds of a header grpc-timeout such as "15S", rounded up; undefined where it is none. */
 export function parseGrpcTimeout(value: string | undefined): number | undefined {
   const [, digits, unit = ""] = /^(\d{1,8})([HMSmun])$/.exec(value ?? "") ?? [];

@@ -10,7 +10,7 @@ import { compileRetryPolicy } from "./retry-policy.ts";
 import { RetryState } from "./retry-state.ts";
 import { compileRouteMatch } from "./route-match.ts";
 import { createTestExchange, testRouteEnv, testRuntime } from "./testing/test-exchange.ts";
-import { applyTimeouts, parseGrpcTimeout } from "./timeouts.ts";
+import { applyTimeouts, formatGrpcTimeout, parseGrpcTimeout } from "./timeouts.ts";
 
 test("deadlines of one length share a timer and come in order", () => {
   const clock = new TestClock();
@@ -30,6 +30,33 @@ test("deadlines of one length share a timer and come in order", () => {
   clock.advance(30);
   expect(ran).toEqual(["short", "a", "c"]);
   expect(clock.running).toBe(0);
+});
+
+test("a deadline may count from a while ago, and comes before those that count from later", () => {
+  const clock = new TestClock();
+  const deadlines = new Deadlines(clock);
+  const ran: string[] = [];
+  clock.advance(80);
+  deadlines.add(100, () => ran.push(`late ${clock.now()}`));
+  deadlines.add(100, () => ran.push(`early ${clock.now()}`), 10);
+  deadlines.add(100, () => ran.push(`between ${clock.now()}`), 40);
+  clock.advance(200);
+  expect(ran).toEqual(["early 110", "between 140", "late 180"]);
+  expect(clock.running).toBe(0);
+});
+
+test("a deadline that begins anew as it comes does not hold up the next", () => {
+  const clock = new TestClock();
+  const deadlines = new Deadlines(clock);
+  const ran: string[] = [];
+  deadlines.add(100, () => {
+    ran.push(`first ${clock.now()}`);
+    deadlines.add(100, () => ran.push(`anew ${clock.now()}`));
+  });
+  clock.advance(50);
+  deadlines.add(100, () => ran.push(`second ${clock.now()}`));
+  clock.advance(200);
+  expect(ran).toEqual(["first 100", "second 150", "anew 200"]);
 });
 
 test("closed deadlines do not come", () => {
@@ -53,6 +80,16 @@ test.each([
   [undefined, undefined],
 ])("grpc-timeout %s is %s ms", (value, expected) => {
   expect(parseGrpcTimeout(value)).toBe(expected);
+});
+
+test.each([
+  [0, "0m"],
+  [250, "250m"],
+  [99_999_999, "99999999m"],
+  [100_000_000, "100000S"],
+  [1e12, "16666666M"],
+])("%d ms are a grpc-timeout of %s", (ms, expected) => {
+  expect(formatGrpcTimeout(ms)).toBe(expected);
 });
 
 const plain = {

@@ -1,8 +1,10 @@
 /** Route tables as the connection manager and the router filter use them. */
 import type { RouteAction, RouteConfiguration, VirtualHost } from "@meltemi/protos/envoy/config/route/v3";
 import type { Any } from "@meltemi/protos/google/protobuf";
+import type { LogEntry } from "../access-log/types.ts";
 import type { Runtime } from "../config/runtime.ts";
 import type { Exchange } from "../http/exchange.ts";
+import type { HeaderList } from "../http/header-list.ts";
 import type { Stats } from "../lib/stats.ts";
 import type { ClusterManager } from "../upstream/types.ts";
 
@@ -42,6 +44,11 @@ export interface Route {
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly decorator: RouteDecorator | undefined;
   readonly action: RouteKind;
+  /**
+   * What a route to a cluster does to the head of a reply of the proxy's own, by whichever filter (response_headers_to_add):
+   * it begins with this. Undefined where nothing is to be done, and where the route answers itself.
+   */
+  readonly changeReply?: ((headers: HeaderList, entry: LogEntry) => void) | undefined;
   /** The configuration of a filter by its name in the chain, compiled, the closest level first; undefined where there is none. */
   filterConfig(filterName: string): unknown;
   /** That of every level that has one: the route (or its weighted cluster), the virtual host, the route table. */
@@ -72,4 +79,16 @@ export interface ForwardPlan {
   readonly upgrades: ReadonlyMap<string, boolean>;
   /** CORS of the virtual host or route in its old place (RouteAction.cors), wire form. */
   readonly idleTimeoutMs: number | undefined;
+  /** How long a stream may last, of the route's max_stream_duration; undefined where the route has none. */
+  readonly streamDuration?: StreamDuration | undefined;
+}
+
+/** RouteAction.MaxStreamDuration, in milliseconds. */
+export interface StreamDuration {
+  /** 0: no limit. Undefined: that of the connection manager. */
+  readonly maxMs: number | undefined;
+  /** Most of what the header grpc-timeout may ask for, 0 for no limit. Undefined: the header does not count. */
+  readonly grpcMaxMs: number | undefined;
+  /** How much earlier the stream ends than the header says. */
+  readonly grpcOffsetMs: number;
 }

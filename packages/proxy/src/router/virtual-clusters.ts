@@ -6,6 +6,7 @@ import type { Stats } from "../lib/stats.ts";
 import { compileHeaderMatcher } from "../matchers/header-matcher.ts";
 
 export interface VirtualCluster {
+  /** "" where it stands for requests that match none. */
   readonly name: string;
   /** "vhost.HOST.vcluster.NAME." */
   readonly stats: Stats;
@@ -24,7 +25,7 @@ export function compileVirtualClusters(
     return { name, stats: scope.scope(name), tests };
   });
   if (clusters.length === 0) return undefined;
-  // Envoy counts what matches none under this name.
-  const other = { name: "other", stats: scope.scope("other") };
+  // Envoy counts what matches none under this name, and logs none for it.
+  const other = { name: "", stats: scope.scope("other") };
   return (request) => clusters.find(({ tests }) => tests.every((test) => test(request))) ?? other;
 }
