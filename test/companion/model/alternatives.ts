@@ -44,8 +44,18 @@ function predictFrom(request: ModelRequest, chain: HttpChain, worlds: readonly W
   if (!isLong) return now;
   return [
     ...now,
-    ...later.flatMap(({ clusters, upstreams }) => predictIn(request, chain, { ...first, clusters, upstreams })),
+    ...later.flatMap(({ clusters, upstreams }) =>
+      listHeld(first.clusters, clusters).flatMap((held) =>
+        predictIn(request, chain, { ...first, clusters: held, upstreams }),
+      ),
+    ),
   ];
+}
+
+/** The clusters as they are; and where some have gone, with those: who has begun with one may go on with it. */
+function listHeld(former: World["clusters"], now: World["clusters"]): readonly World["clusters"][] {
+  const gone = [...former].filter(([name]) => !now.has(name));
+  return gone.length === 0 ? [now] : [now, new Map([...now, ...gone])];
 }
 
 export function predictIn(request: ModelRequest, chain: HttpChain, world: World): readonly Expectation[] {
