@@ -33,11 +33,13 @@ export const headerMutationFactory: HttpFilterFactory<HeaderMutation, CompiledMu
         const levels = exchange.perRouteAll(headerMutationFactory);
         const all = [own, ...(isClosestLast ? levels.toReversed() : levels)];
         const { request, info } = exchange;
-        for (const level of all) runMutations(level.request, request.headers, entryOf(exchange));
+        const asked = entryOf(exchange);
+        for (const level of all) runMutations(level.request, request.headers, asked);
         if (all.every(({ response }) => response.length === 0)) return next(exchange);
         return withAnswer(exchange, next, ({ status, headers }) => {
           info.responseCode ??= status;
-          for (const level of all) runMutations(level.response, headers, entryOf(exchange, headers));
+          const answered = entryOf(exchange, headers);
+          for (const level of all) runMutations(level.response, headers, answered);
         });
       },
     };
